@@ -1,0 +1,1 @@
+"""The clients: ClientApp, students and their state on disk."""

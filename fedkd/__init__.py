@@ -1,0 +1,3 @@
+"""Federated knowledge distillation for recommender systems."""
+
+__version__ = "0.1.0"

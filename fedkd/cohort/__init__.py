@@ -1,0 +1,1 @@
+"""Batched local training of many students."""

@@ -1,0 +1,1 @@
+"""Sources, cleaning, splits and partitions of interaction data."""

@@ -1,0 +1,114 @@
+"""What users did, and the items they did it to."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedkd.ragged import Ragged
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items with their content; an item is its position here.
+
+    Attributes
+    ----------
+    ids : ndarray of str, shape [items]
+        The source's own item ids.
+    titles : ndarray of str, shape [items], optional
+        What a person calls the items.
+    categories : tuple of str
+        Names of the categories (genres, departments), possibly none.
+    membership : ndarray of bool, shape [items, categories]
+        Which item is of which category.
+    vectors : mapping of str to ndarray of float32, shape [items, dimensions]
+        Content embeddings by modality, such as ``"text"`` or ``"image"``.
+    """
+
+    ids: NDArray[np.str_]
+    titles: NDArray[np.str_] | None = None
+    categories: tuple[str, ...] = ()
+    membership: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Every user's history in time order, over one catalogue; a pair of user and item occurs once.
+
+    Attributes
+    ----------
+    users : ndarray of str, shape [users]
+        The source's own user ids; a user is its position here.
+    histories : Ragged of int32
+        One row of item positions per user, oldest first.
+    catalogue : Catalogue
+        The items.
+    times : ndarray of int64, shape [interactions], optional
+        Seconds since 1970 of every entry of ``histories.values``; absent where the source has none.
+    groups : ndarray of str, shape [users], optional
+        A natural grouping of users (shop, region), where the source has one.
+    """
+
+    users: NDArray[np.str_]
+    histories: Ragged
+    catalogue: Catalogue
+    times: NDArray[np.int64] | None = None
+    groups: NDArray[np.str_] | None = None
+
+    @property
+    def num_users(self) -> int:
+        """Number of users, those with an empty history included."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue, those nobody touched included."""
+        return len(self.catalogue)
+
+    def __len__(self) -> int:
+        return len(self.histories.values)
+
+    def matrix(self, dtype: Any = np.float32) -> sparse.csr_array:
+        """Return the binary user x item matrix, shape [users, items]."""
+        ones = np.ones(len(self), dtype)
+        shape = (self.num_users, self.num_items)
+        return sparse.csr_array((ones, self.histories.values, self.histories.indptr), shape=shape)
+
+    def popularity(self) -> NDArray[np.int64]:
+        """Return the number of users of every item, shape [items]."""
+        return np.bincount(self.histories.values, minlength=self.num_items)
+
+    def take(self, users: NDArray[np.int64]) -> "Interactions":
+        """Return the chosen users, in the order given."""
+        positions = Ragged(np.arange(len(self)), self.histories.indptr).take(users)
+        return replace(
+            self,
+            users=self.users[users],
+            histories=Ragged(self.histories.values[positions.values], positions.indptr),
+            times=None if self.times is None else self.times[positions.values],
+            groups=None if self.groups is None else self.groups[users],
+        )
+
+    def where(self, keep: NDArray[np.bool_]) -> "Interactions":
+        """Return all users with only the interactions for which ``keep`` (shape [interactions]) is true."""
+        times = None if self.times is None else self.times[keep]
+        return replace(self, histories=self.histories.where(keep), times=times)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with any user, item or interaction."""
+        digest = hashlib.sha256()
+        for ids in (self.users, self.catalogue.ids):
+            digest.update("\0".join(map(str, ids)).encode())
+        digest.update(self.histories.indptr.astype("<i8").tobytes())
+        digest.update(self.histories.values.astype("<i4").tobytes())
+        return digest.hexdigest()[:16]

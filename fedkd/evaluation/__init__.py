@@ -1,0 +1,1 @@
+"""Ranking metrics and what they are measured on."""

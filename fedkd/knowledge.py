@@ -1,0 +1,173 @@
+"""The nouns that travel between server and clients."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.ragged import Ragged
+
+
+class Kind(StrEnum):
+    """What the numbers of an answer are."""
+
+    SCORES = "scores"
+    PARAMETERS = "parameters"
+    STATISTICS = "statistics"
+    FEATURES = "features"
+    VOTES = "votes"
+    TRIPLES = "triples"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What soft labels are about: histories that everyone may see, and a panel of items to score.
+
+    Attributes
+    ----------
+    histories : Ragged of int32
+        One row of item positions per reference.
+    panel : ndarray of int32, shape [panel]
+        The items whose scores are asked for, in the order of the answer's columns.
+    """
+
+    histories: Ragged
+    panel: NDArray[np.int32]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits; answers to different references never mix."""
+        digest = hashlib.sha256()
+        for array in (self.histories.indptr, self.histories.values, self.panel):
+            digest.update(np.ascontiguousarray(array, "<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What the server sends the clients of one node in one round.
+
+    Attributes
+    ----------
+    round : int
+        The round, counted from 1.
+    clients : ndarray of int64, shape [clients]
+        Who is asked, ascending.
+    shared : mapping of str to ndarray
+        What every client gets (a model, pooled soft labels).
+    own : mapping of str to Ragged
+        What each client gets for himself: one row a client, in the order of ``clients``.
+    reference : Reference, optional
+        What the answers must be about.
+    """
+
+    round: int
+    clients: NDArray[np.int64]
+    shared: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    own: Mapping[str, Ragged] = field(default_factory=dict)
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A public grid of values for integer coding: ``low * step, ..., high * step``.
+
+    Attributes
+    ----------
+    step : float
+        Distance of neighbouring values.
+    low, high : int
+        Smallest and largest multiple that a single client may send.
+    terms : int
+        How many clients a sum may have; a public constant, so that a sum never wraps around.
+    """
+
+    step: float
+    low: int
+    high: int
+    terms: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of one coordinate of a sum of ``terms`` answers."""
+        return max(1, int(self.terms * (self.high - self.low)).bit_length())
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Per-client matrices of low rank, kept as factors: client ``c`` means ``sum of left[r]^T right[r]`` over his rows.
+
+    The sum over all clients is then one matrix product, and no client's matrix need exist in a simulation.
+
+    Attributes
+    ----------
+    left : sparse csr array or ndarray, shape [rows, references]
+    right : sparse csr array or ndarray, shape [rows, panel]
+        A ``right`` of whole numbers stays exact under integer coding of ``left``.
+    owner : ndarray of int64, shape [rows]
+        Position in ``Answers.clients`` of the client that each row belongs to.
+    """
+
+    left: Any
+    right: Any
+    owner: NDArray[np.int64]
+
+    def total(self) -> NDArray[Any]:
+        """Return the sum over all rows, shape [references, panel]."""
+        product = self.left.T @ self.right
+        return np.asarray(product.todense() if hasattr(product, "todense") else product)
+
+    def of(self, client: int) -> NDArray[Any]:
+        """Return the matrix of one client (a position), shape [references, panel]."""
+        rows = np.flatnonzero(self.owner == client)
+        return Outer(self.left[rows], self.right[rows], self.owner[rows]).total()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named array of an answer.
+
+    Attributes
+    ----------
+    kind : Kind
+        What the numbers are.
+    values : ndarray, Outer or Ragged
+        Before the release: one leading row per client (or an ``Outer``). After it, where the part sums: the sum
+        over ``Answers.clients``, without the client axis. A part that does not sum stays one row per client
+        (``Ragged`` where the rows differ in length).
+    sums : bool
+        Whether the server only ever needs the sum over clients.
+    grid : Grid, optional
+        How the release codes the values as integers; floats travel as float32 without one.
+    """
+
+    kind: Kind
+    values: Any
+    sums: bool = True
+    grid: Grid | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the clients of a cohort answer, or what of it has been released.
+
+    Attributes
+    ----------
+    round : int
+        The round it answers.
+    clients : ndarray of int64, shape [clients]
+        Whose answers these are, ascending.
+    parts : mapping of str to Part
+        The named arrays.
+    reference : str
+        Fingerprint of the reference that was scored, or an empty string.
+    """
+
+    round: int
+    clients: NDArray[np.int64]
+    parts: Mapping[str, Part]
+    reference: str = ""

@@ -1,0 +1,79 @@
+"""What every recommender is: a function from histories to scores of the whole catalogue."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedkd.ragged import Ragged
+
+
+class Recommender(nn.Module, ABC):
+    """A history in, a score for every item out; no user ids, so strangers are served at once.
+
+    Parameters
+    ----------
+    num_items : int
+        Size of the catalogue. The number ``num_items`` itself pads histories (on the left).
+
+    Attributes
+    ----------
+    item_tables : dict of str to int
+        Names of the parameters that hold one slice per item, with the axis that counts items. Local training copies
+        only the slices that a client touches.
+    """
+
+    item_tables: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__()
+        self.num_items = num_items
+
+    @abstractmethod
+    def hidden(self, history: Tensor) -> Tensor:
+        """Return the intermediate features that feature distillation compares.
+
+        Parameters
+        ----------
+        history : Tensor of int64, shape [batch, length]
+            Item positions, oldest first, padded on the left with ``num_items``.
+
+        Returns
+        -------
+        Tensor, shape [batch, features]
+        """
+
+    @abstractmethod
+    def forward(self, history: Tensor) -> Tensor:
+        """Return scores, shape [batch, items], for histories of shape [batch, length]."""
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of stored numbers and their bytes, item tables and buffers included."""
+        tensors = list(self.state_dict().values())
+        return sum(t.numel() for t in tensors), sum(t.numel() * t.element_size() for t in tensors)
+
+
+def multi_hot(history: Tensor, num_items: int) -> Tensor:
+    """Return histories as a binary matrix, shape [batch, items]; padding vanishes."""
+    out = torch.zeros(len(history), num_items + 1, device=history.device)
+    return out.scatter_(1, history, 1.0)[:, :num_items]
+
+
+def padded_histories(histories: Ragged, num_items: int, length: int | None = None) -> Tensor:
+    """Return ragged histories as a model's input, int64 of shape [rows, length]."""
+    return torch.from_numpy(histories.padded(num_items, length).astype(np.int64))
+
+
+@torch.no_grad()
+def score(model: Recommender, histories: Ragged, batch_size: int = 512) -> NDArray[np.float32]:
+    """Return the scores of all histories, shape [rows, items], computed in batches of similar length."""
+    model.eval()
+    out = np.empty((len(histories), model.num_items), np.float32)
+    order = np.argsort(histories.lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        out[rows] = model(padded_histories(histories.take(rows), model.num_items)).numpy()
+    return out

@@ -1,0 +1,1 @@
+"""Federated distillation protocols, one per file."""

@@ -1,0 +1,112 @@
+"""What a protocol is: a frozen set of parameters and four verbs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.data.interactions import Interactions
+from fedkd.knowledge import Answers, Asks
+from fedkd.models.base import Recommender
+from fedkd.options import Options
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a server knows before the first round.
+
+    Attributes
+    ----------
+    public : Interactions
+        Training histories of the public users, over the whole catalogue; possibly no users at all.
+    num_clients : int
+        How many clients are registered (a public constant).
+    num_private_users : int
+        How many private users they hold together (a public constant).
+    num_rounds : int
+        How many rounds are planned.
+    seed : int
+        The run's seed.
+    """
+
+    public: Interactions
+    num_clients: int
+    num_private_users: int
+    num_rounds: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything a protocol remembers on the server: named arrays, and nothing else, so that it can be saved.
+
+    Attributes
+    ----------
+    setup : Setup
+        What was known at the start.
+    arrays : mapping of str to ndarray
+        Models, accumulated sums, caches, counts.
+    """
+
+    setup: Setup
+    arrays: Mapping[str, NDArray[Any]]
+
+    def with_arrays(self, **arrays: NDArray[Any]) -> "State":
+        """Return a state with some arrays replaced or added."""
+        return replace(self, arrays={**self.arrays, **arrays})
+
+
+class Protocol(Options, ABC):
+    """A federated distillation protocol: its hyper-parameters, and what server and clients do in a round.
+
+    State goes in and comes out; nothing is remembered elsewhere. Noise, quantisation, byte counts, checkpoints and
+    metrics are around the verbs, not in them.
+    """
+
+    name: str
+
+    @abstractmethod
+    def begin(self, setup: Setup) -> State:
+        """Return the state before the first round."""
+
+    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of ``clients`` that have something to contribute; all by default."""
+        del state
+        return clients
+
+    @abstractmethod
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Server: what these clients are sent."""
+
+    @abstractmethod
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Clients: digest what was sent, train privately, answer."""
+
+    @abstractmethod
+    def pool(self, state: State, answers: Answers) -> State:
+        """Server: fold one chunk of released answers into the state; order and grouping do not matter."""
+
+    @abstractmethod
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Server: distil what was pooled into teacher and global student."""
+
+    @abstractmethod
+    def teacher(self, state: State) -> Recommender | None:
+        """Return the server's large model, or None where the protocol has none."""
+
+    @abstractmethod
+    def student(self, state: State) -> Recommender | None:
+        """Return the global student, or None where every client keeps his own."""
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Clients: score the catalogue for each user's history on the device, shape [users, items].
+
+        By default the broadcast student does; ``asks.shared`` holds its arrays.
+        """
+        raise NotImplementedError

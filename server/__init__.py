@@ -1,0 +1,1 @@
+"""The server: ServerApp, Strategy and the teacher."""

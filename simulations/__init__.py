@@ -1,0 +1,1 @@
+"""Runs, comparisons and benchmarks on one machine."""

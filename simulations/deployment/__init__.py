@@ -1,0 +1,1 @@
+"""Certificates and data folders for runs with real processes."""
