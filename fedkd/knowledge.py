@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -71,30 +71,39 @@ class Asks:
     own: Mapping[str, Ragged] = field(default_factory=dict)
     reference: Reference | None = None
 
+    def take(self, clients: NDArray[np.int64]) -> "Asks":
+        """Return the part that concerns some of the clients, in ascending order."""
+        rows = np.searchsorted(self.clients, clients)
+        own = {name: ragged.take(rows) for name, ragged in self.own.items()}
+        return replace(self, clients=clients, own=own)
+
 
 @dataclass(frozen=True)
 class Grid:
-    """A public grid of values for integer coding: ``low * step, ..., high * step``.
+    """A public grid of values for integer coding, and the modulus of sums.
 
     Attributes
     ----------
     step : float
         Distance of neighbouring values.
     low, high : int
-        Smallest and largest multiple that a single client may send.
-    terms : int
-        How many clients a sum may have; a public constant, so that a sum never wraps around.
+        Smallest and largest multiple of the step in a single value.
+    bits : int
+        Sums are taken modulo ``2**bits``; what the server needs of them must fit, and that is public arithmetic.
+    signed : bool
+        Whether a received sum in the upper half of the modulus is a negative number.
     """
 
     step: float
     low: int
     high: int
-    terms: int
+    bits: int
+    signed: bool = True
 
-    @property
-    def bits(self) -> int:
-        """Bits of one coordinate of a sum of ``terms`` answers."""
-        return max(1, int(self.terms * (self.high - self.low)).bit_length())
+    @classmethod
+    def for_sum(cls, step: float, limit: int, terms: int) -> "Grid":
+        """Return the grid of ``-limit..limit`` whose sums of ``terms`` values never wrap around."""
+        return cls(step, -limit, limit, (2 * limit * terms).bit_length())
 
 
 @dataclass(frozen=True)
@@ -128,26 +137,28 @@ class Outer:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One named array of an answer.
+class Spec:
+    """What one named array of an answer must look like; known to both sides, so that no layout need travel.
 
     Attributes
     ----------
     kind : Kind
         What the numbers are.
-    values : ndarray, Outer or Ragged
-        Before the release: one leading row per client (or an ``Outer``). After it, where the part sums: the sum
-        over ``Answers.clients``, without the client axis. A part that does not sum stays one row per client
-        (``Ragged`` where the rows differ in length).
+    shape : tuple of int
+        Shape of one client's array. Where it does not sum, the leading ``-1`` of a shape stands for a length that
+        differs between clients.
     sums : bool
         Whether the server only ever needs the sum over clients.
+    dtype : str
+        How floats and ids travel where there is no grid.
     grid : Grid, optional
-        How the release codes the values as integers; floats travel as float32 without one.
+        How the release codes the values as integers.
     """
 
     kind: Kind
-    values: Any
+    shape: tuple[int, ...]
     sums: bool = True
+    dtype: str = "float32"
     grid: Grid | None = None
 
 
@@ -161,13 +172,18 @@ class Answers:
         The round it answers.
     clients : ndarray of int64, shape [clients]
         Whose answers these are, ascending.
-    parts : mapping of str to Part
-        The named arrays.
+    values : mapping of str to ndarray, Outer or Ragged
+        Before the release: one leading row per client, or an ``Outer``. After it, where the spec sums: the sum over
+        ``clients``, without the client axis. What does not sum stays one row per client, ``Ragged`` where lengths
+        differ.
     reference : str
         Fingerprint of the reference that was scored, or an empty string.
+    refused : mapping of str to list of int
+        Clients whose answer could not be released, by reason.
     """
 
     round: int
     clients: NDArray[np.int64]
-    parts: Mapping[str, Part]
+    values: Mapping[str, Any]
     reference: str = ""
+    refused: Mapping[str, list[int]] = field(default_factory=dict)

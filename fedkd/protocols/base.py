@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.data.interactions import Interactions
-from fedkd.knowledge import Answers, Asks
-from fedkd.models.base import Recommender
+from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.models.base import Recommender, score
 from fedkd.options import Options
 
 Metrics = Mapping[str, float]
@@ -73,20 +74,19 @@ class Protocol(Options, ABC):
 
     @abstractmethod
     def begin(self, setup: Setup) -> State:
-        """Return the state before the first round."""
-
-    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of ``clients`` that have something to contribute; all by default."""
-        del state
-        return clients
+        """Return the state before the first round; a ``UserError`` where the setup makes the protocol impossible."""
 
     @abstractmethod
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Server: what these clients are sent."""
 
     @abstractmethod
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Both: what an answer to these asks must look like."""
+
+    @abstractmethod
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Clients: digest what was sent, train privately, answer."""
+        """Clients: digest what was sent, train privately, answer with one row per client."""
 
     @abstractmethod
     def pool(self, state: State, answers: Answers) -> State:
@@ -104,9 +104,38 @@ class Protocol(Options, ABC):
     def student(self, state: State) -> Recommender | None:
         """Return the global student, or None where every client keeps his own."""
 
-    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Clients: score the catalogue for each user's history on the device, shape [users, items].
+    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of ``clients`` that have something to contribute; all by default."""
+        del state
+        return clients
 
-        By default the broadcast student does; ``asks.shared`` holds its arrays.
+    def deploy(self, state: State, clients: NDArray[np.int64], round_number: int) -> Asks:
+        """Server: what devices need in order to recommend; by default the global student, as float16."""
+        student = self.student(state)
+        arrays = {} if student is None else export_arrays(student)
+        return Asks(round_number, clients, shared=arrays)
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Clients: score the catalogue for every user's history on the device, shape [users, items].
+
+        By default the deployed student does; protocols whose clients keep their own students say how.
         """
-        raise NotImplementedError
+        student = load_arrays(self.blank_student(cohort.data.history.num_items), asks.shared)
+        return score(student, cohort.data.history.histories)
+
+    @abstractmethod
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape for the arrays that ``deploy`` sends."""
+
+
+def export_arrays(model: Recommender) -> dict[str, NDArray[Any]]:
+    """Return a model's arrays, floats as float16."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    return {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in arrays.items()}
+
+
+def load_arrays(model: Recommender, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
+    """Put arrays of any float type into a model of the same shape, and return it."""
+    own = model.state_dict()
+    model.load_state_dict({name: torch.from_numpy(np.array(arrays[name])).to(own[name].dtype) for name in own})
+    return model
