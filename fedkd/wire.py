@@ -58,7 +58,7 @@ def read_ask(record: RecordDict) -> Asks:
     if "reference/panel" in arrays:
         histories = _ragged(arrays["reference/values"], arrays["reference/lengths"])
         reference = Reference(histories, arrays["reference/panel"])
-    return Asks(int(_text(config["round"])), arrays["clients"].astype(np.int64), shared, own, reference)
+    return Asks(_number(config["round"]), arrays["clients"].astype(np.int64), shared, own, reference)
 
 
 def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
@@ -84,7 +84,7 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
         _check_schema(config)
         clients = np.asarray(config["clients"], np.int64)
         about = (config["round"], config.get("reference", ""))
-        refused = json.loads(_text(config.get("refused", "{}")))
+        refused = json.loads(_text(config.get("refused") or "{}"))
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedError(f"the answer cannot be read ({error})") from error
     clients = clients[clients >= 0]
@@ -148,7 +148,7 @@ def _payload(record: RecordDict, name: str) -> bytes:
 
 def _check_schema(config: ConfigRecord) -> None:
     if config["schema"] != SCHEMA:
-        raise MalformedError(f"messages must have schema {SCHEMA}, this one has {config['schema']}: update fedkd")
+        raise MalformedError(f"messages must have schema {SCHEMA}, this one has {config['schema']!r}: update fedkd")
 
 
 def _check_about(about: tuple[Any, Any], clients: NDArray[np.int64], asks: Asks) -> None:
@@ -164,6 +164,12 @@ def _ragged(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str | int):
-        return str(value)
+    if isinstance(value, str):
+        return value
     raise MalformedError(f"text or a number must stand here, {type(value).__name__} does")
+
+
+def _number(value: object) -> int:
+    if isinstance(value, int):
+        return value
+    raise MalformedError(f"a number must stand here, {type(value).__name__} does")
