@@ -1,0 +1,91 @@
+"""A device's own data: one folder that no one else reads."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fedkd.data.fold import Fold
+from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.errors import UserError
+from fedkd.ragged import Ragged
+
+PARTS = ("train", "history", "target")
+
+
+@dataclass(frozen=True)
+class Device:
+    """The private data of one client.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    client : int
+        The client's id.
+    data : Fold
+        His users' data over the whole catalogue.
+    """
+
+    folder: Path
+    client: int
+    data: Fold
+
+    def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
+        """Return the device's users; it knows no other client."""
+        if clients.tolist() != [self.client]:
+            raise UserError(f"this device belongs to client {self.client}, it was asked about {clients.tolist()}")
+        return np.zeros(self.data.train.num_users, np.int64), self.data
+
+
+def write_device(folder: Path, client: int, data: Fold) -> None:
+    """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = [_frame(getattr(data, part), part) for part in PARTS]
+    pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
+    about = {"client": client, "users": data.train.num_users, "items": data.train.num_items}
+    (folder / "device.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def read_device(folder: Path) -> Device:
+    """Read what ``write_device`` wrote.
+
+    Raises
+    ------
+    UserError
+        A file is missing or does not hold what it must.
+    """
+    try:
+        about = json.loads((folder / "device.json").read_text(encoding="utf-8"))
+        table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
+        items, users = int(about["items"]), int(about["users"])
+        client = int(about["client"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"
+        ) from None
+    if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
+        raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
+    train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
+    return Device(folder, client, Fold(train, history, target))
+
+
+def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
+    histories = interactions.histories
+    return pd.DataFrame({"user": histories.row_index, "item": histories.values, "part": part})
+
+
+def _interactions(table: pd.DataFrame, users: int, items: int) -> Interactions:
+    ordered = table.sort_values("user", kind="stable")
+    counts = np.bincount(ordered["user"].to_numpy(np.int64), minlength=users)
+    histories = Ragged(ordered["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
+    return Interactions(_numbered(users), histories, Catalogue(_numbered(items)))
+
+
+def _numbered(count: int) -> NDArray[np.str_]:
+    return np.arange(count).astype(np.str_)

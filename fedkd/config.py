@@ -1,0 +1,251 @@
+"""One configuration: defaults, then a TOML file, then ``key=value``; frozen and typed."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator
+
+from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.errors import UserError
+from fedkd.options import Options
+from fedkd.protocols.residual import Residual
+from fedkd.protocols.table import AnyProtocol
+
+Baseline = Literal["popularity", "item-knn", "ease", "local-only", "public-teacher", "fedavg", "centralised"]
+
+
+class EvaluationOptions(Options):
+    """What is measured, and when.
+
+    Attributes
+    ----------
+    target : str
+        ``test`` trains on everything but the test part and is for reporting once; ``validation`` holds out more and is
+        for choosing hyper-parameters.
+    every : int
+        Rounds between evaluations on the devices; the last round is always evaluated. 0 means the last round only.
+    baselines : tuple of str
+        The rows of the table beside teacher and student.
+    """
+
+    target: Literal["test", "validation"] = "test"
+    every: int = Field(default=1, ge=0)
+    baselines: tuple[Baseline, ...] = get_args(Baseline)
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+class RuntimeOptions(Options):
+    """How a run uses its machine or network.
+
+    Attributes
+    ----------
+    cohort_size : int
+        Clients trained together as one batched computation; results do not depend on it.
+    workers, threads : int
+        Cohorts trained at the same time in one process, and threads of each computation.
+    timeout_seconds : float
+        How long an answer may take; later ones cost the answer, not the run.
+    wait_seconds : float
+        How long to wait for all clients to connect before the first round.
+    run_folder : Path, optional
+        Where the run is written.
+    server_data : Path, optional
+        The server's own folder in a deployed run; without it the run is a simulation that loads ``data``.
+    """
+
+    cohort_size: int = Field(default=64, ge=1)
+    workers: int = Field(default=1, ge=1)
+    threads: int = Field(default=2, ge=1)
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    wait_seconds: float = Field(default=60.0, ge=0)
+    run_folder: Path | None = None
+    server_data: Path | None = None
+
+
+class PrivacyOptions(Options):
+    """How answers are protected.
+
+    Attributes
+    ----------
+    mode : str
+        ``none``: answers are not protected.
+    """
+
+    mode: Literal["none"] = "none"
+
+    @property
+    def statement(self) -> str:
+        """The plain sentence that log, report and README carry wherever this mode runs."""
+        return (
+            "Privacy mode none: answers are neither noised nor masked, and until they are summed securely a server "
+            "that sees one client's answer can read that client's history from it."
+        )
+
+
+class Config(Options):
+    """Everything that decides a run.
+
+    Attributes
+    ----------
+    name : str
+        What the run is called.
+    seed : int
+        Source of every random number but those of privacy.
+    num_server_rounds : int
+        Rounds of the protocol.
+    fraction_train : float
+        Share of the registered clients asked in a round; clients with nothing to contribute are not counted.
+    """
+
+    name: str = Field(default="fedkd", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(default=0, ge=0)
+    num_server_rounds: int = Field(default=1, ge=1)
+    fraction_train: float = Field(default=1.0, gt=0, le=1)
+    data: DataOptions = DataOptions()
+    split: SplitOptions = SplitOptions()
+    partition: PartitionOptions = PartitionOptions()
+    algorithm: Annotated[AnyProtocol, Field(discriminator="name")] = Residual()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    runtime: RuntimeOptions = RuntimeOptions()
+    privacy: PrivacyOptions = PrivacyOptions()
+
+
+def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Read a TOML file and ``key=value`` overrides into a configuration.
+
+    Raises
+    ------
+    UserError
+        A missing or broken file, an unknown key, or a value out of range; the message names key and mend.
+    """
+    tree = _read_toml(path) if path is not None else {}
+    for override in overrides:
+        _override(tree, override)
+    if path is not None:
+        _anchor(tree, path.parent)
+    return validate(tree)
+
+
+def validate(tree: Mapping[str, Any]) -> Config:
+    """Return the configuration that a nested mapping describes; a ``UserError`` lists everything wrong in it."""
+    tree = dict(tree)
+    algorithm = tree.get("algorithm")
+    if isinstance(algorithm, Mapping) and "name" not in algorithm:
+        tree["algorithm"] = {"name": Residual().name, **algorithm}
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise UserError("the configuration cannot be used:\n  " + "\n  ".join(lines)) from None
+
+
+def dump(config: Config) -> dict[str, Any]:
+    """Return a configuration as nested plain values with kebab-case keys; absent values are left out."""
+    return config.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def flatten(config: Config) -> dict[str, bool | int | float | str]:
+    """Return a configuration as Flower's run configuration: dotted keys, scalars, lists as JSON, absent as ``""``."""
+    return dict(_leaves(config.model_dump(mode="json", by_alias=True)))
+
+
+def unflatten(flat: Mapping[str, Any]) -> Config:
+    """Read Flower's run configuration.
+
+    Keys that stand at their default count as not given, so that the default protocol's keys do not disturb another
+    protocol. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared there.
+    """
+    defaults = flatten(Config())
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        if key != "overrides" and (key not in defaults or defaults[key] != value):
+            _set(tree, key, value)
+    for override in str(flat.get("overrides", "")).split():
+        _override(tree, override)
+    return validate(tree)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield prefix + key, json.dumps(value)
+        else:
+            yield prefix + key, "" if value is None else value
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"cannot read the configuration {path}: {error.strerror}; give the path of a TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from None
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set takes key=value, for example --set seed=1; it got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    _set(tree, key, value)
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{key}: {part} is a value, not a table of keys")
+    if isinstance(value, str) and value.startswith("["):
+        value = json.loads(value)
+    if last == "name" and path == ["algorithm"] and tree.get("name", value) != value:
+        tree.clear()  # another protocol: the file's parameters belong to the one it named
+    tree[last] = value
+
+
+def _anchor(tree: dict[str, Any], folder: Path) -> None:
+    """Make a data path of the file absolute: as typed where it exists from here, else beside the file."""
+    path = tree.get("data", {}).get("path")
+    if isinstance(path, str) and path:
+        here = Path(path).expanduser()
+        tree["data"]["path"] = str(
+            (here if here.exists() else folder / here if (folder / here).exists() else here).absolute()
+        )
+
+
+def _explain(detail: Any) -> str:
+    location = [str(part) for part in detail["loc"]]
+    if (
+        len(location) > 1
+        and location[0] == "algorithm"
+        and location[1] == detail.get("ctx", {}).get("tag", location[1])
+    ):
+        location.pop(1)  # pydantic names the chosen protocol here, which is no key
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: no such key{_did_you_mean(key)}"
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+
+
+def _did_you_mean(key: str) -> str:
+    known = list(flatten(Config()))
+    for protocol in get_args(AnyProtocol):
+        known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

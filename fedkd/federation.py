@@ -1,0 +1,80 @@
+"""A simulated federation: one data set, split, and dealt out to public users and clients."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.config import Config
+from fedkd.data.fold import Fold, Partition, Split
+from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.data.partition import partition as deal
+from fedkd.data.sources import Loaded, load
+from fedkd.data.splits import split as divide
+from fedkd.protocols.base import Setup
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Everything a simulation knows, server's and clients' sides together.
+
+    Attributes
+    ----------
+    loaded : Loaded
+        The cleaned data and what cleaning dropped.
+    split : Split
+        Its division.
+    fold : Fold
+        The part of the division that this run trains and measures on, all users.
+    partition : Partition
+        Who is public, and which client holds whom.
+    """
+
+    loaded: Loaded
+    split: Split
+    fold: Fold
+    partition: Partition
+
+    @property
+    def private(self) -> NDArray[np.int64]:
+        """Positions of all private users, in the order of their clients."""
+        return self.partition.clients.values
+
+    def setup(self, config: Config) -> Setup:
+        """Return what a server may know of it."""
+        return Setup(
+            public=self.fold.train.take(self.partition.public),
+            num_clients=self.partition.num_clients,
+            num_private_users=len(self.private),
+            num_rounds=config.num_server_rounds,
+            seed=config.seed,
+        )
+
+    def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
+        """Return the users of some clients: the position of each one's client, and their data."""
+        users = self.partition.clients.take(clients)
+        return users.row_index, self.fold.take(users.values)
+
+
+def federation(config: Config) -> Federation:
+    """Load, split and deal out the data of a configuration; the latest few are remembered."""
+    seeded = (config.seed, config.evaluation.target)
+    return _federation(config.data, config.split, config.partition, *seeded)
+
+
+@lru_cache(maxsize=2)
+def _federation(
+    data: DataOptions, splitting: SplitOptions, dealing: PartitionOptions, seed: int, target: str
+) -> Federation:
+    loaded = load(data)
+    divided = divide(loaded, splitting, seed)
+    fold = divided.test if target == "test" else divided.validation
+    return Federation(loaded, divided, fold, deal(fold, dealing, seed))
+
+
+def shard(num_clients: int, partition_id: int, num_partitions: int) -> NDArray[np.int64]:
+    """Return the clients that one of several simulating nodes hosts: a contiguous, nearly equal share."""
+    if not 0 <= partition_id < num_partitions:
+        raise ValueError(f"partition-id must be in 0..{num_partitions - 1}, it is {partition_id}")
+    return np.array_split(np.arange(num_clients, dtype=np.int64), num_partitions)[partition_id]

@@ -1,0 +1,51 @@
+"""The server's own folder in a deployed run: public histories, the catalogue's size, and how many clients there are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedkd.config import Config
+from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.errors import UserError
+from fedkd.protocols.base import Setup
+from fedkd.ragged import Ragged
+
+
+def write_depot(folder: Path, setup: Setup) -> None:
+    """Write ``server.json`` and ``public.parquet`` (user, item, by position)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    histories = setup.public.histories
+    table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
+    table.to_parquet(folder / "public.parquet", index=False)
+    about = {
+        "items": setup.public.num_items,
+        "public-users": setup.public.num_users,
+        "clients": setup.num_clients,
+        "private-users": setup.num_private_users,
+    }
+    (folder / "server.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+def read_setup(folder: Path, config: Config) -> Setup:
+    """Read what ``write_depot`` wrote.
+
+    Raises
+    ------
+    UserError
+        A file is missing or does not hold what it must.
+    """
+    try:
+        about = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+        table = pd.read_parquet(folder / "public.parquet", columns=["user", "item"])
+        users, items = int(about["public-users"]), int(about["items"])
+        clients, private = int(about["clients"]), int(about["private-users"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder} is not a server's data folder ({error}); make one with python -m simulations.deployment.prepare"
+        ) from None
+    counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
+    histories = Ragged(table["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
+    public = Interactions(np.arange(users).astype(np.str_), histories, Catalogue(np.arange(items).astype(np.str_)))
+    return Setup(public, clients, private, config.num_server_rounds, config.seed)

@@ -1,0 +1,48 @@
+"""What a run has reached, and what it has cost so far, client by client."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.protocols.base import State
+
+COUNTS = ("asked", "answered", "failed", "up-bytes", "down-bytes", "evaluation-up-bytes", "evaluation-down-bytes")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Everything that a checkpoint must hold.
+
+    Attributes
+    ----------
+    state : State
+        The protocol's own state.
+    round : int
+        Rounds done.
+    clients : dict of str to ndarray of int64, shape [registered clients]
+        Counts and bytes by client, named as in ``COUNTS``.
+    seconds : float
+        Time spent in rounds.
+    """
+
+    state: State
+    round: int
+    clients: dict[str, NDArray[np.int64]]
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(cls, state: State) -> "Progress":
+        """Return the progress before the first round."""
+        return cls(state, 0, {name: np.zeros(state.setup.num_clients, np.int64) for name in COUNTS})
+
+    def counted(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int = 1) -> "Progress":
+        """Return the progress with an amount added to a count of some clients."""
+        counts = self.clients[name].copy()
+        counts[clients] += amount
+        return replace(self, clients={**self.clients, name: counts})
+
+    def total(self, names: Iterable[str]) -> int:
+        """Return the sum of some counts over all clients."""
+        return sum(int(self.clients[name].sum()) for name in names)

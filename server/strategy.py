@@ -1,0 +1,242 @@
+"""The round loop: one Flower strategy for every protocol and every runtime."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
+
+from fedkd.codec import MalformedError
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS
+from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.models.base import Recommender
+from fedkd.protocols.base import Metrics, Protocol
+from fedkd.ragged import Ragged
+from fedkd.streams import stream
+from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
+from server.exchange import collect, find_hosts, wait_for_hosts
+from server.progress import Progress
+
+INFO = 20
+Record = dict[str, Any]
+"""One line of ``rounds.jsonl``."""
+
+
+@dataclass
+class Distillation(Strategy):
+    """Federated distillation by the four verbs of a protocol.
+
+    Attributes
+    ----------
+    protocol : Protocol
+        What is asked, learnt, pooled and taught.
+    progress : Progress
+        Where the run stands; a resumed run begins with a saved one.
+    fraction_train : float
+        Share of the registered clients asked in a round.
+    timeout, wait : float
+        Seconds until an answer counts as missing, and for all clients to connect.
+    evaluate_every : int
+        Rounds between evaluations on the devices; 0 for the last round only.
+    score_teacher : callable, optional
+        Measures the teacher on private users; possible in a simulation only, and outside byte counts.
+    sinks : tuple of callable
+        Called with each round's record and the progress after it.
+    per_user : dict of str to ndarray, shape [users]
+        Metrics of the latest evaluation on the devices, users in the order of their clients.
+    """
+
+    protocol: Protocol
+    progress: Progress
+    fraction_train: float = 1.0
+    timeout: float = 600.0
+    wait: float = 60.0
+    evaluate_every: int = 1
+    score_teacher: Callable[[Recommender], Metrics] | None = None
+    sinks: tuple[Callable[[Record, Progress], None], ...] = ()
+    per_user: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _asked: dict[int, Asks] = field(default_factory=dict)
+    _sent: list[Message] = field(default_factory=list)
+    _failures: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> None:
+        """Log what will run."""
+        setup = self.progress.state.setup
+        log(INFO, "\t├── protocol: %s", self.protocol.name)
+        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self._quota())
+        log(INFO, "\t└── public users: %d, items: %d", setup.public.num_users, setup.public.num_items)
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord | None = None,
+        num_rounds: int = 1,
+        timeout: float = 0.0,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run the rounds that are left until ``num_rounds`` are done.
+
+        Arrays and configuration records are Flower's way to carry a model; here the protocol's state is the model, so
+        ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
+        """
+        del initial_arrays, train_config, evaluate_config, evaluate_fn
+        self.timeout = timeout or self.timeout
+        self._hosts = wait_for_hosts(grid, self.progress.state.setup.num_clients, self.wait, self.timeout)
+        self.summary()
+        result = Result()
+        for number in range(self.progress.round + 1, num_rounds + 1):
+            record = self._round(grid, number, last=number == num_rounds)
+            result.train_metrics_clientapp[number] = MetricRecord({"answers": record["answers"]})
+            result.evaluate_metrics_serverapp[number] = MetricRecord(dict(record["metrics"]))
+        return result
+
+    def _round(self, grid: Grid, number: int, last: bool) -> Record:
+        """Ask, learn, pool, teach; evaluate; tell the sinks."""
+        begun, before = time.monotonic(), self.progress
+        self._failures = Counter()
+        nothing = ArrayRecord()
+        if number > 1:
+            self._hosts = find_hosts(grid, self._hosts, self.timeout)
+        sent = list(self.configure_train(number, nothing, ConfigRecord(), grid))
+        _, taught = self.aggregate_train(number, grid.send_and_receive(sent, timeout=self.timeout))
+        metrics = dict(taught or {})
+        trained = time.monotonic() - begun
+        if last or (self.evaluate_every and number % self.evaluate_every == 0):
+            sent = list(self.configure_evaluate(number, nothing, ConfigRecord(), grid))
+            metrics |= dict(self.aggregate_evaluate(number, grid.send_and_receive(sent, timeout=self.timeout)) or {})
+            metrics |= self._teacher_metrics()
+        self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
+        record = self._record(before, metrics, trained)
+        for sink in self.sinks:
+            sink(record, self.progress)
+        return record
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Choose clients and write their asks, one message a node."""
+        del arrays, config, grid
+        chosen = self._sample(server_round)
+        state, rng = self.progress.state, stream(self.progress.state.setup.seed, "ask", server_round)
+        asks = self.protocol.ask(state, chosen, server_round, rng)
+        self.progress = self.progress.counted("asked", chosen)
+        return self._messages(asks, "train", "down-bytes")
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Check the answers, fold them into the state in a fixed order, and teach."""
+        state = self.progress.state
+        for answers, specs in self._read(replies, self.protocol.expects):
+            self.progress = self.progress.counted("up-bytes", answers.clients, answer_bytes(answers, specs))
+            self.progress = self.progress.counted("answered", answers.clients)
+            state = self.protocol.pool(state, answers)
+        state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
+        self.progress = replace(self.progress, state=state)
+        return None, MetricRecord(dict(metrics))
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Send every connected client what it needs to recommend."""
+        del arrays, config, grid
+        asks = self.protocol.deploy(self.progress.state, self._connected(), server_round)
+        return self._messages(asks, "evaluate", "evaluation-down-bytes")
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Average the devices' metrics over users."""
+        rows: list[Ragged] = []
+        for answers, specs in self._read(replies, lambda asks: DEVICE_METRICS):
+            self.progress = self.progress.counted("evaluation-up-bytes", answers.clients, answer_bytes(answers, specs))
+            rows.append(answers.values["metrics"])
+        if not rows:
+            return None
+        table = np.concatenate([ragged.values for ragged in rows]).astype(np.float64)
+        self.per_user = {metric: table[:, column] for column, metric in enumerate(METRICS)}
+        means = table.mean(axis=0) if len(table) else np.zeros(len(METRICS))
+        return MetricRecord({f"student.{name}": float(mean) for name, mean in zip(METRICS, means, strict=True)})
+
+    def _quota(self) -> int:
+        return max(1, round(self.fraction_train * self.progress.state.setup.num_clients))
+
+    def _connected(self) -> NDArray[np.int64]:
+        return np.sort(np.concatenate([*self._hosts.values(), np.zeros(0, np.int64)]))
+
+    def _sample(self, server_round: int) -> NDArray[np.int64]:
+        invited = self.protocol.invite(self.progress.state, self._connected())
+        if len(invited) <= self._quota():
+            return invited
+        rng = stream(self.progress.state.setup.seed, "sample", server_round)
+        return np.sort(rng.choice(invited, self._quota(), replace=False))
+
+    def _messages(self, asks: Asks, kind: str, count: str) -> list[Message]:
+        """Write one message to every node that hosts some of the asked clients."""
+        self._asked = {}
+        for node, hosted in self._hosts.items():
+            clients = np.intersect1d(asks.clients, hosted)
+            if len(clients):
+                self._asked[node] = asks.take(clients)
+                self.progress = self.progress.counted(count, clients, ask_bytes(self._asked[node]))
+        self._sent = [
+            Message(ask_record(own), dst_node_id=node, message_type=kind) for node, own in self._asked.items()
+        ]
+        return self._sent
+
+    def _read(
+        self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]
+    ) -> Iterable[tuple[Answers, Mapping[str, Spec]]]:
+        """Yield the usable answers, ordered by client, and count the rest by reason."""
+        matched = collect(self._sent, list(replies))
+        for node, reason in matched.failures.items():
+            self._fail(self._asked[node].clients, reason)
+        for node in sorted(matched.contents, key=lambda node: int(self._asked[node].clients[0])):
+            asks = self._asked[node]
+            specs = specs_of(asks)
+            try:
+                answers = read_answer(matched.contents[node], asks, specs)
+            except MalformedError as error:
+                self._fail(asks.clients, f"malformed: {error}")
+                continue
+            self._count_missing(asks, answers)
+            if len(answers.clients):
+                yield answers, specs
+
+    def _count_missing(self, asks: Asks, answers: Answers) -> None:
+        for reason, clients in answers.refused.items():
+            self._fail(np.intersect1d(clients, asks.clients), reason)
+        refused = [client for clients in answers.refused.values() for client in clients]
+        silent = np.setdiff1d(asks.clients, np.concatenate([answers.clients, np.asarray(refused, np.int64)]))
+        if len(silent):
+            self._fail(silent, "left out of the answer")
+
+    def _fail(self, clients: NDArray[np.int64], reason: str) -> None:
+        self._failures[reason] += len(clients)
+        self.progress = self.progress.counted("failed", clients)
+
+    def _teacher_metrics(self) -> dict[str, float]:
+        teacher = self.protocol.teacher(self.progress.state)
+        if teacher is None or self.score_teacher is None:
+            return {}
+        return {f"teacher.{name}": float(value) for name, value in self.score_teacher(teacher).items()}
+
+    def _record(self, before: Progress, metrics: dict[str, Any], seconds: float) -> Record:
+        spent = {n: self.progress.total([n]) - before.total([n]) for n in self.progress.clients}
+        return {
+            "round": self.progress.round,
+            "seconds": round(seconds, 4),
+            "asked": spent["asked"],
+            "answers": spent["answered"],
+            "failures": dict(self._failures),
+            "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
+            "traffic": {name: spent[name] for name in spent if name.endswith("-bytes")},
+        }
