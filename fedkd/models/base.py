@@ -7,12 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fedkd.ragged import Ragged
 
 
 class Recommender(nn.Module, ABC):
     """A history in, a score for every item out; no user ids, so strangers are served at once.
+
+    A model that declares item tables takes the size of the catalogue from them, never from ``num_items``: swapped for
+    some of their slices (and histories renumbered), the same module works on a part of the catalogue.
 
     Parameters
     ----------
@@ -58,8 +62,28 @@ class Recommender(nn.Module, ABC):
 
 def multi_hot(history: Tensor, num_items: int) -> Tensor:
     """Return histories as a binary matrix, shape [batch, items]; padding vanishes."""
-    out = torch.zeros(len(history), num_items + 1, device=history.device)
-    return out.scatter_(1, history, 1.0)[:, :num_items]
+    zeros = torch.zeros(len(history), num_items + 1, device=history.device)
+    return zeros.scatter(1, history, 1.0)[:, :num_items]
+
+
+def lookup(table: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the table's row of every history item, and which items are real.
+
+    Parameters
+    ----------
+    table : Tensor, shape [items, width]
+        One row per item; the position ``items`` means padding.
+    history : Tensor of int64, shape [batch, length]
+
+    Returns
+    -------
+    rows : Tensor, shape [batch, length, width]
+        What stands at padding is of no meaning.
+    real : Tensor, shape [batch, length, 1]
+        1 at items, 0 at padding, in the table's type.
+    """
+    real = (history < len(table)).to(table.dtype).unsqueeze(-1)
+    return functional.embedding(history.clamp(max=len(table) - 1), table), real
 
 
 def padded_histories(histories: Ragged, num_items: int, length: int | None = None) -> Tensor:

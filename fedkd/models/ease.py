@@ -1,0 +1,142 @@
+"""EASE, the linear autoencoder in closed form: B minimises |X - X B|^2 + l2 |B|^2 with a zero diagonal.
+
+Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, equation 8: with ``P = (G + l2 I)^-1`` and
+``G = X^T X``, ``B = I - P diag(1 / P_jj)``.
+"""
+
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+from torch import Tensor
+
+from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
+from fedkd.models.base import Recommender, multi_hot
+
+Floats = NDArray[np.float64]
+
+
+class EASE(Recommender):
+    """Scores ``x B`` with a full item x item matrix.
+
+    Parameters
+    ----------
+    weights : ndarray, shape [items, items]
+        The matrix ``B``.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: NDArray[np.floating]) -> None:
+        super().__init__(len(weights))
+        self.register_buffer("weights", torch.from_numpy(np.asarray(weights, np.float32)))
+
+    def hidden(self, history: Tensor) -> Tensor:
+        """Return the history as a binary vector, shape [batch, items]: EASE has no layer between."""
+        return multi_hot(history, self.num_items)
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Return scores, shape [batch, items]."""
+        return self.hidden(history) @ self.weights
+
+
+class FactoredEASE(Recommender):
+    """The same scores for a Gram matrix ``F^T F`` of low rank; nothing larger than rank x items exists.
+
+    With ``l2 I + F F^T = L L^T`` and ``A = L^-1 F`` (Woodbury), ``l2 P = I - A^T A``; in
+    ``x B = x - x P / diag(P)`` the ridge cancels.
+
+    Parameters
+    ----------
+    root : ndarray, shape [rank, items]
+        The matrix ``A``.
+    """
+
+    root: Tensor
+    diagonal: Tensor
+
+    def __init__(self, root: NDArray[np.floating]) -> None:
+        super().__init__(root.shape[1])
+        diagonal = 1.0 - np.square(root).sum(0)
+        self.register_buffer("root", torch.from_numpy(np.ascontiguousarray(root.T, np.float32)))
+        self.register_buffer("diagonal", torch.from_numpy(diagonal.astype(np.float32)))
+
+    @classmethod
+    def fit(cls, factor: NDArray[np.floating], l2: float) -> Self:
+        """Return EASE for the Gram matrix ``F^T F``, given ``F`` of shape [rank, items]; time rank^2 x items."""
+        _check_ridge(l2)
+        inner = np.asarray(factor @ factor.T, np.float64)
+        lower = np.linalg.cholesky(inner + l2 * np.eye(len(inner)))
+        return cls(linalg.solve_triangular(lower, np.asarray(factor, np.float64), lower=True))
+
+    def hidden(self, history: Tensor) -> Tensor:
+        """Return ``x A^T``, shape [batch, rank]."""
+        return multi_hot(history, self.num_items) @ self.root
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Return scores ``x - x P / diag(P)``, shape [batch, items]."""
+        own = multi_hot(history, self.num_items)
+        return own - (own - (own @ self.root) @ self.root.T) / self.diagonal
+
+
+def gram(interactions: Interactions, user_weights: NDArray[np.floating] | None = None) -> Floats:
+    """Return ``sum over users of w_u x_u^T x_u``, shape [items, items]; every weight is 1 by default."""
+    matrix = interactions.matrix(np.float64)
+    weighted = matrix if user_weights is None else sparse.diags_array(np.asarray(user_weights, np.float64)) @ matrix
+    return np.asarray((matrix.T @ weighted).todense())
+
+
+def ease_weights(gram_matrix: NDArray[np.floating], l2: float) -> Floats:
+    """Return EASE's matrix ``B`` for a Gram matrix, solved in double precision.
+
+    Parameters
+    ----------
+    gram_matrix : ndarray, shape [items, items]
+        Symmetric and positive semi-definite.
+    l2 : float
+        The ridge, in the units of the Gram matrix; positive.
+
+    Returns
+    -------
+    ndarray of float64, shape [items, items]
+        ``B``, its diagonal exactly 0.
+    """
+    _check_ridge(l2)
+    inverse = _inverse(np.asarray(gram_matrix, np.float64) + l2 * np.eye(len(gram_matrix)))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.floating] | None = None) -> EASE:
+    """Return EASE for a training set.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        The training set.
+    l2 : float
+        The ridge; 200 to 1000 suits MovieLens with unweighted users.
+    user_weights : ndarray, shape [users], optional
+        Weight of every user in the Gram matrix, for example ``length ** -0.5``; ``l2`` keeps its meaning, so a smaller
+        sum of weights wants a smaller ``l2``.
+    """
+    return EASE(ease_weights(gram(interactions, user_weights), l2))
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Return the inverse of a symmetric positive definite matrix."""
+    lower, info = linalg.lapack.dpotrf(matrix, lower=True, overwrite_a=True)
+    if info:
+        raise UserError("EASE's Gram matrix is not positive definite; raise l2")
+    triangle, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
+    triangle = np.tril(triangle)
+    return np.asarray(triangle + np.tril(triangle, -1).T)
+
+
+def _check_ridge(l2: float) -> None:
+    if not l2 > 0:
+        raise UserError(f"l2 of EASE is {l2}; it must be positive, 200 to 1000 suits MovieLens")
