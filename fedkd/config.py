@@ -249,3 +249,15 @@ def _did_you_mean(key: str) -> str:
     sections = {name.rpartition(".")[0] for name in known} - {""}
     close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
+    """Return what ``flwr run -c`` must be told: declared keys that differ, the others as ``overrides``."""
+    declared, given = flatten(Config()), flatten(config)
+    settings = {key: value for key, value in given.items() if key in declared and value != declared[key]}
+    others = [f"{key}={_as_toml(value)}" for key, value in given.items() if key not in declared]
+    return settings | ({"overrides": " ".join(others)} if others else {})
+
+
+def _as_toml(value: bool | int | float | str) -> str:
+    return json.dumps(value) if isinstance(value, bool | int | float) else value.replace(" ", "")
