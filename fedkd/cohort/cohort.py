@@ -1,7 +1,7 @@
 """The clients that one process trains together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,3 +39,7 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.clients)
+
+    def with_states(self, states: tuple[ClientState, ...]) -> "Cohort":
+        """Return the cohort with what its clients keep from now on."""
+        return replace(self, states=states)

@@ -1,0 +1,244 @@
+"""Residual distillation of a linear student, the default: every client answers once, and one sum teaches the server.
+
+A client answers with what private training changed in its small linear student's scores on shared references. The sum
+over clients is a statistic of second order: it gives the teacher its curvature, and the student is the teacher's
+closed-form distillate of low rank. Clients may arrive over many rounds; one whose history changed sends the
+difference to its last contribution, and one that leaves takes its contribution back.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from fedkd.cohort.cohort import ClientState, Cohort
+from fedkd.distill.gram import ease_teacher, low_rank_student
+from fedkd.distill.residual import (
+    UserWeights,
+    answer_specs,
+    answers,
+    history_reference,
+    item_reference,
+    pooled_gram,
+    ridge,
+    sizes_for_budget,
+)
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks, Outer, Reference, Spec
+from fedkd.models.base import Recommender
+from fedkd.models.ease import EASE
+from fedkd.models.linear import LowRank
+from fedkd.models.woodbury import WoodburyEASE
+from fedkd.protocols.base import Metrics, Protocol, Setup, State
+from fedkd.ragged import Ragged, offsets
+
+SUMS = ("block", "bias")
+
+
+class Residual(Protocol):
+    """Parameters of residual distillation.
+
+    Attributes
+    ----------
+    reference_kind : str
+        ``items`` (histories of one popular item each) or ``histories`` (those of public users).
+    references, panel : int
+        How many references, and how many items each is scored for; 0 lets ``upload_budget_bytes`` decide.
+    upload_budget_bytes : int
+        Bytes of a client's answer, headers left out, from which the two sizes follow.
+    levels : int
+        A user's weight is a whole number from 1 to this.
+    damping : float
+        The proximal term of private training, in interactions.
+    complement : float
+        Trust in public structure that the references do not span.
+    regularisation : float
+        The teacher's ridge, relative to the mean weight of an interaction.
+    rank : int
+        Width of the student.
+    """
+
+    name: Literal["residual"] = "residual"
+    reference_kind: Literal["items", "histories"] = "items"
+    references: int = Field(default=0, ge=0)
+    panel: int = Field(default=0, ge=0)
+    upload_budget_bytes: int = Field(default=156_000, ge=1)
+    levels: int = Field(default=7, ge=1, le=1000)
+    damping: float = Field(default=50.0, gt=0)
+    complement: float = Field(default=0.25, ge=0)
+    regularisation: float = Field(default=400.0, gt=0)
+    rank: int = Field(default=32, ge=1)
+
+    @property
+    def weights(self) -> UserWeights:
+        """The public rule of users' weights."""
+        return UserWeights(self.levels, self.damping)
+
+    def begin(self, setup: Setup) -> State:
+        """Choose the references; the sums begin at zero."""
+        items = setup.public.num_items
+        if self.rank >= items:
+            raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
+        reference = self._choose(setup)
+        specs = answer_specs(reference, self.weights, items, setup.num_private_users)
+        arrays: dict[str, NDArray[Any]] = {
+            "reference.values": reference.histories.values,
+            "reference.lengths": reference.histories.lengths,
+            "reference.panel": reference.panel,
+            "due": np.ones(setup.num_clients, bool),
+            "leaving": np.zeros(setup.num_clients, bool),
+            "accepted": np.zeros(setup.num_clients, np.int32),
+        }
+        return State(setup, arrays | {f"sum.{name}": np.zeros(specs[name].shape, np.int64) for name in SUMS})
+
+    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return who has not contributed yet, has changed since, or leaves."""
+        return clients[state.arrays["due"][clients]]
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send the references, and each client which of his answers counts (its round) and whether he leaves."""
+        del rng
+        setup = state.setup
+        sizes = np.array([setup.public.num_items, setup.num_private_users], np.int64)
+        told = np.stack([state.arrays["accepted"][clients], state.arrays["leaving"][clients]], axis=1)
+        own = Ragged(told.astype(np.int32).reshape(-1), offsets(np.full(len(clients), 2)))
+        return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, _reference(state))
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Scores of the panel on every reference, and the bias over all items, as sums of whole numbers."""
+        assert asks.reference is not None
+        items, users = (int(size) for size in asks.shared["sizes"])
+        return answer_specs(asks.reference, self.weights, items, users)
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Train in closed form, and answer with the difference to what was contributed before."""
+        assert asks.reference is not None
+        accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
+        histories = cohort.data.train.histories
+        staying = np.flatnonzero(leaving[cohort.owner] == 0)
+        kept = [_counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
+        new = self._outer(histories.take(staying), cohort.owner[staying], asks)
+        old = self._outer(*_join(kept), asks)
+        difference = {name: _minus(new[name], old[name]) for name in SUMS}
+        states = tuple(
+            _remember(asks.round, histories.take(staying[cohort.owner[staying] == row]), kept[row])
+            for row in range(len(cohort))
+        )
+        fingerprint = asks.reference.fingerprint
+        return cohort.with_states(states), Answers(asks.round, cohort.clients, difference, fingerprint)
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Add the sums modulo their grids: the running total is never negative and always fits."""
+        specs = answer_specs(
+            _reference(state), self.weights, state.setup.public.num_items, state.setup.num_private_users
+        )
+        arrays: dict[str, NDArray[Any]] = {}
+        for name in SUMS:
+            grid = specs[name].grid
+            assert grid is not None
+            arrays[f"sum.{name}"] = (state.arrays[f"sum.{name}"] + answers.values[name]) % (1 << grid.bits)
+        due = state.arrays["due"].copy()
+        due[answers.clients] = False
+        accepted = state.arrays["accepted"].copy()
+        accepted[answers.clients] = answers.round
+        return state.with_arrays(due=due, accepted=accepted, **arrays)
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Solve for the teacher, and distil it into the student."""
+        del rng
+        sums = {name: state.arrays[f"sum.{name}"] for name in SUMS}
+        gram = pooled_gram(sums, _reference(state), state.setup.public, self.weights, self.complement)
+        teacher = ease_teacher(gram, ridge(gram, sums, state.setup, self.regularisation))
+        student = low_rank_student(teacher, gram, self.rank)
+        contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
+        return state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student)), {
+            "contributors": contributors
+        }
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return EASE for the pooled Gram matrix."""
+        arrays = {
+            name: state.arrays[f"teacher.{name}"]
+            for name in ("weights", "root", "scale")
+            if f"teacher.{name}" in state.arrays
+        }
+        if not arrays:
+            return None
+        return EASE(arrays["weights"]) if "weights" in arrays else WoodburyEASE(arrays["root"].T, arrays["scale"])
+
+    def student(self, state: State) -> Recommender | None:
+        """Return the teacher's distillate of low rank."""
+        if "student.encoder" not in state.arrays:
+            return None
+        return LowRank.from_factors(state.arrays["student.encoder"], state.arrays["student.decoder"])
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return LowRank(num_items, self.rank)
+
+    def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
+        """Return the state in which some clients are asked to take their contribution back."""
+        due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
+        leaving[clients] = True
+        due[clients] = ~due[clients]  # who never contributed has nothing to take back
+        return state.with_arrays(due=due, leaving=leaving)
+
+    def _choose(self, setup: Setup) -> Reference:
+        items, users = setup.public.num_items, setup.num_private_users
+        references, panel = self.references, self.panel or items
+        if not references:
+            references, panel = sizes_for_budget(items, users, self.levels, self.upload_budget_bytes)
+        if self.reference_kind == "histories":
+            return history_reference(setup.public, references, panel)
+        return item_reference(setup.public.popularity(), references, panel)
+
+    def _outer(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> dict[str, Outer]:
+        assert asks.reference is not None
+        return answers(histories, owner, asks.reference, self.weights, int(asks.shared["sizes"][0]))
+
+
+def _reference(state: State) -> Reference:
+    lengths = state.arrays["reference.lengths"]
+    return Reference(Ragged(state.arrays["reference.values"], offsets(lengths)), state.arrays["reference.panel"])
+
+
+def _counted(state: ClientState, accepted: int) -> Ragged:
+    """Return the histories of a client's last answer that the server counted.
+
+    An answer that was lost on its way left the client's latest contribution uncounted; the one before it still holds.
+    """
+    if not accepted:
+        return Ragged.from_rows([], np.int32)
+    which = "latest" if int(state["round"]) == accepted else "before"
+    return Ragged(state[f"{which}.values"], offsets(state[f"{which}.lengths"]))
+
+
+def _join(kept: list[Ragged]) -> tuple[Ragged, NDArray[np.int64]]:
+    """Return all clients' rows one after the other, and the position of each one's client."""
+    rows = [histories[row] for histories in kept for row in range(len(histories))]
+    return Ragged.from_rows(rows, np.int32), np.repeat(np.arange(len(kept)), [len(histories) for histories in kept])
+
+
+def _remember(round_number: int, latest: Ragged, before: Ragged) -> ClientState:
+    """Return what a client must keep in order to send differences, or to take everything back."""
+    kept: dict[str, NDArray[Any]] = {"round": np.array(round_number)}
+    for name, histories in (("latest", latest), ("before", before)):
+        kept |= {f"{name}.values": histories.values, f"{name}.lengths": histories.lengths}
+    return kept
+
+
+def _minus(new: Outer, old: Outer) -> Outer:
+    if not len(old.owner):
+        return new
+    return Outer(_stack(new.left, -old.left), _stack(new.right, old.right), np.concatenate([new.owner, old.owner]))
+
+
+def _stack(above: Any, below: Any) -> Any:
+    return sparse.csr_array(sparse.vstack([above, below]))
+
+
+def _arrays(prefix: str, model: Recommender) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}.{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
