@@ -4,8 +4,6 @@ Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, equation 8
 ``G = X^T X``, ``B = I - P diag(1 / P_jj)``.
 """
 
-from typing import Self
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,45 +39,6 @@ class EASE(Recommender):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
         return self.hidden(history) @ self.weights
-
-
-class FactoredEASE(Recommender):
-    """The same scores for a Gram matrix ``F^T F`` of low rank; nothing larger than rank x items exists.
-
-    With ``l2 I + F F^T = L L^T`` and ``A = L^-1 F`` (Woodbury), ``l2 P = I - A^T A``; in
-    ``x B = x - x P / diag(P)`` the ridge cancels.
-
-    Parameters
-    ----------
-    root : ndarray, shape [rank, items]
-        The matrix ``A``.
-    """
-
-    root: Tensor
-    diagonal: Tensor
-
-    def __init__(self, root: NDArray[np.floating]) -> None:
-        super().__init__(root.shape[1])
-        diagonal = 1.0 - np.square(root).sum(0)
-        self.register_buffer("root", torch.from_numpy(np.ascontiguousarray(root.T, np.float32)))
-        self.register_buffer("diagonal", torch.from_numpy(diagonal.astype(np.float32)))
-
-    @classmethod
-    def fit(cls, factor: NDArray[np.floating], l2: float) -> Self:
-        """Return EASE for the Gram matrix ``F^T F``, given ``F`` of shape [rank, items]; time rank^2 x items."""
-        _check_ridge(l2)
-        inner = np.asarray(factor @ factor.T, np.float64)
-        lower = np.linalg.cholesky(inner + l2 * np.eye(len(inner)))
-        return cls(linalg.solve_triangular(lower, np.asarray(factor, np.float64), lower=True))
-
-    def hidden(self, history: Tensor) -> Tensor:
-        """Return ``x A^T``, shape [batch, rank]."""
-        return multi_hot(history, self.num_items) @ self.root
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Return scores ``x - x P / diag(P)``, shape [batch, items]."""
-        own = multi_hot(history, self.num_items)
-        return own - (own - (own @ self.root) @ self.root.T) / self.diagonal
 
 
 def gram(interactions: Interactions, user_weights: NDArray[np.floating] | None = None) -> Floats:
