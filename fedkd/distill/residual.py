@@ -113,7 +113,7 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
 def answer_spec(reference: Reference, weights: UserWeights, num_users: int) -> Spec:
     """Return what a client's answer looks like; sums over ``num_users`` users fit its grid without wrapping around."""
     limit = weights.levels * int(reference.histories.lengths.max())
-    grid = Grid(1.0, 0, limit, (limit * num_users).bit_length(), signed=False)
+    grid = Grid(1.0, -limit, limit, (limit * num_users).bit_length(), signed=False)
     return Spec(Kind.SCORES, (len(reference.histories), len(reference.panel)), grid=grid)
 
 

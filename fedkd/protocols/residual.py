@@ -18,8 +18,8 @@ from fedkd.cohort.cohort import ClientState, Cohort
 from fedkd.distill.gram import ease_teacher, low_rank_student
 from fedkd.distill.residual import (
     UserWeights,
-    answer_specs,
-    answers,
+    answer,
+    answer_spec,
     history_reference,
     item_reference,
     pooled_gram,
@@ -34,8 +34,6 @@ from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
 from fedkd.ragged import Ragged, offsets
-
-SUMS = ("block", "bias")
 
 
 class Residual(Protocol):
@@ -83,7 +81,7 @@ class Residual(Protocol):
         if self.rank >= items:
             raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
         reference = self._choose(setup)
-        specs = answer_specs(reference, self.weights, items, setup.num_private_users)
+        spec = answer_spec(reference, self.weights, setup.num_private_users)
         arrays: dict[str, NDArray[Any]] = {
             "reference.values": reference.histories.values,
             "reference.lengths": reference.histories.lengths,
@@ -92,11 +90,11 @@ class Residual(Protocol):
             "leaving": np.zeros(setup.num_clients, bool),
             "accepted": np.zeros(setup.num_clients, np.int32),
         }
-        return State(setup, arrays | {f"sum.{name}": np.zeros(specs[name].shape, np.int64) for name in SUMS})
+        return State(setup, arrays | {"sum": np.zeros(spec.shape, np.int64)})
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return who has not contributed yet, has changed since, or leaves."""
-        return clients[state.arrays["due"][clients]]
+        return np.asarray(clients[state.arrays["due"][clients]])
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the references, and each client which of his answers counts (its round) and whether he leaves."""
@@ -108,10 +106,9 @@ class Residual(Protocol):
         return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, _reference(state))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Scores of the panel on every reference, and the bias over all items, as sums of whole numbers."""
+        """Return the scores of the panel on every reference, as sums of whole numbers."""
         assert asks.reference is not None
-        items, users = (int(size) for size in asks.shared["sizes"])
-        return answer_specs(asks.reference, self.weights, items, users)
+        return {"residual": answer_spec(asks.reference, self.weights, int(asks.shared["sizes"][1]))}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train in closed form, and answer with the difference to what was contributed before."""
@@ -122,41 +119,37 @@ class Residual(Protocol):
         kept = [_counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
         new = self._outer(histories.take(staying), cohort.owner[staying], asks)
         old = self._outer(*_join(kept), asks)
-        difference = {name: _minus(new[name], old[name]) for name in SUMS}
         states = tuple(
             _remember(asks.round, histories.take(staying[cohort.owner[staying] == row]), kept[row])
             for row in range(len(cohort))
         )
         fingerprint = asks.reference.fingerprint
-        return cohort.with_states(states), Answers(asks.round, cohort.clients, difference, fingerprint)
+        return cohort.with_states(states), Answers(
+            asks.round, cohort.clients, {"residual": _minus(new, old)}, fingerprint
+        )
 
     def pool(self, state: State, answers: Answers) -> State:
         """Add the sums modulo their grids: the running total is never negative and always fits."""
-        specs = answer_specs(
-            _reference(state), self.weights, state.setup.public.num_items, state.setup.num_private_users
-        )
-        arrays: dict[str, NDArray[Any]] = {}
-        for name in SUMS:
-            grid = specs[name].grid
-            assert grid is not None
-            arrays[f"sum.{name}"] = (state.arrays[f"sum.{name}"] + answers.values[name]) % (1 << grid.bits)
+        grid = answer_spec(_reference(state), self.weights, state.setup.num_private_users).grid
+        assert grid is not None
+        total = (state.arrays["sum"] + answers.values["residual"]) % (1 << grid.bits)
         due = state.arrays["due"].copy()
         due[answers.clients] = False
         accepted = state.arrays["accepted"].copy()
         accepted[answers.clients] = answers.round
-        return state.with_arrays(due=due, accepted=accepted, **arrays)
+        return state.with_arrays(sum=total, due=due, accepted=accepted)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Solve for the teacher, and distil it into the student."""
         del rng
-        sums = {name: state.arrays[f"sum.{name}"] for name in SUMS}
-        gram = pooled_gram(sums, _reference(state), state.setup.public, self.weights, self.complement)
-        teacher = ease_teacher(gram, ridge(gram, sums, state.setup, self.regularisation))
-        student = low_rank_student(teacher, gram, self.rank)
+        setup = state.setup
         contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
-        return state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student)), {
-            "contributors": contributors
-        }
+        users = round(setup.num_private_users * contributors / setup.num_clients)
+        gram = pooled_gram(state.arrays["sum"], _reference(state), setup.public, self.weights, users, self.complement)
+        teacher = ease_teacher(gram, ridge(self.regularisation, setup.public, self.weights))
+        student = low_rank_student(teacher, gram, self.rank)
+        taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
+        return taught, {"contributors": contributors}
 
     def teacher(self, state: State) -> Recommender | None:
         """Return EASE for the pooled Gram matrix."""
@@ -195,9 +188,9 @@ class Residual(Protocol):
             return history_reference(setup.public, references, panel)
         return item_reference(setup.public.popularity(), references, panel)
 
-    def _outer(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> dict[str, Outer]:
+    def _outer(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> Outer:
         assert asks.reference is not None
-        return answers(histories, owner, asks.reference, self.weights, int(asks.shared["sizes"][0]))
+        return answer(histories, owner, asks.reference, self.weights, int(asks.shared["sizes"][0]))
 
 
 def _reference(state: State) -> Reference:

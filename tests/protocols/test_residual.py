@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.data.fold import Fold
+from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks
+from fedkd.protocols.base import Setup, State
+from fedkd.protocols.residual import Residual
+from fedkd.ragged import Ragged
+from fedkd.release import release
+
+ITEMS, USERS = 30, 40
+PROTOCOL = Residual(references=12, panel=20, rank=5)
+
+
+def interactions(users: int, seed: int) -> Interactions:
+    rng = np.random.default_rng(seed)
+    appeal = 1.0 / np.arange(1, ITEMS + 1)
+    rows = [rng.choice(ITEMS, rng.integers(2, 12), replace=False, p=appeal / appeal.sum()) for _ in range(users)]
+    catalogue = Catalogue(np.arange(ITEMS).astype(np.str_))
+    return Interactions(np.arange(users).astype(np.str_), Ragged.from_rows(rows, np.int32), catalogue)
+
+
+PRIVATE = interactions(USERS, seed=1)
+
+
+def begin(protocol: Residual = PROTOCOL, public_users: int = 6) -> State:
+    return protocol.begin(Setup(interactions(public_users, seed=2), USERS, USERS, 1, 0))
+
+
+def cohort(clients: NDArray[np.int64], states: tuple[dict[str, NDArray[np.int64]], ...] = ()) -> Cohort:
+    data = PRIVATE.take(clients)
+    kept = states or tuple({} for _ in clients)
+    return Cohort(clients, np.arange(len(clients)), Fold(data, data, data), 0, kept)
+
+
+def ask(state: State, clients: NDArray[np.int64], round_number: int = 1) -> Asks:
+    return PROTOCOL.ask(state, clients, round_number, np.random.default_rng(0))
+
+
+def contribute(state: State, group: Cohort, round_number: int = 1) -> tuple[State, Cohort]:
+    asks = ask(state, group.clients, round_number)
+    learnt, answers = PROTOCOL.learn(group, asks)
+    return PROTOCOL.pool(state, release(answers, PROTOCOL.expects(asks))), learnt
+
+
+def naive_sum(state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+    asks = ask(state, clients)
+    assert asks.reference is not None
+    total = np.zeros((len(asks.reference.histories), len(asks.reference.panel)), np.int64)
+    for client in clients:
+        history = PRIVATE.histories[client]
+        level = PROTOCOL.weights.of(np.array([len(history)]))[0]
+        for row in range(len(total)):
+            overlap = len(np.intersect1d(asks.reference.histories[row], history))
+            total[row] += level * overlap * np.isin(asks.reference.panel, history)
+    return total
+
+
+@pytest.mark.parametrize("size", [1, 7, USERS])
+def test_the_sum_does_not_depend_on_the_cohorts(size: int) -> None:
+    state = begin()
+    for start in range(0, USERS, size):
+        state, _ = contribute(state, cohort(np.arange(USERS)[start : start + size]))
+    assert np.array_equal(state.arrays["sum"], naive_sum(state, np.arange(USERS)))
+    assert PROTOCOL.invite(state, np.arange(USERS)).size == 0
+
+
+def test_teacher_and_student_come_from_the_state_alone() -> None:
+    state, _ = contribute(begin(), cohort(np.arange(USERS)))
+    state, metrics = PROTOCOL.teach(state, np.random.default_rng(0))
+    saved = State(state.setup, {name: np.array(array) for name, array in state.arrays.items()})
+    teacher, student = PROTOCOL.teacher(saved), PROTOCOL.student(saved)
+    assert teacher is not None
+    assert student is not None
+    assert student.size()[0] == 2 * ITEMS * PROTOCOL.rank
+    assert metrics == {"contributors": USERS}
+
+
+def test_a_changed_history_sends_the_difference() -> None:
+    state, group = contribute(begin(), cohort(np.arange(5)))
+    histories = [PRIVATE.histories[c] for c in range(5)]
+    histories[2] = np.array([0, 1, 2, 3], np.int32)
+    changed = replace(PRIVATE.take(np.arange(5)), histories=Ragged.from_rows(histories, np.int32))
+    again = replace(group, data=Fold(changed, changed, changed))
+    state, _ = contribute(state, again, round_number=2)
+    fresh = replace(cohort(np.arange(5)), data=Fold(changed, changed, changed))
+    expected, _ = contribute(begin(), fresh)
+    assert np.array_equal(state.arrays["sum"], expected.arrays["sum"])
+
+
+def test_who_leaves_takes_everything_back() -> None:
+    state, group = contribute(begin(), cohort(np.arange(5)))
+    state = PROTOCOL.withdraw(state, np.array([1, 3]))
+    assert PROTOCOL.invite(state, np.arange(5)).tolist() == [1, 3]
+    leaving = cohort(np.array([1, 3]), (group.states[1], group.states[3]))
+    state, left = contribute(state, leaving, round_number=2)
+    assert np.array_equal(state.arrays["sum"], naive_sum(state, np.array([0, 2, 4])))
+    assert all(len(kept["latest.values"]) == 0 for kept in left.states)
+
+
+def test_an_answer_that_was_lost_is_sent_in_full_again() -> None:
+    state, group = begin(), cohort(np.arange(5))
+    for lost_round in (1, 2):
+        group, _ = PROTOCOL.learn(group, ask(state, group.clients, lost_round))
+    state, _ = contribute(state, group, round_number=3)
+    assert np.array_equal(state.arrays["sum"], naive_sum(state, np.arange(5)))
+
+
+def test_who_never_contributed_has_nothing_to_take_back() -> None:
+    state = PROTOCOL.withdraw(begin(), np.array([4]))
+    assert 4 not in PROTOCOL.invite(state, np.arange(USERS))
+
+
+def test_an_answer_about_all_users_of_a_silo_is_their_sum() -> None:
+    data = PRIVATE.take(np.arange(6))
+    silo = Cohort(np.array([0]), np.zeros(6, np.int64), Fold(data, data, data), 0, ({},))
+    state, _ = contribute(begin(), silo)
+    assert np.array_equal(state.arrays["sum"], naive_sum(state, np.arange(6)))
+
+
+def test_a_rank_that_the_catalogue_does_not_allow_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.rank"):
+        begin(Residual(rank=ITEMS))
+
+
+def test_answers_are_about_the_reference_that_was_asked() -> None:
+    state = begin()
+    asks = ask(state, np.arange(3))
+    _, answers = PROTOCOL.learn(cohort(np.arange(3)), asks)
+    assert isinstance(answers, Answers)
+    assert asks.reference is not None
+    assert answers.reference == asks.reference.fingerprint
