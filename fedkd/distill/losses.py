@@ -4,11 +4,12 @@
 the student on hard labels; training minimises their weighted sum.
 """
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
+
+from fedkd.options import Options
 
 OUT_OF_REACH = -1e9
 """Score of an item that a softmax leaves out: its probability is 0, and no NaN arises from 0 times infinity."""
@@ -52,7 +53,7 @@ def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float, counte
 
 
 def feature_distribution(features: Tensor) -> Tensor:
-    """Return rectified features as distributions over the last axis, ``(f + 1e-6) / sum_k (f_k + 1e-6)``, ``f = ReLU``."""
+    """Return features, rectified, as distributions over the last axis: ``(f_k + 1e-6) / sum_k (f_k + 1e-6)``."""
     positive = torch.relu(features) + SMALLEST
     return positive / positive.sum(-1, keepdim=True)
 
@@ -77,40 +78,39 @@ def feature_mse(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher).square().mean()
 
 
-@dataclass(frozen=True)
-class Weights:
-    """How the losses add up: ``soft * KL + feature * features + hard * cross entropy``.
+def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return ``L_pre``, the teacher on hard labels; arguments as in `hard_label_loss`."""
+    return hard_label_loss(scores, targets)
+
+
+def distillation_loss(soft: Tensor, feature: Tensor | None, weights: "LossWeights") -> Tensor:
+    """Return ``L_dist``, the student on the teacher's soft labels and, where there are some, features."""
+    return weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
+
+
+def optimisation_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return ``L_opt``, the student on hard labels; arguments as in `hard_label_loss`."""
+    return hard_label_loss(scores, targets)
+
+
+def student_loss(distillation: Tensor, optimisation: Tensor, weights: "LossWeights") -> Tensor:
+    """Return what the student minimises, ``L_dist + hard * L_opt``; ``L_pre`` concerns the teacher alone."""
+    return distillation + weights.hard * optimisation
+
+
+class LossWeights(Options):
+    """Weights of the student's losses: ``soft * KL + feature * features + hard * cross entropy``.
 
     Attributes
     ----------
     soft : float
         Weight of the soft labels in ``L_dist``.
     feature : float
-        Weight of the features in ``L_dist``.
+        Weight of the features in ``L_dist``; 0 leaves them out.
     hard : float
-        Weight of ``L_opt``.
+        Weight of ``L_opt`` beside ``L_dist``; 0 leaves it to a phase of its own.
     """
 
-    soft: float = 1.0
-    feature: float = 0.0
-    hard: float = 0.0
-
-
-def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return ``L_pre``: the teacher on hard labels."""
-    return hard_label_loss(scores, targets)
-
-
-def optimisation_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return ``L_opt``: the student on hard labels."""
-    return hard_label_loss(scores, targets)
-
-
-def distillation_loss(soft: Tensor, feature: Tensor | None, weights: Weights) -> Tensor:
-    """Return ``L_dist``: the soft-label loss plus the feature loss where there is one, weighted."""
-    return weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
-
-
-def objective(distillation: Tensor, optimisation: Tensor, weights: Weights) -> Tensor:
-    """Return what the student minimises, ``L_dist + hard * L_opt``; the teacher's ``L_pre`` is minimised before."""
-    return distillation + weights.hard * optimisation
+    soft: float = Field(1.0, ge=0)
+    feature: float = Field(0.0, ge=0)
+    hard: float = Field(0.0, ge=0)
