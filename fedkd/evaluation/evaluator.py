@@ -1,0 +1,117 @@
+"""Measuring a model on many users, a batch at a time, and what the measurements say together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from fedkd.data.fold import Fold
+from fedkd.evaluation.metrics import METRICS, ranking_metrics
+from fedkd.models.base import Recommender, score
+from fedkd.ragged import Ragged
+from fedkd.streams import stream
+
+Scorer = Callable[[Ragged, NDArray[np.int64]], NDArray[np.float32]]
+"""Histories and the users (positions) they belong to in, scores of shape [rows, items] out."""
+
+Interval = dict[str, float]
+"""``mean`` with the ends ``low`` and ``high`` of its 95 % interval."""
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class PerUser:
+    """The metrics of every evaluated user.
+
+    Attributes
+    ----------
+    users : ndarray of int64, shape [users]
+        Positions of the users.
+    values : ndarray of float64, shape [users, metrics]
+        Columns are those of ``METRICS``.
+    """
+
+    users: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of every metric; 0 if nobody was evaluated."""
+        means = self.values.mean(axis=0) if len(self.users) else np.zeros(len(METRICS))
+        return dict(zip(METRICS, map(float, means), strict=True))
+
+    def column(self, metric: str) -> NDArray[np.float64]:
+        """Return one metric of every user."""
+        return self.values[:, METRICS.index(metric)]
+
+
+def model_scores(model: Recommender) -> Scorer:
+    """Return a model as a scorer; it needs no user."""
+    return lambda histories, users: score(model, histories)
+
+
+def evaluate(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None, batch_size: int = 512) -> PerUser:
+    """Measure a scorer on users who have a target; the scores of one batch at a time stand in memory.
+
+    Parameters
+    ----------
+    scorer : callable
+        Returns scores for histories.
+    fold : Fold
+        Histories and targets.
+    users : ndarray of int64, optional
+        Positions of the users to evaluate; all by default.
+    batch_size : int
+        Users in a batch.
+    """
+    chosen = np.arange(fold.target.num_users) if users is None else users
+    chosen = chosen[fold.target.histories.lengths[chosen] > 0]
+    values = np.zeros((len(chosen), len(METRICS)))
+    for start in range(0, len(chosen), batch_size):
+        batch = chosen[start : start + batch_size]
+        histories = fold.history.histories.take(batch)
+        targets = fold.target.histories.take(batch)
+        values[start : start + batch_size] = ranking_metrics(scorer(histories, batch), histories, targets)
+    return PerUser(chosen, values)
+
+
+def intervals(per_user: PerUser, seed: int = 0) -> dict[str, Interval]:
+    """Return mean and 95 % percentile-bootstrap interval over users of every metric."""
+    if not len(per_user.users):
+        return {metric: {"mean": 0.0, "low": 0.0, "high": 0.0} for metric in METRICS}
+    means = _resampled_means(per_user.values, seed)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    rows = zip(METRICS, per_user.values.mean(axis=0), low, high, strict=True)
+    return {metric: {"mean": float(m), "low": float(lo), "high": float(hi)} for metric, m, lo, hi in rows}
+
+
+def ratio(above: PerUser, below: PerUser, metric: str, seed: int = 0) -> Interval:
+    """Return the ratio of two models' means with its 95 % interval; users are resampled jointly."""
+    if not np.array_equal(above.users, below.users):
+        raise ValueError("a ratio needs the same users in the same order")
+    both = np.stack([above.column(metric), below.column(metric)], axis=1)
+    means = _resampled_means(both, seed)
+    low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
+    mean = both.mean(axis=0)
+    return {"mean": float(mean[0] / mean[1]), "low": float(low), "high": float(high)}
+
+
+def over_seeds(means: NDArray[np.float64]) -> Interval:
+    """Return the mean over seeds with its 95 % interval by Student's t; one seed has no interval."""
+    mean = float(np.mean(means))
+    if len(means) < 2:
+        return {"mean": mean, "low": mean, "high": mean}
+    half = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means)))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the means of bootstrap resamples of the rows, shape [resamples, columns]."""
+    rng = stream(seed, "bootstrap")
+    means = np.empty((RESAMPLES, values.shape[1]))
+    for index in range(RESAMPLES):
+        weights = np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values))
+        means[index] = weights @ values / len(values)
+    return means
