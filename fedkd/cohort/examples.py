@@ -1,0 +1,161 @@
+"""What clients train on, and the rectangles that a batched computation sees of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedkd.ragged import Ragged, offsets
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training examples of many clients: named columns, one row a client, one value (of any shape) an example.
+
+    Attributes
+    ----------
+    columns : mapping of str to Ragged
+        All with equal row lengths. Floats are trained on as float32, whole numbers as int64.
+    items : tuple of str
+        Columns that hold item positions. When any are named, a client copies only the item slices that occur in them,
+        and sees them renumbered; the model must then score what it is asked for and not the whole catalogue.
+        Empty for losses over the whole catalogue.
+    """
+
+    columns: Mapping[str, Ragged]
+    items: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError("examples need at least one column")
+        if any(not np.array_equal(column.indptr, self._first.indptr) for column in self.columns.values()):
+            raise ValueError(f"columns {', '.join(self.columns)} must have equal row lengths")
+
+    @property
+    def _first(self) -> Ragged:
+        return next(iter(self.columns.values()))
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of examples of every client, shape [clients]."""
+        return self._first.lengths
+
+    def take(self, clients: NDArray[np.int64]) -> "Examples":
+        """Return the chosen clients (positions), in the order given."""
+        return Examples({name: column.take(clients) for name, column in self.columns.items()}, self.items)
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The item slices that the clients of a chunk copy.
+
+    Attributes
+    ----------
+    client, item, slot : ndarray of int64, shape [touched]
+        Row in the chunk, item position, and the number by which the client knows the item.
+    width : int
+        The largest number of items that a client touches; also the number that pads histories.
+    """
+
+    client: NDArray[np.int64]
+    item: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    width: int
+
+
+def renumber(examples: Examples, num_items: int) -> tuple[Examples, Touched]:
+    """Give every client's own items numbers from 0, and say which they are; ``num_items`` (padding) becomes ``width``."""
+    flat = {name: np.asarray(examples.columns[name].values, np.int64) for name in examples.items}
+    owner = examples._first.row_index
+    keys = [np.broadcast_to(_tall(owner, v.ndim), v.shape).ravel() * (num_items + 1) + v.ravel() for v in flat.values()]
+    unique, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+    client, item = np.divmod(unique, num_items + 1)
+    real = item < num_items
+    counts = np.bincount(client[real], minlength=len(examples))
+    width = max(1, int(counts.max(initial=0)))
+    # Padding sorts last among a client's items, so real items are numbered without gaps.
+    slot = np.arange(len(unique)) - np.searchsorted(client, client, side="left")
+    numbers = np.split(np.where(real, slot, width)[inverse], np.cumsum([v.size for v in flat.values()])[:-1])
+    columns = dict(examples.columns)
+    for (name, values), number in zip(flat.items(), numbers, strict=True):
+        columns[name] = Ragged(number.reshape(values.shape), columns[name].indptr)
+    return Examples(columns, examples.items), Touched(client[real], item[real], slot[real], width)
+
+
+def _tall(vector: NDArray[np.int64], ndim: int) -> NDArray[np.int64]:
+    return vector.reshape(-1, *[1] * (ndim - 1))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One optimiser step of the clients that still have one: the first rows of a chunk.
+
+    Attributes
+    ----------
+    columns : dict of str to Tensor, shape [active, width, ...]
+        The examples, padded with arbitrary ones of weight 0.
+    weight : Tensor of float32, shape [active, width]
+        One over the client's batch size, or 0 for padding.
+    epoch : ndarray of int64, shape [active]
+        In which of his epochs each client is.
+    share : ndarray of float64, shape [active]
+        Batch size over the client's number of examples.
+    """
+
+    columns: dict[str, Tensor]
+    weight: Tensor
+    epoch: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+def batches(
+    examples: Examples, epochs: int, batch_size: int, streams: Sequence[np.random.Generator]
+) -> Iterator[Batch]:
+    """Yield the steps of a chunk whose clients are ordered by falling number of examples.
+
+    Every client walks through his own epochs at his own pace, exactly as if he were alone; who has finished is absent
+    from later batches.
+    """
+    lengths = examples.lengths
+    steps = -(-lengths // batch_size)
+    order = torch.from_numpy(shuffled(lengths, epochs, batch_size, streams))
+    columns = {name: tensor_of(column.values) for name, column in examples.columns.items()}
+    start = examples._first.indptr[:-1]
+    for step in range(int(epochs * steps.max(initial=0))):
+        active = int(np.count_nonzero(epochs * steps > step))
+        epoch, number = np.divmod(step, steps[:active])
+        size = np.minimum(batch_size, lengths[:active] - number * batch_size)
+        inside = np.arange(int(size.max()))
+        first = epochs * start[:active] + epoch * lengths[:active] + number * batch_size
+        rows = order[torch.from_numpy(np.minimum(first[:, None] + inside, len(order) - 1))]
+        weight = torch.from_numpy((inside < size[:, None]) / size[:, None].astype(np.float32))
+        chosen = {name: column[rows] for name, column in columns.items()}
+        yield Batch(chosen, weight, epoch, size / lengths[:active])
+
+
+def shuffled(
+    lengths: NDArray[np.int64], epochs: int, batch_size: int, streams: Sequence[np.random.Generator]
+) -> NDArray[np.int64]:
+    """Return the order in which every client sees his examples: positions in the flat columns, epoch after epoch.
+
+    A client whose examples fit one batch draws nothing, for the order inside a batch does not matter.
+    """
+    out = np.empty(epochs * int(lengths.sum()), np.int64)
+    for first, length, generator in zip(offsets(lengths)[:-1], lengths, streams, strict=True):
+        rows = np.arange(first, first + length)
+        out[epochs * first : epochs * (first + length)] = np.concatenate(
+            [generator.permutation(rows) if length > batch_size else rows for _ in range(epochs)]
+        )
+    return out
+
+
+def tensor_of(values: NDArray[Any]) -> Tensor:
+    """Return an array as the float32 or int64 tensor that models take."""
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32 if values.dtype.kind == "f" else np.int64))
