@@ -1,0 +1,132 @@
+"""Dividing interactions into what models may learn from and what they are measured on."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.fold import Fold, Split
+from fedkd.data.interactions import Interactions
+from fedkd.data.options import SplitOptions
+from fedkd.data.sources import Loaded
+from fedkd.errors import UserError
+from fedkd.ragged import offsets
+from fedkd.streams import stream
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which interactions are learnt from, known when a recommendation is asked for, and expected then."""
+
+    train: Mask
+    history: Mask
+    target: Mask
+
+
+def split(loaded: Loaded, options: SplitOptions, seed: int) -> Split:
+    """Divide a data set; the validation fold divides what the test fold may be trained on once more.
+
+    Raises
+    ------
+    UserError
+        The source cannot be divided so, or a part would be empty.
+    """
+    interactions = loaded.interactions
+    everything = np.ones(len(interactions), bool)
+    if options.kind == "official":
+        test, kind = _official(loaded), "ratio"
+    else:
+        kind = options.kind
+        test = _divide(interactions, everything, kind, options, options.test_fraction, seed)
+    validation = _divide(interactions, test.train, kind, options, options.validation_fraction, seed + 1)
+    folds = {name: _fold(interactions, parts) for name, parts in (("test", test), ("validation", validation))}
+    for name, fold in folds.items():
+        if not len(fold.target) or not len(fold.train):
+            raise UserError(
+                f"the {options.kind} split leaves nothing for {name}; change split.{name}-fraction or the kind"
+            )
+    digest = hashlib.sha256(interactions.fingerprint.encode())
+    for parts in (test, validation):
+        digest.update(np.packbits(np.stack([parts.train, parts.history, parts.target])).tobytes())
+    return Split(folds["validation"], folds["test"], digest.hexdigest()[:16], _counts(folds["test"]))
+
+
+def _divide(
+    interactions: Interactions, available: Mask, kind: str, options: SplitOptions, fraction: float, seed: int
+) -> Parts:
+    rng = stream(seed, "split")
+    if kind == "ratio":
+        target = _last_share(interactions, available, rng.random(len(interactions)), fraction)
+    elif kind == "leave-last-out":
+        target = _last_share(interactions, available, np.arange(len(interactions), dtype=np.float64), 0.0)
+    elif kind == "temporal":
+        return _temporal(interactions, available, options, fraction)
+    else:
+        return _disjoint(interactions, available, options, fraction, rng)
+    return Parts(available & ~target, available & ~target, target)
+
+
+def _last_share(
+    interactions: Interactions, available: Mask, key: NDArray[np.float64], fraction: float, least: int = 1
+) -> Mask:
+    """Return each user's available interactions with the largest keys: a share, at least ``least``, never all."""
+    where = np.flatnonzero(available)
+    users = interactions.histories.row_index[where]
+    order = np.lexsort((key[where], users))
+    counts = np.bincount(users, minlength=interactions.num_users)
+    chosen = np.minimum(np.maximum(np.rint(fraction * counts).astype(np.int64), least), counts - 1)
+    rank = np.arange(len(where)) - offsets(counts)[:-1][users[order]]
+    mask = np.zeros(len(available), bool)
+    mask[where[order]] = rank >= (counts - chosen)[users[order]]
+    return mask
+
+
+def _temporal(interactions: Interactions, available: Mask, options: SplitOptions, fraction: float) -> Parts:
+    """Cut at one point in time; users who come later are folded in with their first interactions."""
+    if interactions.times is None:
+        raise UserError("a temporal split needs times; set data.time-column, or split.kind to leave-last-out")
+    cut = np.quantile(interactions.times[available], 1 - fraction)
+    before = available & (interactions.times < cut)
+    after = available & ~before
+    known = np.bincount(interactions.histories.row_index[before], minlength=interactions.num_users) > 0
+    stranger = after & ~known[interactions.histories.row_index]
+    late = _last_share(interactions, stranger, np.arange(len(after), dtype=np.float64), 1 - options.fold_in_fraction)
+    return Parts(before, before | (stranger & ~late), (after & ~stranger) | late)
+
+
+def _disjoint(
+    interactions: Interactions, available: Mask, options: SplitOptions, fraction: float, rng: np.random.Generator
+) -> Parts:
+    """Train without some users; part of their history is their input, the rest is expected."""
+    users = np.unique(interactions.histories.row_index[available])
+    tested = np.zeros(interactions.num_users, bool)
+    tested[rng.choice(users, max(1, round(fraction * len(users))), replace=False)] = True
+    theirs = available & tested[interactions.histories.row_index]
+    late = _last_share(interactions, theirs, np.arange(len(theirs), dtype=np.float64), 1 - options.fold_in_fraction)
+    train = available & ~theirs
+    return Parts(train, train | (theirs & ~late), late)
+
+
+def _official(loaded: Loaded) -> Parts:
+    if loaded.official_test is None:
+        raise UserError("this source has no official split; set split.kind to ratio or leave-last-out")
+    train = ~loaded.official_test
+    return Parts(train, train, loaded.official_test)
+
+
+def _fold(interactions: Interactions, parts: Parts) -> Fold:
+    return Fold(interactions.where(parts.train), interactions.where(parts.history), interactions.where(parts.target))
+
+
+def _counts(fold: Fold) -> dict[str, int]:
+    """Count what a reader of the results should know; nothing of it is removed."""
+    unseen = (fold.train.popularity() == 0) & (fold.target.popularity() > 0)
+    counts = {
+        "users without a test item": int((fold.target.histories.lengths == 0).sum()),
+        "items only in the test part": int(unseen.sum()),
+        "test interactions with those items": int(fold.target.popularity()[unseen].sum()),
+    }
+    return {reason: count for reason, count in counts.items() if count}
