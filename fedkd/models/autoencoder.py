@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fedkd.models.base import Recommender, lookup
+from fedkd.models.base import Recommender, multi_hot
 
 
 class Autoencoder(Recommender):
@@ -37,9 +37,10 @@ class Autoencoder(Recommender):
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the tanh layer, shape [batch, width]."""
-        rows, real = lookup(self.encoder, history)
-        total = (rows * self.dropout(real)).sum(-2)
-        return torch.tanh(total / real.sum(-2).clamp(min=1.0).sqrt() + self.bias)
+        items = len(self.encoder)
+        count = (history < items).to(self.encoder.dtype).sum(-1, keepdim=True).clamp(min=1.0)
+        shown = self.dropout(torch.ones_like(history, dtype=self.encoder.dtype))
+        return torch.tanh(multi_hot(history, items, shown) @ self.encoder / count.sqrt() + self.bias)
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""

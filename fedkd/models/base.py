@@ -60,10 +60,21 @@ class Recommender(nn.Module, ABC):
         return sum(t.numel() for t in tensors), sum(t.numel() * t.element_size() for t in tensors)
 
 
-def multi_hot(history: Tensor, num_items: int) -> Tensor:
-    """Return histories as a binary matrix, shape [batch, items]; padding vanishes."""
-    zeros = torch.zeros(len(history), num_items + 1, device=history.device)
-    return zeros.scatter(1, history, 1.0)[:, :num_items]
+def multi_hot(history: Tensor, num_items: int, weights: Tensor | None = None) -> Tensor:
+    """Return histories as a matrix, shape [batch, items]; padding vanishes.
+
+    Parameters
+    ----------
+    history : Tensor of int64, shape [batch, length]
+        Padded with ``num_items``.
+    num_items : int
+        Columns.
+    weights : Tensor, shape [batch, length], optional
+        What to write at the items, instead of 1.
+    """
+    ones = torch.ones(history.shape, device=history.device) if weights is None else weights
+    zeros = torch.zeros(len(history), num_items + 1, dtype=ones.dtype, device=history.device)
+    return zeros.scatter(1, history, ones)[:, :num_items]
 
 
 def lookup(table: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedkd.models.base import Recommender, lookup
+from fedkd.models.base import Recommender, multi_hot
 
 
 class LowRank(Recommender):
@@ -47,9 +47,8 @@ class LowRank(Recommender):
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return ``x A``, shape [batch, rank]."""
-        rows, real = lookup(self.encoder, history)
-        weight: Tensor = self.dropout(real)
-        return (rows * weight).sum(-2)
+        shown = self.dropout(torch.ones_like(history, dtype=self.encoder.dtype))
+        return multi_hot(history, len(self.encoder), shown) @ self.encoder
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""

@@ -1,0 +1,61 @@
+"""The convolutions against a naive loop, and that they never look ahead."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedkd.models.cnn import CausalCNN
+
+ITEMS = 30
+
+
+def small(length: int = 100) -> CausalCNN:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return CausalCNN(ITEMS, 5, (4, 6), length).eval()
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+@pytest.mark.parametrize("changed", range(8))
+def test_a_feature_sees_no_later_item(layer: int, changed: int) -> None:
+    model = small()
+    history = torch.arange(8)[None]
+    other = history.clone()
+    other[0, changed] = 20
+    before, after = (model.feature_maps(h, layer)[0][0] for h in (history, other))
+    assert torch.equal(before[:, :changed], after[:, :changed])
+    assert not torch.equal(before[:, changed:], after[:, changed:])
+
+
+def test_feature_maps_equal_a_naive_loop() -> None:
+    model = small()
+    history = torch.tensor([[ITEMS, ITEMS, 3, 7, 1, 9, 4]])
+    maps = np.zeros((5, 7))
+    maps[:, 2:] = model.embedding.detach().numpy()[history[0, 2:]].T
+    for layer, dilation in ((0, 1), (1, 2)):
+        weight, bias = (p.detach().numpy() for p in model.convolutions[layer].parameters())
+        out = np.zeros((len(weight), 7))
+        for position in range(2, 7):
+            for tap in range(3):
+                source = position - (2 - tap) * dilation
+                if source >= 0:
+                    out[:, position] += weight[:, :, tap] @ maps[:, source]
+            out[:, position] = np.maximum(out[:, position] + bias, 0)
+        maps = out
+        actual, _ = model.feature_maps(history, layer + 1)
+        np.testing.assert_allclose(actual[0].detach().numpy(), maps, atol=1e-5)
+    expected = maps[:, -1] + maps[:, 2:].mean(1)
+    np.testing.assert_allclose(model.hidden(history)[0].detach().numpy(), expected, atol=1e-5)
+
+
+def test_items_older_than_the_length_are_forgotten() -> None:
+    model = small(length=4)
+    recent = torch.tensor([[5, 6, 7, 8]])
+    long = torch.tensor([[1, 2, 5, 6, 7, 8]])
+    torch.testing.assert_close(model(long), model(recent))
+
+
+def test_the_order_of_the_history_matters() -> None:
+    model = small()
+    history = torch.tensor([[5, 6, 7, 8]])
+    assert not torch.allclose(model(history), model(history.flip(-1)))
