@@ -161,7 +161,7 @@ def test_levels_are_within_half_a_step_of_the_weight(length, levels, damping):
     level = int(UserWeights(levels, damping).of(np.array([length]))[0])
     exact = levels * damping / (length + damping)
     assert 1 <= level <= levels
-    assert abs(level - exact) <= 0.5 or level == 1 and exact < 1
+    assert abs(level - exact) <= 0.5 or (level == 1 and exact < 1)
 
 
 @settings(deadline=None)
