@@ -1,0 +1,148 @@
+"""The folder of a run, which a person can read.
+
+``config.toml`` (complete), ``environment.json``, ``rounds.jsonl`` (a line a round), ``clients.parquet``,
+``summary.json``, ``privacy.jsonl``, ``teacher.safetensors``, ``student.safetensors``, ``checkpoint/``, ``report.html``.
+"""
+
+import json
+import os
+import platform
+import sys
+import tomllib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedkd.config import Config, dump, validate
+from fedkd.errors import UserError
+
+Json = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> "RunFolder":
+        """Make a new run's folder with its configuration and environment.
+
+        Raises
+        ------
+        UserError
+            There is a run already.
+        """
+        if (path / "config.toml").exists():
+            raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
+        path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path)
+        _write(path / "config.toml", tomli_w.dumps(dump(config)))
+        _write(path / "environment.json", _json(environment(config)))
+        folder.append("privacy.jsonl", {"mode": config.privacy.mode, "statement": config.privacy.statement})
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Return a run's folder that exists; a ``UserError`` if it does not."""
+        if not (path / "config.toml").is_file():
+            raise UserError(f"{path} is not a run's folder: it has no config.toml")
+        return cls(path)
+
+    def config(self) -> Config:
+        """Return the run's configuration."""
+        try:
+            return validate(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{self.path / 'config.toml'} is damaged: {error}") from None
+
+    def append(self, name: str, line: Json) -> None:
+        """Add a line to one of the ``.jsonl`` files, and see it onto the disk."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self, name: str) -> list[Json]:
+        """Return the whole lines of a ``.jsonl`` file; a last line that a crash cut short is left out."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def forget_rounds(self, after: int) -> None:
+        """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
+        kept = [line for line in self.lines("rounds.jsonl") if line["round"] <= after]
+        _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def write_json(self, name: str, content: Json) -> None:
+        """Write a JSON file whole or not at all."""
+        _write(self.path / name, _json(content))
+
+    def read_json(self, name: str) -> Json:
+        """Read a JSON file of the run; a ``UserError`` if it is missing or damaged."""
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / name} cannot be read ({error}); the run may not have finished") from None
+        return dict(content)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a Parquet file."""
+        table.to_parquet(self.path / name, index=False)
+
+    def write_arrays(self, name: str, arrays: Arrays) -> None:
+        """Write named arrays as safetensors, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, partial)
+        partial.replace(path)
+
+    def read_arrays(self, name: str) -> Arrays:
+        """Read named arrays; a ``UserError`` if the file is missing or damaged."""
+        try:
+            return dict(load_file(self.path / name))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.path / name} cannot be read ({error})") from None
+
+
+def environment(config: Config) -> Json:
+    """Return what a reader must know of the machine: versions, processor, threads; no names and no paths."""
+    packages = ("fedkd", "flwr", "torch", "numpy", "pandas", "opacus", "scipy")
+    return {
+        "python": sys.version.split()[0],
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": config.runtime.threads,
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def _json(content: Json) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
