@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fedkd.data.fold import Fold
-from fedkd.evaluation.metrics import METRICS, ranking_metrics
+from fedkd.data.interactions import Interactions
+from fedkd.evaluation.metrics import DEPTH, METRICS, hits, metrics_of_hits, top_items
 from fedkd.models.base import Recommender, score
 from fedkd.ragged import Ragged
 from fedkd.streams import stream
@@ -20,6 +21,22 @@ Interval = dict[str, float]
 """``mean`` with the ends ``low`` and ``high`` of its 95 % interval."""
 
 RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What a model recommends.
+
+    Attributes
+    ----------
+    users : ndarray of int64, shape [users]
+        Positions of the users.
+    items : ndarray of int64, shape [users, depth]
+        Best first; ``-1`` where nothing is left to recommend.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -52,8 +69,8 @@ def model_scores(model: Recommender) -> Scorer:
     return lambda histories, users: score(model, histories)
 
 
-def evaluate(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None, batch_size: int = 512) -> PerUser:
-    """Measure a scorer on users who have a target; the scores of one batch at a time stand in memory.
+def recommend(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None, batch_size: int = 512) -> Lists:
+    """Return the best unseen items of users who have a target; the scores of one batch at a time stand in memory.
 
     Parameters
     ----------
@@ -62,19 +79,31 @@ def evaluate(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None,
     fold : Fold
         Histories and targets.
     users : ndarray of int64, optional
-        Positions of the users to evaluate; all by default.
+        Positions of the users; all by default. Those without a target are left out.
     batch_size : int
         Users in a batch.
     """
     chosen = np.arange(fold.target.num_users) if users is None else users
     chosen = chosen[fold.target.histories.lengths[chosen] > 0]
-    values = np.zeros((len(chosen), len(METRICS)))
+    items = np.empty((len(chosen), min(DEPTH, fold.target.num_items)), np.int64)
     for start in range(0, len(chosen), batch_size):
         batch = chosen[start : start + batch_size]
         histories = fold.history.histories.take(batch)
-        targets = fold.target.histories.take(batch)
-        values[start : start + batch_size] = ranking_metrics(scorer(histories, batch), histories, targets)
-    return PerUser(chosen, values)
+        items[start : start + batch_size] = top_items(scorer(histories, batch), histories, items.shape[1])
+    return Lists(chosen, items)
+
+
+def measure_lists(lists: Lists, target: Interactions) -> PerUser:
+    """Compare lists with the targets of their users; users whose target is empty are left out."""
+    kept = target.histories.lengths[lists.users] > 0
+    users, items = lists.users[kept], lists.items[kept]
+    targets = target.histories.take(users)
+    return PerUser(users, metrics_of_hits(hits(items, targets, target.num_items), targets.lengths))
+
+
+def evaluate(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None, batch_size: int = 512) -> PerUser:
+    """Measure a scorer on users who have a target; parameters as in ``recommend``."""
+    return measure_lists(recommend(scorer, fold, users, batch_size), fold.target)
 
 
 def intervals(per_user: PerUser, seed: int = 0) -> dict[str, Interval]:
@@ -88,11 +117,20 @@ def intervals(per_user: PerUser, seed: int = 0) -> dict[str, Interval]:
 
 
 def ratio(above: PerUser, below: PerUser, metric: str, seed: int = 0) -> Interval:
-    """Return the ratio of two models' means with its 95 % interval; users are resampled jointly."""
+    """Return the ratio of two models' means with its 95 % interval; users are resampled jointly.
+
+    Raises
+    ------
+    ValueError
+        The models were measured on different users, or the mean below is zero.
+    """
     if not np.array_equal(above.users, below.users):
         raise ValueError("a ratio needs the same users in the same order")
+    if not below.column(metric).any():
+        raise ValueError(f"{metric} of the model below is zero for every user; a ratio to it has no meaning")
     both = np.stack([above.column(metric), below.column(metric)], axis=1)
     means = _resampled_means(both, seed)
+    means = means[means[:, 1] > 0]  # few users: a resample may miss every one with a hit
     low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
     mean = both.mean(axis=0)
     return {"mean": float(mean[0] / mean[1]), "low": float(low), "high": float(high)}

@@ -21,7 +21,7 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     scores : ndarray, shape [rows, items]
         Higher is better; every value finite.
     seen : Ragged of int
-        Items of every row that must not be recommended. Where fewer than ``depth`` others are left, they end the list.
+        Items of every row that must not be recommended. ``-1`` ends lists with fewer than ``depth`` others.
     depth : int
         Length of the lists; at most the number of items.
 
@@ -40,14 +40,15 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     order = np.lexsort((items, -masked[rows, items], rows))
     counts = np.bincount(rows, minlength=len(masked))
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return np.asarray(items[order][first[:, None] + np.arange(depth)])
+    chosen = order[first[:, None] + np.arange(depth)]
+    return np.where(masked[rows[chosen], items[chosen]] == -np.inf, -1, items[chosen])
 
 
 def hits(top: NDArray[np.int64], targets: Ragged, num_items: int) -> NDArray[np.bool_]:
-    """Return which of the listed items are targets of their row, shape [rows, depth]."""
+    """Return which of the listed items are targets of their row, shape [rows, depth]; ``-1`` never is."""
     keys = targets.row_index * num_items + targets.values
     listed = np.arange(len(top))[:, None] * num_items + top
-    return np.isin(listed, keys)
+    return np.isin(listed, keys) & (top >= 0)
 
 
 def ranking_metrics(scores: NDArray[np.float32], seen: Ragged, targets: Ragged) -> NDArray[np.float64]:

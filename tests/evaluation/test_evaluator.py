@@ -67,3 +67,21 @@ def test_a_short_catalogue_is_ranked_to_its_end() -> None:
         np.zeros((1, 3), np.float32), Ragged.from_rows([[0]], np.int32), Ragged.from_rows([[2]], np.int32)
     )
     assert values[0, METRICS.index("mrr@10")] == 0.5
+
+
+def test_a_ratio_to_nothing_is_refused() -> None:
+    per_user = evaluate(scores, fold())
+    nothing = PerUser(per_user.users, np.zeros_like(per_user.values))
+    with pytest.raises(ValueError, match="zero for every user"):
+        ratio(per_user, nothing, "ndcg@20")
+    with pytest.raises(ValueError, match="same users"):
+        ratio(per_user, PerUser(per_user.users + 1, per_user.values), "ndcg@20")
+
+
+def test_a_ratio_resamples_users_jointly() -> None:
+    rng = np.random.default_rng(1)
+    below = PerUser(np.arange(500), rng.uniform(0.0, 1.0, (500, len(METRICS))))
+    above = PerUser(below.users, 0.9 * below.values + rng.normal(0, 0.01, below.values.shape))
+    interval = ratio(above, below, "ndcg@20")
+    assert interval["low"] < 0.9 < interval["high"]
+    assert interval["high"] - interval["low"] < 0.01  # resampled apart, the means alone would make it 0.07

@@ -65,3 +65,10 @@ def test_a_perfect_list_scores_one() -> None:
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="NaN or infinite"):
         top_items(np.array([[1.0, bad]], np.float32), Ragged.from_rows([[]], np.int32))
+
+
+def test_seen_items_are_never_listed_and_never_hit() -> None:
+    seen, targets = Ragged.from_rows([[0], [1, 2]], np.int32), Ragged.from_rows([[2], [1]], np.int32)
+    scores = np.array([[3, 2, 1], [1, 2, 3]], np.float32)
+    assert top_items(scores, seen).tolist() == [[1, 2, -1], [0, -1, -1]]
+    assert ranking_metrics(scores, seen, targets)[:, METRICS.index("hr@10")].tolist() == [1.0, 0.0]

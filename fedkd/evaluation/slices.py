@@ -1,0 +1,53 @@
+"""Whom and what a model serves well: metrics by length of history and by popularity of the target."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.fold import Fold
+from fedkd.data.interactions import Interactions
+from fedkd.evaluation.evaluator import Interval, Lists, PerUser, intervals, measure_lists
+
+HISTORY_LENGTHS = {"1-9": 1, "10-19": 10, "20-49": 20, "50-99": 50, "100+": 100}
+"""The slices by history, with the shortest history of each."""
+
+POPULARITY = ("head", "mid", "tail")
+"""The slices by target: a third of all training interactions each, from the most popular items down."""
+
+
+def by_history(per_user: PerUser, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
+    """Return the metrics of users by the length of their history; slices without users are absent."""
+    lengths = fold.history.histories.lengths[per_user.users]
+    slice_of = np.searchsorted(list(HISTORY_LENGTHS.values()), lengths, side="right") - 1
+    parts = {name: slice_of == index for index, name in enumerate(HISTORY_LENGTHS)}
+    return {
+        f"history {name}": intervals(PerUser(per_user.users[part], per_user.values[part]), seed)
+        for name, part in parts.items()
+        if part.any()
+    }
+
+
+def by_popularity(lists: Lists, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
+    """Return the metrics with only the head, mid or tail items as targets; slices without targets are absent."""
+    group = popularity_groups(fold.train)
+    out = {}
+    for index, name in enumerate(POPULARITY):
+        target = fold.target.where(group[fold.target.histories.values] == index)
+        per_user = measure_lists(lists, target)
+        if len(per_user.users):
+            out[f"{name} items"] = intervals(per_user, seed)
+    return out
+
+
+def popularity_groups(train: Interactions) -> NDArray[np.int64]:
+    """Return the group of every item, shape [items]: 0 head, 1 mid, 2 tail, of equal interaction mass.
+
+    An item belongs where the middle of its own mass lies, counted from the most popular item on; ties are ordered by
+    item, and items nobody touched are tail.
+    """
+    counts = train.popularity()
+    order = np.argsort(-counts, kind="stable")
+    middle = np.cumsum(counts[order]) - counts[order] / 2
+    group = np.empty(len(counts), np.int64)
+    group[order] = np.minimum(middle * len(POPULARITY) / max(1, counts.sum()), len(POPULARITY) - 1).astype(np.int64)
+    group[counts == 0] = len(POPULARITY) - 1
+    return group
