@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -13,7 +13,7 @@ from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.options import Options
 from fedkd.protocols.residual import Residual
-from fedkd.protocols.table import AnyProtocol
+from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
 Baseline = Literal["popularity", "item-knn", "ease", "local-only", "public-teacher", "fedavg", "centralised"]
 
@@ -112,7 +112,7 @@ class Config(Options):
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
-    algorithm: Annotated[AnyProtocol, Field(discriminator="name")] = Residual()
+    algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
@@ -244,7 +244,7 @@ def _explain(detail: Any) -> str:
 
 def _did_you_mean(key: str) -> str:
     known = list(flatten(Config()))
-    for protocol in get_args(AnyProtocol):
+    for protocol in PROTOCOLS:
         known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
     sections = {name.rpartition(".")[0] for name in known} - {""}
     close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)

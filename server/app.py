@@ -9,7 +9,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
 from fedkd.config import Config, unflatten
-from fedkd.evaluation.evaluator import evaluate, model_scores
+from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
 from fedkd.federation import Federation, federation
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup
@@ -31,7 +31,8 @@ def main(grid: Grid, context: Context) -> None:
     log(WARNING, "%s", config.privacy.statement)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
-    folder = RunFolder.open(run_path(config, context.run_id))
+    path = run_path(config, context.run_id)
+    folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
     strategy = Distillation(
         config.algorithm,
@@ -44,16 +45,18 @@ def main(grid: Grid, context: Context) -> None:
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
-    recorder.finish(strategy, together)
+    teacher = strategy.protocol.teacher(strategy.progress.state)
+    recorder.finish(strategy, None if together is None or teacher is None else measure_private(teacher, together))
+
+
+def measure_private(model: Recommender, together: Federation) -> PerUser:
+    """Measure a model on the private users; only a simulation has their data, and no byte of it is counted."""
+    return evaluate(model_scores(model), together.fold, together.private)
 
 
 def teacher_scorer(together: Federation) -> Callable[[Recommender], Metrics]:
-    """Return a function that measures a model on the private users; only a simulation has their data."""
-
-    def score(model: Recommender) -> Metrics:
-        return evaluate(model_scores(model), together.fold, together.private).means()
-
-    return score
+    """Return a function that gives a model's mean metrics on the private users."""
+    return lambda model: measure_private(model, together).means()
 
 
 def deployed_setup(config: Config) -> Setup:

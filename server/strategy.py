@@ -14,7 +14,8 @@ from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS
+from fedkd.evaluation.device import DEVICE_METRICS
+from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Protocol
@@ -49,8 +50,8 @@ class Distillation(Strategy):
         Measures the teacher on private users; possible in a simulation only, and outside byte counts.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
-    per_user : dict of str to ndarray, shape [users]
-        Metrics of the latest evaluation on the devices, users in the order of their clients.
+    per_user : PerUser, optional
+        The latest evaluation on the devices, users in the order of their clients.
     """
 
     protocol: Protocol
@@ -61,7 +62,7 @@ class Distillation(Strategy):
     evaluate_every: int = 1
     score_teacher: Callable[[Recommender], Metrics] | None = None
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
-    per_user: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    per_user: PerUser | None = None
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
@@ -162,9 +163,8 @@ class Distillation(Strategy):
         if not rows:
             return None
         table = np.concatenate([ragged.values for ragged in rows]).astype(np.float64)
-        self.per_user = {metric: table[:, column] for column, metric in enumerate(METRICS)}
-        means = table.mean(axis=0) if len(table) else np.zeros(len(METRICS))
-        return MetricRecord({f"student.{name}": float(mean) for name, mean in zip(METRICS, means, strict=True)})
+        self.per_user = PerUser(np.arange(len(table)), table)
+        return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
 
     def _quota(self) -> int:
         return max(1, round(self.fraction_train * self.progress.state.setup.num_clients))

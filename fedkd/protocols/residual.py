@@ -15,7 +15,8 @@ from pydantic import Field
 from scipy import sparse
 
 from fedkd.cohort.cohort import ClientState, Cohort
-from fedkd.distill.gram import ease_teacher, low_rank_student
+from fedkd.data.interactions import Interactions
+from fedkd.distill.gram import Gram, ease_teacher, low_rank_student
 from fedkd.distill.residual import (
     UserWeights,
     answer,
@@ -34,6 +35,9 @@ from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
 from fedkd.ragged import Ragged, offsets
+
+EXACT = 1000
+"""Levels of a weight where it need not be rounded to few bits."""
 
 
 class Residual(Protocol):
@@ -171,6 +175,14 @@ class Residual(Protocol):
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""
         return LowRank(num_items, self.rank)
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the student that everyone's histories in one place would give: no references, exact weights."""
+        del seed
+        weights = UserWeights(EXACT, self.damping)
+        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
+        gram = Gram(np.asarray(rows.todense()), np.zeros(train.num_items))
+        return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back."""

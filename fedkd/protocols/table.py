@@ -1,0 +1,13 @@
+"""All protocols; a new one adds its name to the union."""
+
+from typing import get_args
+
+from fedkd.protocols.base import Protocol
+from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.local_only import LocalOnly
+from fedkd.protocols.residual import Residual
+
+AnyProtocol = Residual | FedAvg | LocalOnly
+"""Told apart by ``name`` in a configuration."""
+
+PROTOCOLS: tuple[type[Protocol], ...] = get_args(AnyProtocol)

@@ -1,0 +1,161 @@
+"""Writing a run down: a checkpoint and a line every round, the models and a summary in the end."""
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flwr.common.logger import log
+from numpy.typing import NDArray
+
+from fedkd.config import Config
+from fedkd.evaluation.evaluator import PerUser, intervals
+from fedkd.models.base import Recommender
+from fedkd.protocols.base import Setup, State, export_arrays
+from fedkd.runs import RunFolder
+from server.progress import Progress
+from server.strategy import Distillation, Record
+
+INFO = 20
+CHECKPOINT = "checkpoint/state.safetensors"
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Keeps a run's folder up to date.
+
+    Attributes
+    ----------
+    folder : RunFolder
+        Where it writes.
+    config : Config
+        The run's configuration.
+    """
+
+    folder: RunFolder
+    config: Config
+
+    def progress(self, setup: Setup) -> Progress:
+        """Return where the run stands: its checkpoint, or the beginning."""
+        begun = Progress.begin(self.config.algorithm.begin(setup))
+        if not (self.folder.path / CHECKPOINT).exists():
+            return begun
+        arrays = self.folder.read_arrays(CHECKPOINT)
+        number, seconds = int(arrays.pop("run/round")), float(arrays.pop("run/seconds"))
+        clients = {name: arrays.pop(f"clients/{name}") for name in begun.clients}
+        self.folder.forget_rounds(number)
+        return Progress(State(setup, arrays), number, clients, seconds)
+
+    def round(self, record: Record, progress: Progress) -> None:
+        """Save a checkpoint, add the round's line, and log it."""
+        kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
+        kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
+        self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
+        self.folder.append("rounds.jsonl", record)
+        log(INFO, "%s", round_line(record, self.config.num_server_rounds))
+
+    def finish(self, strategy: Distillation, teacher: PerUser | None) -> None:
+        """Write the models, the clients' table and the summary."""
+        progress, protocol = strategy.progress, strategy.protocol
+        models: dict[str, Any] = {}
+        for name, model in (
+            ("teacher", protocol.teacher(progress.state)),
+            ("student", protocol.student(progress.state)),
+        ):
+            if model is not None:
+                arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
+                self.folder.write_arrays(f"{name}.safetensors", arrays)
+                models[name] = model_size(model, deployed=name == "student")
+        if teacher is not None and "teacher" in models:
+            models["teacher"] |= intervals(teacher, self.config.seed)
+        if strategy.per_user is not None:
+            models.setdefault("student", {}).update(intervals(strategy.per_user, self.config.seed))
+        self.folder.write_table("clients.parquet", clients_table(progress))
+        self.folder.write_json("summary.json", self.summary(strategy, models))
+
+    def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
+        """Return the content of ``summary.json`` as far as the server knows it."""
+        progress = strategy.progress
+        answered = max(1, progress.total(["answered"]))
+        return {
+            "name": self.config.name,
+            "algorithm": self.config.algorithm.name,
+            "rounds": progress.round,
+            "seed": self.config.seed,
+            "models": models,
+            "traffic": traffic(progress),
+            "speed": {
+                "seconds-per-round": progress.seconds / max(1, progress.round),
+                "client-rounds-per-second": answered / max(progress.seconds, 1e-9),
+                "peak-memory-bytes": peak_memory(),
+            },
+            "clients": {
+                "registered": progress.state.setup.num_clients,
+                "answered": int((progress.clients["answered"] > 0).sum()),
+                "failed-answers": progress.total(["failed"]),
+            },
+            "privacy": {
+                "mode": self.config.privacy.mode,
+                "epsilon": None,
+                "delta": None,
+                "statement": self.config.privacy.statement,
+            },
+        }
+
+
+def traffic(progress: Progress) -> dict[str, float]:
+    """Return bytes of the serialised messages: per client and round it was asked in, and in all per client."""
+    asked, clients = max(1, progress.total(["asked"])), max(1, int((progress.clients["asked"] > 0).sum()))
+    answered = max(1, progress.total(["answered"]))
+    up, down = progress.total(["up-bytes"]), progress.total(["down-bytes"])
+    evaluation_up, evaluation_down = progress.total(["evaluation-up-bytes"]), progress.total(["evaluation-down-bytes"])
+    everyone = max(1, progress.state.setup.num_clients)
+    return {
+        "up-bytes-per-client-round": up / answered,
+        "down-bytes-per-client-round": down / asked,
+        "total-up-bytes-per-client": up / clients + evaluation_up / everyone,
+        "total-down-bytes-per-client": down / clients + evaluation_down / everyone,
+        "evaluation-up-bytes-per-client": evaluation_up / everyone,
+        "evaluation-down-bytes-per-client": evaluation_down / everyone,
+    }
+
+
+def model_size(model: Recommender, deployed: bool) -> dict[str, int]:
+    """Return how many numbers a model has and its bytes, as sent where it is deployed (float16)."""
+    parameters, size = model.size()
+    if deployed:
+        size = sum(array.nbytes for array in export_arrays(model).values())
+    return {"parameters": parameters, "bytes": size}
+
+
+def clients_table(progress: Progress) -> pd.DataFrame:
+    """Return one row of counts and bytes per registered client."""
+    counts: Mapping[str, NDArray[np.int64]] = progress.clients
+    return pd.DataFrame({"client": np.arange(progress.state.setup.num_clients), **counts})
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def round_line(record: Record, rounds: int) -> str:
+    """Return a round as one aligned line."""
+    metrics, spent = record["metrics"], record["traffic"]
+    scores = " | ".join(
+        f"{who} NDCG@20 {metrics[f'{who}.ndcg@20']:.4f}"
+        for who in ("teacher", "student")
+        if f"{who}.ndcg@20" in metrics
+    )
+    width = len(str(rounds))
+    failed = sum(record["failures"].values())
+    line = f"[ROUND {record['round']:>{width}}/{rounds}] {scores or 'not evaluated'} | "
+    line += f"answers {record['answers']}/{record['asked']}"
+    line += (
+        f" | up {spent['up-bytes'] / 1e6:.2f} MB, down {spent['down-bytes'] / 1e6:.2f} MB | {record['seconds']:.1f} s"
+    )
+    return line + (f" | {failed} failed: {record['failures']}" if failed else "")

@@ -1,0 +1,61 @@
+"""The rows of the table beside teacher and student: what they are up against, and their bounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fedkd.config import Config
+from fedkd.data.interactions import Interactions
+from fedkd.distill.residual import UserWeights, ridge
+from fedkd.evaluation.evaluator import PerUser, evaluate, intervals, model_scores
+from fedkd.federation import Federation
+from fedkd.models.base import Recommender
+from fedkd.models.ease import fit_ease
+from fedkd.models.item_knn import fit_item_knn
+from fedkd.models.popularity import fit_popularity
+from fedkd.protocols.residual import Residual
+from server.record import model_size
+
+MAX_DENSE_ITEMS = 20_000
+"""Above this, items x items baselines do not fit a small machine's memory and are left out."""
+
+
+def central_ease(train: Interactions, config: Config) -> Recommender:
+    """Return EASE with the weights and the ridge that the federated teacher uses, on any training set."""
+    weights, strength = _teacher_rule(config)
+    user_weights = weights.of(train.histories.lengths).astype(np.float64)
+    return fit_ease(train, ridge(strength, train, weights), user_weights)
+
+
+def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
+    rule = config.algorithm if isinstance(config.algorithm, Residual) else Residual()
+    return UserWeights(1000, rule.damping), rule.regularisation
+
+
+def _public(together: Federation) -> Interactions:
+    return together.fold.train.take(together.partition.public)
+
+
+CENTRAL: dict[str, Callable[[Config, Federation], Recommender]] = {
+    "popularity": lambda config, together: fit_popularity(together.fold.train),
+    "item-knn": lambda config, together: fit_item_knn(together.fold.train),
+    "ease": lambda config, together: central_ease(together.fold.train, config),
+    "public-teacher": lambda config, together: central_ease(_public(together), config),
+    "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
+}
+"""Models trained in one place: ``public-teacher`` on the public users alone, the others on everyone."""
+
+
+def measure_central(name: str, config: Config, together: Federation) -> tuple[dict[str, Any], PerUser] | None:
+    """Return a baseline's row of the summary and its metrics by user; None where it cannot be had.
+
+    The public teacher needs public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
+    """
+    if name == "public-teacher" and not len(together.partition.public):
+        return None
+    if name not in ("popularity", "centralised") and together.fold.train.num_items > MAX_DENSE_ITEMS:
+        return None
+    model = CENTRAL[name](config, together)
+    per_user = evaluate(model_scores(model), together.fold, together.private)
+    return {**model_size(model, deployed=False), **intervals(per_user, config.seed)}, per_user

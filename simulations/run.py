@@ -1,0 +1,157 @@
+"""``python -m simulations.run CONF``: a federated distillation in one process, from data to report."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from flwr.app import Context, RecordDict
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from clients.app import app as client_app
+from fedkd.config import Config, flatten, load
+from fedkd.errors import UserError
+from fedkd.evaluation.metrics import METRICS
+from fedkd.federation import Federation, federation
+from fedkd.runs import RunFolder
+from fedkd.terminal import guarded
+from server.app import app as server_app
+from simulations.baselines import CENTRAL, measure_central
+from simulations.grid import InProcessGrid
+
+ORDER = (
+    "popularity",
+    "item-knn",
+    "local-only",
+    "public-teacher",
+    "fedavg",
+    "teacher",
+    "student",
+    "centralised",
+    "ease",
+)
+
+
+def simulate(config: Config) -> None:
+    """Run ServerApp, Strategy and ClientApp in this process, into the configured run folder."""
+    clients = federation(config).partition.num_clients
+    nodes = -(-clients // (config.runtime.cohort_size * NODE_COHORTS))
+    settings = flatten(config)
+    grid = InProcessGrid(client_app, settings, nodes, config.runtime.workers)
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
+    with threadpool_limits(config.runtime.threads):
+        server_app(grid, context)
+
+
+NODE_COHORTS = 4
+"""Cohorts of a simulated node: its answer is one message, so fewer nodes mean fewer messages, more mean less memory."""
+
+
+def run(config: Config, folder: RunFolder) -> dict[str, Any]:
+    """Run a configuration into its folder, add the baselines, and return the summary."""
+    torch.set_num_threads(config.runtime.threads)
+    begun = time.monotonic()
+    simulate(config)
+    summary = folder.read_json("summary.json")
+    together = federation(config)
+    for name in config.evaluation.baselines:
+        row = baseline(name, config, together, folder)
+        if row is not None:
+            summary["models"][name] = row
+    summary["data"] = describe_data(together)
+    summary["split"] = {"fingerprint": together.split.fingerprint, "kind": config.split.kind} | {
+        "target": config.evaluation.target
+    }
+    summary["seconds"] = time.monotonic() - begun
+    folder.write_json("summary.json", summary)
+    return summary
+
+
+def baseline(name: str, config: Config, together: Federation, folder: RunFolder) -> dict[str, Any] | None:
+    """Return one row of the table beside teacher and student."""
+    if name in CENTRAL:
+        measured = measure_central(name, config, together)
+        return None if measured is None else measured[0]
+    return None
+
+
+def describe_data(together: Federation) -> dict[str, Any]:
+    """Return what the summary says of the data."""
+    interactions = together.loaded.interactions
+    return {
+        "fingerprint": interactions.fingerprint,
+        "users": interactions.num_users,
+        "items": interactions.num_items,
+        "interactions": len(interactions),
+        "public-users": len(together.partition.public),
+        "private-users": len(together.private),
+        "clients": together.partition.num_clients,
+        "dropped": together.loaded.dropped | together.split.dropped,
+    }
+
+
+def table(summary: dict[str, Any]) -> Table:
+    """Return the results as a table for the terminal."""
+    shown = Table(title=f"{summary['name']}: private users, {summary['split']['target']} part", title_justify="left")
+    shown.add_column("model")
+    for metric in ("ndcg@10", "ndcg@20", "recall@20", "hr@10"):
+        shown.add_column(metric, justify="right")
+    shown.add_column("parameters", justify="right")
+    for name in ORDER:
+        row = summary["models"].get(name)
+        if row is None or METRICS[0] not in row:
+            continue
+        cells = [f"{row[m]['mean']:.4f} ±{(row[m]['high'] - row[m]['low']) / 2:.4f}" for m in shown_metrics(shown)]
+        style = "bold" if name in ("teacher", "student") else ""
+        shown.add_row(name, *cells, f"{row['parameters']:,}" if "parameters" in row else "", style=style)
+    return shown
+
+
+def shown_metrics(shown: Table) -> list[str]:
+    """Return the metrics among a table's columns."""
+    return [str(column.header) for column in shown.columns if str(column.header) in METRICS]
+
+
+@guarded
+def main(
+    conf: Annotated[Path | None, typer.Argument(help="The configuration (TOML).")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-TIME by default.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
+) -> None:
+    """Run a federated distillation in this process, ending in a table and a report."""
+    console = Console()
+    config, folder = _open(conf, overrides or [], out, resume)
+    summary = run(config, folder)
+    console.print(table(summary))
+    spent = summary["traffic"]
+    console.print(
+        f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
+        f"{spent['total-down-bytes-per-client']:,.0f} down"
+    )
+    console.print(config.privacy.statement, style="yellow")
+    console.print(f"run folder: {folder.path}", soft_wrap=True)
+
+
+def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Path | None) -> tuple[Config, RunFolder]:
+    """Return the configuration and folder of a new run, or of the one to continue."""
+    if resume is not None:
+        if conf is not None or overrides or out is not None:
+            raise UserError("--resume continues a run with its own configuration; leave CONF, --set and --out out")
+        folder = RunFolder.open(resume.absolute())
+        return folder.config(), folder
+    if conf is None:
+        raise UserError("give a configuration, for example simulations/conf/quickstart.toml, or --resume DIR")
+    config = load(conf, overrides)
+    path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
+    federation(config)  # whatever is wrong with the data is said before a folder is made
+    return config, RunFolder.create(path, config)
+
+
+if __name__ == "__main__":
+    typer.run(main)
