@@ -1,0 +1,83 @@
+"""Every client alone: the bound that shows what taking part is worth."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.models.base import Recommender
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.base import Metrics, Protocol, Setup, State
+from fedkd.protocols.private import LocalTraining, keep_students, own_scores, own_students, train_privately
+
+
+class LocalOnly(Protocol):
+    """Every client trains its own student on nothing but its own histories; all start from the same numbers.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The student.
+    local : LocalTraining
+        Training in a round.
+    """
+
+    name: Literal["local-only"] = "local-only"
+    model: ModelSpec = ModelSpec(family="autoencoder")
+    local: LocalTraining = LocalTraining()
+
+    def begin(self, setup: Setup) -> State:
+        """Return an empty state: the server learns nothing."""
+        return State(setup, {})
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send nothing but the request."""
+        del state, rng
+        return Asks(round_number, clients)
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return no arrays."""
+        del asks
+        return {}
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Train on; what was learnt stays with the client."""
+        student = self._start(cohort)
+        parameters = own_students(student, cohort)
+        train_privately(student, parameters, cohort, self.local, asks.round)
+        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {})
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Return the state as it was."""
+        del answers
+        return state
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Return the state as it was."""
+        del rng
+        return state, {}
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return None: the server has no model."""
+        del state
+        return None
+
+    def student(self, state: State) -> Recommender | None:
+        """Return None: every client keeps its own."""
+        del state
+        return None
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Score every user's history by his client's own student."""
+        del asks
+        return own_scores(self._start(cohort), cohort)
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return self.model.build(num_items, seed=0)
+
+    def _start(self, cohort: Cohort) -> Recommender:
+        return self.model.build(cohort.data.train.num_items, cohort.seed)

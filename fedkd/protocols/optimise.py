@@ -1,0 +1,84 @@
+"""The server's own optimiser: a pooled change of parameters is a step to take, or a gradient for Adam."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.models.base import Recommender
+from fedkd.protocols.base import State, load_arrays
+
+Arrays = Mapping[str, NDArray[Any]]
+
+STUDENT, MEAN, SQUARE = "student.", "adam-mean.", "adam-square."
+MEAN_DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
+
+
+def part(state: State, prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a state whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): a for name, a in state.arrays.items() if name.startswith(prefix)}
+
+
+def named(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Return arrays with ``prefix`` before their names."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def student_arrays(model: Recommender) -> dict[str, NDArray[Any]]:
+    """Return a model as the arrays in which a state holds the global student, in full precision."""
+    return named(STUDENT, {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()})
+
+
+def student_of(state: State, blank: Recommender) -> Recommender:
+    """Return the global student that a state holds."""
+    return load_arrays(blank, part(state, STUDENT)).eval()
+
+
+def moved(state: State, change: Arrays, rate: float) -> State:
+    """Return the state whose student has moved by ``rate`` times the change."""
+    student = {name: a + np.asarray(rate * change[name], a.dtype) for name, a in part(state, STUDENT).items()}
+    return state.with_arrays(**named(STUDENT, student))
+
+
+def adam_moved(state: State, change: Arrays, rate: float, decay: float = 0.0) -> State:
+    """Return the state whose student has made a step of Adam, the change taken for the negative gradient.
+
+    Kingma & Ba, Adam, ICLR 2015, on pooled changes as in Reddi et al., Adaptive federated optimization, ICLR 2021
+    (FedAdam). The moments are part of the state.
+
+    Parameters
+    ----------
+    state : State
+        Holds the student, and the moments of earlier steps.
+    change : mapping of str to ndarray
+        Wanted change of every parameter.
+    rate : float
+        Step size.
+    decay : float
+        L2 penalty, added to the gradient.
+    """
+    student, mean, square = (part(state, prefix) for prefix in (STUDENT, MEAN, SQUARE))
+    count = int(state.arrays.get("adam-steps", np.zeros(()))) + 1
+    for name, before in student.items():
+        gradient = decay * before - np.asarray(change[name], before.dtype)
+        mean[name] = MEAN_DECAY * mean.get(name, 0.0) + (1 - MEAN_DECAY) * gradient
+        square[name] = SQUARE_DECAY * square.get(name, 0.0) + (1 - SQUARE_DECAY) * gradient**2
+        spread = np.sqrt(square[name] / (1 - SQUARE_DECAY**count)) + TINY
+        student[name] = before - np.asarray(rate / (1 - MEAN_DECAY**count) * mean[name] / spread, before.dtype)
+    arrays = named(STUDENT, student) | named(MEAN, mean) | named(SQUARE, square)
+    return state.with_arrays(**arrays, **{"adam-steps": np.array(count)})
+
+
+def summed(state: State, values: Arrays) -> State:
+    """Return the state whose sums, kept under ``sum.``, have grown by released answers."""
+    before = part(state, "sum.")
+    return state.with_arrays(
+        **named("sum.", {name: before.get(name, 0.0) + np.asarray(a, np.float64) for name, a in values.items()})
+    )
+
+
+def taken_sums(state: State) -> tuple[State, dict[str, NDArray[Any]]]:
+    """Return the state without its sums, and the sums."""
+    rest = {name: array for name, array in state.arrays.items() if not name.startswith("sum.")}
+    return State(state.setup, rest), part(state, "sum.")

@@ -1,0 +1,74 @@
+"""What every protocol in the table must do."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.table import PROTOCOLS
+
+SMALL = ModelSpec(family="autoencoder", width=4)
+QUICK = {"residual": {"references": 8, "panel": 15, "rank": 4}}
+
+
+def small(kind):
+    """The protocol with a student that is quick to train."""
+    fields = kind.model_fields
+    given = {"model": SMALL} if "model" in fields else {}
+    return kind(**given, **QUICK.get(fields["name"].default, {}))
+
+
+@pytest.fixture(params=PROTOCOLS, ids=lambda kind: kind.model_fields["name"].default)
+def protocol(request):
+    return small(request.param)
+
+
+def assert_same(left, right, tolerance=1e-5):
+    assert left.keys() == right.keys()
+    for name, a in left.items():
+        np.testing.assert_allclose(a, right[name], rtol=0, atol=tolerance * max(np.abs(a).max(initial=0), 1e-12))
+
+
+def test_two_rounds_end_in_finite_arrays_and_scores(protocol, run_federation):
+    outcome = run_federation(protocol)
+    for name, array in outcome.state.arrays.items():
+        assert isinstance(array, np.ndarray), name
+        assert array.dtype.kind in "fiub", f"{name} cannot be saved"
+        assert np.isfinite(array).all(), name
+    for kept in outcome.federation.states:
+        assert all(isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in kept.values())
+    assert outcome.scores.shape == (20, 30)
+    assert outcome.scores.dtype == np.float32
+    assert np.isfinite(outcome.scores).all()
+    assert all(np.isfinite(value) for said in outcome.metrics for value in said.values())
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_the_result_does_not_depend_on_the_cohorts(protocol, size, run_federation):
+    together, apart = run_federation(protocol), run_federation(protocol, cohort_size=size)
+    assert_same(together.state.arrays, apart.state.arrays)
+    for left, right in zip(together.federation.states, apart.federation.states, strict=True):
+        assert_same(left, right)
+    assert_same({"scores": together.scores}, {"scores": apart.scores})
+
+
+def test_the_seed_decides_the_result(protocol, run_federation):
+    first, second = run_federation(protocol, users=12), run_federation(protocol, users=12)
+    assert all(np.array_equal(first.state.arrays[name], array) for name, array in second.state.arrays.items())
+
+
+def test_clients_may_come_and_go(protocol, run_federation):
+    outcome = run_federation(protocol, rounds=3, share=0.3)
+    assert np.isfinite(outcome.scores).all()
+
+
+def test_nobody_answering_does_no_harm(protocol, public_setup):
+    state, _ = protocol.teach(protocol.begin(public_setup()), np.random.default_rng(0))
+    student = protocol.student(state)
+    assert student is None or all(np.isfinite(t.numpy()).all() for t in student.state_dict().values())
+
+
+def test_parameters_survive_a_file(protocol):
+    text = json.dumps(protocol.model_dump(mode="json", by_alias=True))
+    assert type(protocol).model_validate(json.loads(text)) == protocol

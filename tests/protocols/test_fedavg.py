@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.data.fold import Fold
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.base import export_arrays, load_arrays
+from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.private import LocalTraining
+from fedkd.streams import stream
+
+SMALL = ModelSpec(family="autoencoder", width=4)
+LOCAL = LocalTraining(epochs=1, learning_rate=0.5, optimiser="sgd", visible=0.6)
+SEED = 3
+
+
+def trained_alone(model, history, client):
+    """One plain gradient step of one client, written down as in the paper."""
+    history = torch.from_numpy(history.astype(np.int64))
+    draws = stream(SEED, "train", 1, client).random(len(history))
+    shown = history[torch.from_numpy(draws < LOCAL.visible)][None]
+    scores = model(shown)[0]
+    loss = -torch.log_softmax(scores, 0)[history].mean()
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    return {n: -LOCAL.learning_rate * g for (n, _), g in zip(model.named_parameters(), gradients, strict=True)}
+
+
+def test_a_round_is_the_weighted_mean_of_changes(run_federation, public_setup):
+    protocol = FedAvg(model=SMALL, local=LOCAL)
+    outcome = run_federation(protocol, rounds=1, users=6)
+    histories = outcome.federation.fold.train.histories
+    start = protocol.student(protocol.begin(public_setup()))
+    sent = load_arrays(protocol.blank_student(30), export_arrays(start))
+    changes = [trained_alone(sent, histories[c], c) for c in range(6)]
+    weights = histories.lengths / histories.lengths.sum()
+    after = dict(protocol.student(outcome.state).named_parameters())
+    for name, before in start.named_parameters():
+        mean = sum(w * change[name] for w, change in zip(weights, changes, strict=True))
+        torch.testing.assert_close(after[name], before + mean, rtol=0, atol=1e-6)
+
+
+def test_a_silo_trains_on_all_its_users(run_federation, public_setup, private_fold):
+
+    protocol, fold = FedAvg(model=SMALL, local=LOCAL), private_fold(6, seed=1)
+    asks = protocol.ask(protocol.begin(public_setup()), np.array([0, 1]), 1, np.random.default_rng(0))
+    _, answers = protocol.learn(Cohort(np.array([0, 1]), np.array([0, 0, 0, 0, 1, 1]), fold, SEED, ({}, {})), asks)
+    lengths = fold.train.histories.lengths
+    assert answers.values["weight"].tolist() == [lengths[:4].sum(), lengths[4:].sum()]
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "rate", "rounds"), [("average", 1.0, 40), ("adam", 0.05, 15)], ids=["average", "adam"]
+)
+def test_the_student_learns_what_the_clients_like(optimiser, rate, rounds, run_federation):
+    local = LocalTraining(epochs=5, learning_rate=0.05)
+    protocol = FedAvg(model=SMALL, local=local, server_optimiser=optimiser, server_learning_rate=rate)
+    outcome = run_federation(protocol, rounds=rounds, users=60)
+    federation = outcome.federation
+    popular = np.tile(federation.fold.train.popularity().astype(np.float32), (60, 1))
+    assert federation.ndcg(outcome.scores) > 1.1 * federation.ndcg(popular)
+
+
+def test_the_empty_histories_of_a_client_count_nothing(run_federation, public_setup, private_fold):
+
+    data = private_fold(2, seed=1).train
+    data = data.where(np.arange(len(data)) >= data.histories.lengths[0])
+    protocol = FedAvg(model=SMALL, local=LOCAL)
+    asks = protocol.ask(protocol.begin(public_setup()), np.arange(2), 1, np.random.default_rng(0))
+    _, answers = protocol.learn(Cohort(np.arange(2), np.arange(2), Fold(data, data, data), SEED, ({}, {})), asks)
+    assert answers.values["weight"][0] == 0
+    assert all(not np.any(answers.values[name][0]) for name in asks.shared)
