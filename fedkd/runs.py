@@ -72,21 +72,38 @@ class RunFolder:
         except tomllib.TOMLDecodeError as error:
             raise UserError(f"{self.path / 'config.toml'} is damaged: {error}") from None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end and wrote its summary."""
+        return (self.path / "summary.json").is_file()
+
     def append(self, name: str, line: Json) -> None:
-        """Add a line to one of the ``.jsonl`` files, and see it onto the disk."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Add a line to one of the ``.jsonl`` files, and see it onto the disk.
+
+        A last line that a crash cut short goes first; the new one would otherwise be glued to it.
+        """
+        path = self.path / name
+        with path.open("ab") as file:
+            file.truncate(_whole_bytes(path))
+            file.write(json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def lines(self, name: str) -> list[Json]:
-        """Return the whole lines of a ``.jsonl`` file; a last line that a crash cut short is left out."""
+        """Return the whole lines of a ``.jsonl`` file; a last line that a crash cut short is left out.
+
+        Raises
+        ------
+        UserError
+            A line that was written whole is damaged.
+        """
         path = self.path / name
         if not path.exists():
             return []
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()]
+        try:
+            return [json.loads(line) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); restore it, or delete the broken line") from None
 
     def forget_rounds(self, after: int) -> None:
         """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
@@ -114,7 +131,7 @@ class RunFolder:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, partial)
+        save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, partial)
         partial.replace(path)
 
     def read_arrays(self, name: str) -> Arrays:
@@ -132,10 +149,24 @@ def environment(config: Config) -> Json:
         "python": sys.version.split()[0],
         "system": platform.system(),
         "machine": platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": config.runtime.threads,
         "packages": {name: version(name) for name in packages},
     }
+
+
+def processor() -> str:
+    """Return what the processor calls itself, or an empty string where the system does not tell."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _whole_bytes(path: Path) -> int:
+    """Return how many bytes of a file are lines that end; 0 if there is no file."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
 
 def _json(content: Json) -> str:

@@ -1,0 +1,132 @@
+import getpass
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedkd.config import Config
+from fedkd.errors import UserError
+from fedkd.runs import RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", Config(name="trial", seed=3))
+
+
+def test_a_new_run_is_complete_from_the_start(folder: RunFolder) -> None:
+    assert RunFolder.open(folder.path).config() == Config(name="trial", seed=3)
+    assert "num-server-rounds" in (folder.path / "config.toml").read_text()  # defaults are written too
+    assert folder.read_json("environment.json")["packages"]["fedkd"]
+    assert folder.lines("privacy.jsonl")[0]["mode"] == "none"
+    assert not folder.finished
+
+
+def test_the_environment_names_nobody(folder: RunFolder) -> None:
+    text = (folder.path / "environment.json").read_text()
+    assert str(Path.home()) not in text
+    assert f'"{getpass.getuser()}"' not in text
+
+
+def test_a_run_is_never_overwritten(folder: RunFolder) -> None:
+    with pytest.raises(UserError, match=r"holds a run already.*--resume"):
+        RunFolder.create(folder.path, Config())
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.toml"):
+        RunFolder.open(tmp_path)
+
+
+@given(st.integers(0, 40))
+def test_a_torn_line_is_left_out_and_does_not_spoil_the_next(cut: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = RunFolder(Path(name))
+        for number in (1, 2):
+            folder.append("rounds.jsonl", {"round": number})
+        text = (folder.path / "rounds.jsonl").read_bytes()
+        (folder.path / "rounds.jsonl").write_bytes(text[: max(0, len(text) - cut)])
+        kept = folder.lines("rounds.jsonl")
+        assert kept == [{"round": 1}, {"round": 2}][: len(kept)]
+        folder.append("rounds.jsonl", {"round": 9})
+        assert folder.lines("rounds.jsonl") == [*kept, {"round": 9}]
+
+
+def test_a_damaged_line_is_named(folder: RunFolder) -> None:
+    (folder.path / "rounds.jsonl").write_text('{"round": 1}\n{"rou\n{"round": 3}\n')
+    with pytest.raises(UserError, match=r"rounds\.jsonl is damaged"):
+        folder.lines("rounds.jsonl")
+
+
+def test_rounds_after_a_checkpoint_are_forgotten(folder: RunFolder) -> None:
+    for number in (1, 2, 3):
+        folder.append("rounds.jsonl", {"round": number})
+    folder.forget_rounds(2)
+    assert [line["round"] for line in folder.lines("rounds.jsonl")] == [1, 2]
+
+
+def test_arrays_come_back_as_they_were(folder: RunFolder) -> None:
+    arrays = {
+        "a/b": np.arange(6, dtype=np.int64).reshape(2, 3),
+        "c": np.array(1.5),
+        "none": np.zeros((0, 4), np.float16),
+    }
+    folder.write_arrays("checkpoint/state.safetensors", arrays)
+    read = folder.read_arrays("checkpoint/state.safetensors")
+    assert set(read) == set(arrays)
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        assert np.array_equal(read[name], array)
+    assert [path.name for path in (folder.path / "checkpoint").iterdir()] == ["state.safetensors"]
+
+
+def test_a_transposed_array_keeps_its_values(folder: RunFolder) -> None:
+    array = np.arange(6).reshape(2, 3).T
+    folder.write_arrays("x.safetensors", {"x": array})
+    assert np.array_equal(folder.read_arrays("x.safetensors")["x"], array)
+
+
+def test_a_failed_write_leaves_the_old_file(folder: RunFolder) -> None:
+    folder.write_json("summary.json", {"seed": 1})
+    with pytest.raises(TypeError):
+        folder.write_json("summary.json", {"seed": object()})
+    assert folder.read_json("summary.json") == {"seed": 1}
+    assert folder.finished
+
+
+@pytest.mark.parametrize("content", [None, "{", ""])
+def test_missing_and_damaged_json_is_a_users_error(folder: RunFolder, content: str | None) -> None:
+    if content is not None:
+        (folder.path / "summary.json").write_text(content)
+    with pytest.raises(UserError, match=r"summary\.json cannot be read"):
+        folder.read_json("summary.json")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x00" * 30])
+def test_missing_and_damaged_arrays_are_a_users_error(folder: RunFolder, content: bytes | None) -> None:
+    if content is not None:
+        (folder.path / "teacher.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"teacher\.safetensors cannot be read"):
+        folder.read_arrays("teacher.safetensors")
+
+
+def test_damaged_configuration_is_a_users_error(folder: RunFolder) -> None:
+    (folder.path / "config.toml").write_text("name = ")
+    with pytest.raises(UserError, match="damaged"):
+        folder.config()
+
+
+def test_tables_are_parquet(folder: RunFolder) -> None:
+    table = pd.DataFrame({"client": [0, 1], "up-bytes": [10, 20]})
+    folder.write_table("clients.parquet", table)
+    assert pd.read_parquet(folder.path / "clients.parquet").equals(table)
+
+
+def test_files_are_json_lines(folder: RunFolder) -> None:
+    folder.append("rounds.jsonl", {"round": 1, "name": "Ü"})
+    assert json.loads((folder.path / "rounds.jsonl").read_text().strip()) == {"round": 1, "name": "Ü"}
