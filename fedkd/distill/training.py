@@ -120,6 +120,7 @@ def train(
     parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
     best: tuple[float, dict[str, Tensor]] | None = None
     if num_rows == 0 or options.steps == 0:
+        model.eval()
         return None
     adam = torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
     with torch.random.fork_rng(devices=[]):

@@ -32,8 +32,8 @@ class LowRank(Recommender):
 
     def __init__(self, num_items: int, rank: int, dropout: float = 0.0) -> None:
         super().__init__(num_items)
-        self.encoder = nn.Parameter(torch.randn(num_items, rank) * rank**-0.5)
-        self.decoder = nn.Parameter(torch.randn(num_items, rank) * 0.01)
+        self.encoder = nn.Parameter(torch.randn(num_items, rank) * 0.1 * rank**-0.5)
+        self.decoder = nn.Parameter(torch.randn(num_items, rank) * 0.1)
         self.dropout = nn.Dropout(dropout)
 
     @classmethod

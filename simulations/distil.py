@@ -1,0 +1,263 @@
+"""``python -m simulations.distil``: distillation in one place, without clients, against the same student without it.
+
+Everything is chosen on the validation part: EASE's ridge, learning rates, the teacher's scale, how much of a history
+the undistilled student sees, and the number of steps. The chosen settings are trained again on all training data,
+with several seeds, and measured once on the test part.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.data.fold import Fold, Split
+from fedkd.data.options import DataOptions, SplitOptions
+from fedkd.data.sources import load
+from fedkd.data.splits import split
+from fedkd.distill.gram import Gram, low_rank_student
+from fedkd.distill.losses import LossWeights
+from fedkd.distill.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
+from fedkd.distill.training import Progress, TrainingOptions, Watch
+from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
+from fedkd.models.base import Recommender
+from fedkd.models.ease import EASE, fit_ease
+from fedkd.models.item_knn import fit_item_knn
+from fedkd.models.popularity import fit_popularity
+from fedkd.models.spec import ModelSpec
+from fedkd.streams import stream
+from fedkd.terminal import guarded
+
+METRIC = "ndcg@10"
+RIDGES = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1500.0)
+LEARNING_RATES = (0.01, 0.02)
+TEACHER_SCALES = (10.0, 20.0, 30.0)
+VISIBLE = (1.0, 0.5, 0.2, 0.1)
+STEPS = 500
+PRETRAINING = TrainingOptions(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Who teaches whom.
+
+    Attributes
+    ----------
+    teacher : ModelSpec, optional
+        Shape of a trained teacher; EASE without it.
+    student : ModelSpec
+        Shape of the student.
+    feature_weight : float
+        Weight of the feature loss.
+    """
+
+    teacher: ModelSpec | None
+    student: ModelSpec
+    feature_weight: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a model's quality over seeds, and its size."""
+
+    name: str
+    quality: Interval
+    parameters: int
+
+
+Trainer = Callable[[Recommender, Fold, int, Watch], None]
+
+
+def quality(model: Recommender, fold: Fold) -> float:
+    """Return the metric that everything is chosen by."""
+    return evaluate(model_scores(model), fold).means()[METRIC]
+
+
+def best_ridge(fold: Fold) -> float:
+    """Return EASE's ridge with the best quality on a validation fold."""
+    return max(RIDGES, key=lambda ridge: quality(fit_ease(fold.train, ridge), fold))
+
+
+def teacher_for(pair: Pair, ridge: float, fold: Fold, steps: int, watch: Watch) -> Recommender:
+    """Return the teacher, in closed form or trained on hard labels."""
+    if pair.teacher is None:
+        return fit_ease(fold.train, ridge)
+    model = pair.teacher.build(fold.train.num_items, 0)
+    training = PRETRAINING.model_copy(update={"steps": steps})
+    pretrain(model, fold.train.histories, training, stream(0, "pretrain"), watch)
+    return model
+
+
+def distilled(teacher: Recommender, options: DistilOptions) -> Trainer:
+    """Return how a student is trained by a teacher."""
+
+    def run(student: Recommender, fold: Fold, seed: int, watch: Watch) -> None:
+        rng = stream(seed, "distil")
+        lessons = give_lessons(teacher, fold.train.histories, options, 0, rng)
+        distil(student, lessons, options, rng, watch)
+
+    return run
+
+
+def undistilled(training: TrainingOptions) -> Trainer:
+    """Return how a student is trained on hard labels alone."""
+
+    def run(student: Recommender, fold: Fold, seed: int, watch: Watch) -> None:
+        optimise(student, fold.train.histories, training, stream(seed, "optimise"), watch)
+
+    return run
+
+
+def best_steps(train: Callable[[Watch], object], fold: Fold) -> tuple[float, int]:
+    """Return the best quality on a validation fold while training, and the steps until then."""
+    curve: list[tuple[float, int]] = []
+
+    def note(progress: Progress) -> None:
+        if progress.quality is not None:
+            curve.append((progress.quality, progress.step))
+
+    train(Watch(50, lambda model: quality(model, fold), note))
+    return max(curve, key=lambda point: (point[0], -point[1]))
+
+
+def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> DistilOptions:
+    """Return the settings of distillation that are best on a validation fold."""
+    scales = TEACHER_SCALES if pair.teacher is None else (1.0,)
+    weights = LossWeights(feature=pair.feature_weight)
+    candidates = [
+        DistilOptions(
+            teacher_scale=scale, weights=weights, training=TrainingOptions(steps=STEPS, learning_rate=learning_rate)
+        )
+        for scale, learning_rate in product(scales, LEARNING_RATES)
+    ]
+    results = [_try(pair.student, distilled(teacher, options), fold) for options in candidates]
+    best = max(range(len(results)), key=lambda index: results[index][0])
+    training = candidates[best].training.model_copy(update={"steps": results[best][1]})
+    return candidates[best].model_copy(update={"training": training})
+
+
+def choose_training(pair: Pair, fold: Fold) -> TrainingOptions:
+    """Return the settings of training on hard labels that are best on a validation fold."""
+    candidates = [
+        TrainingOptions(steps=STEPS, learning_rate=learning_rate, visible=visible)
+        for visible, learning_rate in product(VISIBLE, LEARNING_RATES)
+    ]
+    results = [_try(pair.student, undistilled(options), fold) for options in candidates]
+    best = max(range(len(results)), key=lambda index: results[index][0])
+    return candidates[best].model_copy(update={"steps": results[best][1]})
+
+
+def _try(shape: ModelSpec, trainer: Trainer, fold: Fold) -> tuple[float, int]:
+    student = shape.build(fold.train.num_items, 0)
+    return best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
+
+
+def over(name: str, shape: ModelSpec, trainer: Trainer, fold: Fold, seeds: int) -> Row:
+    """Train a student with several seeds and measure it on the test fold."""
+    values = []
+    for seed in range(seeds):
+        student = shape.build(fold.train.num_items, seed)
+        trainer(student, fold, seed, Watch(every=STEPS))
+        values.append(quality(student, fold))
+    return Row(name, over_seeds(np.array(values)), student.size()[0])
+
+
+def fixed(name: str, model: Recommender, fold: Fold) -> Row:
+    """Measure a model that no seed changes."""
+    return Row(name, over_seeds(np.array([quality(model, fold)])), model.size()[0])
+
+
+def compare(pair: Pair, data: Split, seeds: int, say: Callable[[str], None]) -> list[Row]:
+    """Choose on validation, train again, measure on test; return the table."""
+    chosen_on, test = data.validation, data.test
+    ridge = best_ridge(chosen_on)
+    say(f"chosen on validation: ridge of EASE {ridge:g}")
+    steps = PRETRAINING.steps
+    if pair.teacher is not None:
+        _, steps = best_steps(lambda watch: teacher_for(pair, ridge, chosen_on, PRETRAINING.steps, watch), chosen_on)
+    options = choose_distillation(pair, teacher_for(pair, ridge, chosen_on, steps, Watch()), chosen_on)
+    say(f"chosen on validation: distillation with {_said(options.training)}, teacher's scale {options.teacher_scale:g}")
+    alone = choose_training(pair, chosen_on)
+    say(f"chosen on validation: student alone with {_said(alone)}")
+    ease = fit_ease(test.train, ridge)
+    rows = [
+        fixed("popularity", fit_popularity(test.train), test),
+        fixed("item-knn", fit_item_knn(test.train), test),
+        fixed("ease", ease, test),
+    ]
+    teacher: Recommender = ease
+    if pair.teacher is not None:
+        teacher = teacher_for(pair, ridge, test, steps, Watch())
+        rows.append(fixed("teacher", teacher, test))
+    elif pair.student.family == "linear":
+        rows.append(fixed("distilled in closed form", _closed_form(ease, test, pair.student.width), test))
+    same = options.training
+    return [
+        *rows,
+        over("student alone, same settings", pair.student, undistilled(same), test, seeds),
+        over("student alone, its own settings", pair.student, undistilled(alone), test, seeds),
+        over("student distilled", pair.student, distilled(teacher, options), test, seeds),
+    ]
+
+
+def _closed_form(ease: EASE, fold: Fold, rank: int) -> Recommender:
+    factor = fold.train.matrix(np.float32).toarray()
+    return low_rank_student(ease, Gram(factor, np.zeros(fold.train.num_items, np.float32)), rank)
+
+
+def _said(training: TrainingOptions) -> str:
+    return (
+        f"{training.steps} steps, learning rate {training.learning_rate:g}, {training.visible:.0%} of a history shown"
+    )
+
+
+def table(rows: list[Row]) -> Table:
+    """Return the comparison as a table; percentages are of EASE, gains those of the distilled student."""
+    ease = next(row for row in rows if row.name == "ease")
+    student = rows[-1].quality["mean"]
+    shown = Table("model", METRIC, "95 % over seeds", "parameters", "of EASE's", "quality of EASE's", "distilled gains")
+    for row in rows:
+        mean, low, high = (row.quality[key] for key in ("mean", "low", "high"))
+        shown.add_row(
+            row.name,
+            f"{mean:.4f}",
+            f"{low:.4f} - {high:.4f}" if high > low else "",
+            f"{row.parameters:,}",
+            f"{row.parameters / ease.parameters:.1%}",
+            f"{mean / ease.quality['mean']:.1%}",
+            f"{student / mean - 1:+.1%}",
+        )
+    return shown
+
+
+@guarded
+def main(
+    source: Annotated[str, typer.Option(help="A source that 'fedkd data list' names.")] = "movielens-100k",
+    path: Annotated[Path | None, typer.Option(help="Its folder or file; downloaded without it.")] = None,
+    division: Annotated[str, typer.Option("--split", help="official, ratio, leave-last-out, ...")] = "official",
+    teacher: Annotated[str, typer.Option(help="ease, autoencoder or cnn.")] = "ease",
+    student: Annotated[str, typer.Option(help="linear, autoencoder or cnn.")] = "linear",
+    width: Annotated[int, typer.Option(help="The student's width.")] = 16,
+    feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.")] = 0.0,
+    seeds: Annotated[int, typer.Option(help="How often the students are trained.")] = 3,
+) -> None:
+    """Distil a student in one place and compare it with its teacher and with itself undistilled."""
+    torch.set_num_threads(1)
+    console = Console(width=140)
+    loaded = load(DataOptions.model_validate({"source": source, "path": path}))
+    data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
+    large = {"width": 200, "channels": (32, 64)}
+    shape = None if teacher == "ease" else ModelSpec.model_validate({"family": teacher, **large})
+    pair = Pair(shape, ModelSpec.model_validate({"family": student, "width": width}), feature_weight)
+    rows = compare(pair, data, seeds, lambda line: console.print(line, highlight=False))
+    console.print(table(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
