@@ -124,6 +124,10 @@ class Protocol(Options, ABC):
         return score(student, cohort.data.history.histories)
 
     @abstractmethod
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the student that everyone's histories in one place would give: the bound of this protocol."""
+
+    @abstractmethod
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape for the arrays that ``deploy`` sends."""
 

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jvp, vjp
+from torch.func import functional_call, vjp
 
 from fedkd.models.base import Recommender
 
 
-def parameter_change(model: Recommender, history: Tensor, change: Tensor, steps: int) -> dict[str, Tensor]:
+def parameter_change(
+    model: Recommender, history: Tensor, panel: Tensor, change: Tensor, steps: int
+) -> tuple[dict[str, Tensor], float]:
     """Return the smallest change ``D`` of the parameters that moves the scores most nearly by ``change``.
 
     Solves ``min_D |J D - change|^2``, where ``J`` is the Jacobian of the scores in the parameters, by conjugate
     gradients on the normal equations (CGLS; Björck, Numerical Methods for Least Squares Problems, 1996, 7.4.1).
-    ``J`` never stands in memory: a step costs one forward-mode and one reverse-mode product. Few steps regularise.
+    ``J`` never stands in memory: a step costs one product with it and one with its transpose. Few steps regularise.
 
     Parameters
     ----------
@@ -22,40 +24,46 @@ def parameter_change(model: Recommender, history: Tensor, change: Tensor, steps:
         Where the Jacobian is taken; used in evaluation mode, and not altered.
     history : Tensor of int64, shape [references, length]
         Padded histories.
-    change : Tensor, shape [references, items]
+    panel : Tensor of int64, shape [panel]
+        The items whose scores are meant.
+    change : Tensor, shape [references, panel]
         The wanted change of their scores.
     steps : int
         Most conjugate gradient steps.
 
     Returns
     -------
-    dict of str to Tensor
+    change : dict of str to Tensor
         The change of every parameter, by name.
+    explained : float
+        Share of the wanted change, in squares, that it brings about to first order.
     """
     model.eval()
     parameters = {name: tensor.detach() for name, tensor in model.named_parameters()}
 
     def scores(values: dict[str, Tensor]) -> Tensor:
         out: Tensor = functional_call(model, values, (history,))
-        return out
+        return out[:, panel]
 
     back = vjp(scores, parameters)[1]
+    push = vjp(lambda rows: vjp(scores, parameters)[1](rows)[0], torch.zeros_like(change))[1]  # J is linear's transpose
     solution = {name: torch.zeros_like(value) for name, value in parameters.items()}
     rest = change
     gradient = back(rest)[0]
     direction, size = gradient, _dot(gradient, gradient)
     floor = 1e-12 * size
     for _ in range(steps):
-        if size <= floor:
+        if size <= floor:  # nothing is left that the parameters can do
             break
-        moved = jvp(scores, (parameters,), (direction,))[1]
+        moved = push(direction)[0]
         length = size / (moved * moved).sum()
         solution = _add(solution, length, direction)
         rest = rest - length * moved
         gradient = back(rest)[0]
         size, before = _dot(gradient, gradient), size
         direction = _add(gradient, size / before, direction)
-    return solution
+    explained = 1 - rest.square().sum() / change.square().sum().clamp(min=torch.finfo(change.dtype).tiny)
+    return solution, float(explained)
 
 
 def _dot(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> Tensor:

@@ -9,12 +9,15 @@ from pydantic import Field
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import replicate
+from fedkd.data.interactions import Interactions
 from fedkd.knowledge import Answers, Asks, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import Metrics, Protocol, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.central import CentralTraining, train_centrally
 from fedkd.protocols.optimise import adam_moved, moved, student_arrays, student_of, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, interactions_of, train_privately
+from fedkd.streams import stream
 
 
 class FedAvg(Protocol):
@@ -30,6 +33,8 @@ class FedAvg(Protocol):
         The student.
     local : LocalTraining
         Training on the clients.
+    central : CentralTraining
+        Training of the centralised comparison.
     server_optimiser : str
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
@@ -39,6 +44,7 @@ class FedAvg(Protocol):
     name: Literal["fedavg"] = "fedavg"
     model: ModelSpec = ModelSpec(family="autoencoder")
     local: LocalTraining = LocalTraining()
+    central: CentralTraining = CentralTraining()
     server_optimiser: Literal["average", "adam"] = "average"
     server_learning_rate: float = Field(1.0, gt=0)
 
@@ -92,6 +98,10 @@ class FedAvg(Protocol):
     def student(self, state: State) -> Recommender:
         """Return the global student."""
         return student_of(state, self.blank_student(state.setup.public.num_items))
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the same student trained in one place."""
+        return train_centrally(self.model.build(train.num_items, seed), train, self.central, stream(seed, "central"))
 
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""

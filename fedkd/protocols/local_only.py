@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.cohort.cohort import Cohort
+from fedkd.data.interactions import Interactions
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
+from fedkd.protocols.central import CentralTraining, train_centrally
 from fedkd.protocols.private import LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.streams import stream
 
 
 class LocalOnly(Protocol):
@@ -23,11 +26,14 @@ class LocalOnly(Protocol):
         The student.
     local : LocalTraining
         Training in a round.
+    central : CentralTraining
+        Training of the centralised comparison.
     """
 
     name: Literal["local-only"] = "local-only"
     model: ModelSpec = ModelSpec(family="autoencoder")
     local: LocalTraining = LocalTraining()
+    central: CentralTraining = CentralTraining()
 
     def begin(self, setup: Setup) -> State:
         """Return an empty state: the server learns nothing."""
@@ -74,6 +80,10 @@ class LocalOnly(Protocol):
         """Score every user's history by his client's own student."""
         del asks
         return own_scores(self._start(cohort), cohort)
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the same student trained in one place."""
+        return train_centrally(self.model.build(train.num_items, seed), train, self.central, stream(seed, "central"))
 
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""

@@ -1,0 +1,71 @@
+"""Training in one place: on the public users before the first round, or on everyone for comparison."""
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from fedkd.data.interactions import Interactions
+from fedkd.distill.pipeline import sub_sampled
+from fedkd.distill.training import Rows, TrainingOptions, Watch, train
+from fedkd.models.base import Recommender, multi_hot, padded_histories
+from fedkd.options import Options
+from fedkd.ragged import Ragged
+
+
+class CentralTraining(Options):
+    """How a model is trained by passes over histories that stand in one place.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the histories; 0 for none.
+    learning_rate : float
+        Of Adam.
+    batch_size : int
+        Histories in a step.
+    visible : float
+        Probability that an item of a history is shown to the model, which then scores the whole history.
+    weight_decay : float
+        L2 penalty, as Adam adds it to the gradient.
+    """
+
+    epochs: int = Field(40, ge=0)
+    learning_rate: float = Field(0.003, gt=0)
+    batch_size: int = Field(32, ge=1)
+    visible: float = Field(0.5, gt=0, le=1)
+    weight_decay: float = Field(1e-4, ge=0)
+
+
+def train_centrally(
+    model: Recommender, interactions: Interactions, how: CentralTraining, rng: np.random.Generator
+) -> Recommender:
+    """Train a model in place on hard labels, users weighted by the root of their history's length, and return it."""
+    histories = nonempty(interactions.histories)
+    steps = how.epochs * -(-len(histories) // how.batch_size)
+    options = TrainingOptions(
+        steps=steps, batch_size=how.batch_size, learning_rate=how.learning_rate, weight_decay=how.weight_decay
+    )
+
+    def loss_of(rows: Rows) -> Tensor:
+        return weighted_loss(model, histories.take(rows), how.visible, rng)
+
+    train(model, loss_of, len(histories), options, rng, Watch(every=max(1, steps)), "central")
+    return model.eval()
+
+
+def nonempty(histories: Ragged) -> Ragged:
+    """Return the histories that hold anything."""
+    return histories.take(np.flatnonzero(histories.lengths > 0))
+
+
+def weighted_loss(model: Recommender, whole: Ragged, visible: float, rng: np.random.Generator) -> Tensor:
+    """Return the mean cross entropy of histories of which a part is shown, each weighted by the root of its length.
+
+    The root lies between counting users and counting interactions equally; the same weight helps EASE.
+    """
+    shown = padded_histories(sub_sampled(whole, visible, rng), model.num_items)
+    targets = multi_hot(padded_histories(whole, model.num_items), model.num_items)
+    weight = torch.from_numpy(np.sqrt(whole.lengths).astype(np.float32))
+    each = -(targets * torch.log_softmax(model(shown), -1)).sum(-1) / targets.sum(-1)
+    return (weight * each).sum() / weight.sum()

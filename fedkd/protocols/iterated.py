@@ -1,0 +1,171 @@
+"""Residual distillation, iterated: for students that are not linear, such as autoencoders and convolutions."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.cohort.engine import predict, replicate
+from fedkd.data.interactions import Interactions
+from fedkd.distill.residual import history_reference
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
+from fedkd.models.base import Recommender, padded_histories
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.base import Metrics, Protocol, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.central import CentralTraining, nonempty, train_centrally, weighted_loss
+from fedkd.protocols.curvature import parameter_change
+from fedkd.protocols.optimise import adam_moved, student_arrays, student_of, summed, taken_sums
+from fedkd.protocols.private import LocalTraining, train_privately
+from fedkd.streams import stream
+
+
+class Iterated(Protocol):
+    """What private training changed in a student's scores on shared histories, round after round.
+
+    In a round a client makes one gradient step on its own history and answers with the residual: its scores of the
+    references after the step, less those before. To first order the mean residual ``r`` is ``J g``, the Jacobian of the
+    scores in the parameters times the mean gradient, so the server asks which change of parameters explains it best,
+    ``argmin_D |J D - r|^2``, and hands that to Adam as FedAdam (Reddi et al., 2021) would the gradient itself. More
+    local steps answer worse: clients drift apart, and the mean of their residuals is no gradient any more.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The student; there is no larger teacher, which would only stand between the residual and the student.
+    references : int
+        Public histories that everyone scores; all of them where there are fewer.
+    panel : int
+        Most popular items whose scores are asked for; 0 for all.
+    local : LocalTraining
+        Private training; one plain gradient step is best.
+    pretraining : CentralTraining
+        Of the student, on the public users, before the first round.
+    learning_rate : float
+        Of Adam in the first round; it falls to zero over the planned rounds along a cosine.
+    weight_decay : float
+        L2 penalty of Adam.
+    solver_steps : int
+        Conjugate gradient steps of the least-squares problem.
+    central : CentralTraining
+        Training of the centralised comparison.
+    """
+
+    name: Literal["iterated"] = "iterated"
+    model: ModelSpec = ModelSpec(family="autoencoder")
+    references: int = Field(128, ge=1)
+    panel: int = Field(0, ge=0)
+    local: LocalTraining = LocalTraining(epochs=1, learning_rate=0.1, batch_size=4096, optimiser="sgd")
+    pretraining: CentralTraining = CentralTraining()
+    learning_rate: float = Field(0.03, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    solver_steps: int = Field(60, ge=1)
+    central: CentralTraining = CentralTraining()
+
+    def begin(self, setup: Setup) -> State:
+        """Train the student on the public users."""
+        if not nonempty(setup.public.histories).lengths.size:
+            raise UserError(
+                "algorithm iterated needs public users, whose histories everyone scores, and there are none; "
+                "set partition.public-fraction above 0, for example 0.1"
+            )
+        blank = self.model.build(setup.public.num_items, setup.seed)
+        student = train_centrally(blank, setup.public, self.pretraining, stream(setup.seed, "pretrain"))
+        return State(setup, student_arrays(student) | {"rounds-taught": np.array(0)})
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send the student and the references."""
+        del rng
+        return Asks(round_number, clients, export_arrays(self.student(state)), reference=self._reference(state.setup))
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return the change of the scores on every reference, and the weight of the sums."""
+        assert asks.reference is not None
+        shape = (len(asks.reference.histories), len(asks.reference.panel))
+        return {"residual": Spec(Kind.SCORES, shape), "weight": Spec(Kind.STATISTICS, ())}
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Train the student on every client, and answer with what changed in its scores."""
+        assert asks.reference is not None
+        student = load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared).eval()
+        parameters = replicate(student, len(cohort))
+        before = _reference_scores(student, replicate(student, 1), asks.reference)
+        train_privately(student, parameters, cohort, self.local, asks.round)
+        after = _reference_scores(student, parameters, asks.reference)
+        roots = np.sqrt(cohort.data.train.histories.lengths)
+        weight = np.bincount(cohort.owner, weights=roots, minlength=len(cohort))
+        values = {"residual": (after - before) * weight[:, None, None].astype(np.float32), "weight": weight}
+        return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Add up the weighted residuals."""
+        return summed(state, answers.values)
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Distil the mean residual into the student."""
+        state, sums = taken_sums(state)
+        weight = float(sums.get("weight", np.zeros(())))
+        if weight == 0:
+            return state, {}
+        residual = torch.from_numpy(sums["residual"] / (weight * self.local.learning_rate)).float()
+        student, reference = self.student(state), self._reference(state.setup)
+        history, panel = _inputs(student, reference)
+        change, explained = parameter_change(student, history, panel, residual, self.solver_steps)
+        state = adam_moved(state, self._with_public(state, student, change, rng), self._rate(state), self.weight_decay)
+        count = np.array(int(state.arrays["rounds-taught"]) + 1)
+        metrics = {"residual": float(residual.square().mean().sqrt()), "explained": explained}
+        return state.with_arrays(**{"rounds-taught": count}), metrics
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return None: there is no large model."""
+        del state
+        return None
+
+    def student(self, state: State) -> Recommender:
+        """Return the global student."""
+        return student_of(state, self.blank_student(state.setup.public.num_items))
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the same student trained in one place."""
+        return train_centrally(self.model.build(train.num_items, seed), train, self.central, stream(seed, "central"))
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return self.model.build(num_items, seed=0)
+
+    def _reference(self, setup: Setup) -> Reference:
+        items = setup.public.num_items
+        return history_reference(setup.public, min(self.references, setup.public.num_users), self.panel or items)
+
+    def _rate(self, state: State) -> float:
+        done = min(1.0, int(state.arrays["rounds-taught"]) / state.setup.num_rounds)
+        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+    def _with_public(
+        self, state: State, student: Recommender, private: Mapping[str, torch.Tensor], rng: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
+        """Return the mean change that private and public users want, each group by its size."""
+        setup = state.setup
+        loss = weighted_loss(student, nonempty(setup.public.histories), self.local.visible, rng)
+        named = dict(student.named_parameters())
+        gradients = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+        share = setup.public.num_users / (setup.public.num_users + setup.num_private_users)
+        return {name: ((1 - share) * private[name] - share * gradients[name]).numpy() for name in named}
+
+
+def _inputs(model: Recommender, reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:
+    return padded_histories(reference.histories, model.num_items), torch.from_numpy(reference.panel.astype(np.int64))
+
+
+def _reference_scores(
+    model: Recommender, parameters: Mapping[str, torch.Tensor], reference: Reference
+) -> NDArray[np.float32]:
+    """Return the scores that every student gives the panel, shape [students, references, panel]."""
+    history, panel = _inputs(model, reference)
+    scores: NDArray[np.float32] = predict(model, dict(parameters), history, shared=True)[..., panel].numpy()
+    return scores
