@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -30,11 +30,14 @@ class EvaluationOptions(Options):
         Rounds between evaluations on the devices; the last round is always evaluated. 0 means the last round only.
     baselines : tuple of str
         The rows of the table beside teacher and student.
+    baseline_rounds : int
+        Rounds of the federated baselines, FedAvg and local training.
     """
 
     target: Literal["test", "validation"] = "test"
     every: int = Field(default=1, ge=0)
     baselines: tuple[Baseline, ...] = get_args(Baseline)
+    baseline_rounds: int = Field(default=10, ge=1)
 
     @field_validator("baselines", mode="before")
     @classmethod
@@ -112,7 +115,7 @@ class Config(Options):
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
-    algorithm: AnyProtocol = Residual()
+    algorithm: Annotated[AnyProtocol, Field(discriminator="name")] = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()

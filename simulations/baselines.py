@@ -1,6 +1,7 @@
 """The rows of the table beside teacher and student: what they are up against, and their bounds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.residual import Residual
 from server.record import model_size
 
@@ -59,3 +63,24 @@ def measure_central(name: str, config: Config, together: Federation) -> tuple[di
     model = CENTRAL[name](config, together)
     per_user = evaluate(model_scores(model), together.fold, together.private)
     return {**model_size(model, deployed=False), **intervals(per_user, config.seed)}, per_user
+
+
+def federated_baseline(name: str, config: Config, folder: Path) -> Config:
+    """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
+
+    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds.
+    """
+    algorithm = config.algorithm
+    model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
+    protocol = {"fedavg": FedAvg, "local-only": LocalOnly}[name](model=model)
+    rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
+    return config.model_copy(
+        update={
+            "name": name,
+            "algorithm": protocol,
+            "num_server_rounds": rounds,
+            "fraction_train": 1.0,
+            "evaluation": config.evaluation.model_copy(update={"every": 0, "baselines": ()}),
+            "runtime": config.runtime.model_copy(update={"run_folder": folder}),
+        }
+    )

@@ -20,7 +20,7 @@ from fedkd.federation import Federation, federation
 from fedkd.runs import RunFolder
 from fedkd.terminal import guarded
 from server.app import app as server_app
-from simulations.baselines import CENTRAL, measure_central
+from simulations.baselines import CENTRAL, federated_baseline, measure_central
 from simulations.grid import InProcessGrid
 
 ORDER = (
@@ -76,7 +76,12 @@ def baseline(name: str, config: Config, together: Federation, folder: RunFolder)
     if name in CENTRAL:
         measured = measure_central(name, config, together)
         return None if measured is None else measured[0]
-    return None
+    path = folder.path / "baselines" / name
+    rival = federated_baseline(name, config, path)
+    done = RunFolder.create(path, rival)
+    simulate(rival)
+    summary = done.read_json("summary.json")
+    return {**summary["models"]["student"], "traffic": summary["traffic"]}
 
 
 def describe_data(together: Federation) -> dict[str, Any]:
@@ -97,9 +102,9 @@ def describe_data(together: Federation) -> dict[str, Any]:
 def table(summary: dict[str, Any]) -> Table:
     """Return the results as a table for the terminal."""
     shown = Table(title=f"{summary['name']}: private users, {summary['split']['target']} part", title_justify="left")
-    shown.add_column("model")
-    for metric in ("ndcg@10", "ndcg@20", "recall@20", "hr@10"):
-        shown.add_column(metric, justify="right")
+    shown.add_column("model", no_wrap=True)
+    for metric in ("ndcg@20", "recall@20", "hr@10"):
+        shown.add_column(metric, justify="right", no_wrap=True)
     shown.add_column("parameters", justify="right")
     for name in ORDER:
         row = summary["models"].get(name)
