@@ -1,1 +1,5 @@
-"""The report of a run as one HTML file."""
+"""The report of a run, and the comparison of several."""
+
+from fedkd.report.page import render
+
+__all__ = ["render"]

@@ -1,0 +1,210 @@
+"""Making ``report.html`` from the files of a run's folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fedkd.evaluation.metrics import METRICS
+from fedkd.report.charts import bytes_text
+from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
+from fedkd.report.run import Interval, Run, learnt_from, title
+
+METRIC = "ndcg@20"
+"""The metric of the headline and of the charts."""
+
+ASPECTS = {
+    "coverage@10": "Catalogue shown",
+    "novelty@10": "Novelty (bits)",
+    "diversity@10": "Diversity",
+    "agreement@10": "Agreement with teacher",
+}
+
+TRAFFIC = {
+    "up-bytes-per-client-round": "Up, an answer",
+    "down-bytes-per-client-round": "Down, a round",
+    "total-up-bytes-per-client": "Up, the whole run",
+    "total-down-bytes-per-client": "Down, the whole run",
+    "evaluation-up-bytes-per-client": "of which evaluation, up",
+    "evaluation-down-bytes-per-client": "of which evaluation, down",
+}
+
+DATA = {
+    "users": "Users",
+    "items": "Items",
+    "interactions": "Interactions",
+    "public-users": "Public users",
+    "private-users": "Private users",
+    "clients": "Clients",
+    "fingerprint": "Data fingerprint",
+}
+
+
+def render(folder: Path) -> Path:
+    """Write ``report.html`` into a finished run's folder: one file that needs nothing else, not even a network.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    UserError
+        The folder is not a run's, the run has not finished, or a file is damaged.
+    """
+    run = Run.read(folder)
+    page = templates().get_template("report.html.j2").render(context(run))
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def context(run: Run) -> dict[str, Any]:
+    """Return everything that the template of the report shows."""
+    return {
+        "run": run,
+        "headline": headline(run),
+        "subtitle": subtitle(run),
+        "cards": cards(run),
+        "privacy": run.part("privacy"),
+        "best": max((value.high for name in run.models if (value := run.interval(name, METRIC))), default=1.0),
+        "charts": [learning_curve(run, METRIC), quality_against_bytes(run, METRIC)],
+        "slices": [slice_chart(run, METRIC, "history "), slice_chart(run, METRIC, " items")],
+        "aspects": {
+            name: text for name, text in ASPECTS.items() if any(_has(run, model, name) for model in run.models)
+        },
+        "traffic": {text: run.part("traffic")[name] for name, text in TRAFFIC.items() if name in run.part("traffic")},
+        "exchange": exchange(run),
+        "failures": run.failures().most_common(),
+        "data": {text: run.part("data")[name] for name, text in DATA.items() if name in run.part("data")},
+        "dropped": {name: count for name, count in run.part("data").get("dropped", {}).items() if count},
+        "configuration": configuration_text(run.config),
+        "metric": METRIC,
+        "metrics": METRICS,
+    }
+
+
+def headline(run: Run) -> str:
+    """Return the result of the run in one sentence."""
+    student, teacher = run.ratio("student", "ease", METRIC), run.ratio("teacher", "ease", METRIC)
+    if student is not None and teacher is not None:
+        return (
+            f"The federated student reaches {percent(student.mean)} of centralised EASE, "
+            f"the teacher {percent(teacher.mean)}."
+        )
+    for name in ("student", "teacher"):
+        ratio, value = run.ratio(name, "ease", METRIC), run.interval(name, METRIC)
+        if ratio is not None:
+            return f"The federated {name} reaches {percent(ratio.mean)} of centralised EASE."
+        if value is not None:
+            return f"The federated {name} reaches NDCG@20 {value.mean:.3f} on private users."
+    return "The run finished, and no model was measured."
+
+
+def subtitle(run: Run) -> str:
+    """Return what was run, in one line."""
+    split, rounds = run.part("split"), run.summary.get("rounds", len(run.rounds))
+    parts = [f"{run.summary['algorithm']} distillation" if run.summary.get("algorithm") else ""]
+    parts += [str(run.config.get("data", {}).get("source", ""))]
+    parts += [f"{rounds} round" + ("" if rounds == 1 else "s")]
+    parts += [f"{split['kind']} split, {split.get('target', 'test')} part" if "kind" in split else ""]
+    parts += [f"seed {run.summary['seed']}" if "seed" in run.summary else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def cards(run: Run) -> list[tuple[str, str, str]]:
+    """Return the key figures: what, how much, and a line beneath."""
+    traffic, clients = run.part("traffic"), run.part("clients")
+    out = [_quality_card(run, name) for name in ("student", "teacher") if run.interval(name, METRIC)]
+    if "total-up-bytes-per-client" in traffic:
+        down = bytes_text(traffic.get("total-down-bytes-per-client", 0))
+        out.append(
+            ("Sent by a client", bytes_text(traffic["total-up-bytes-per-client"]), f"received {down}, whole run")
+        )
+    if "registered" in clients:
+        lost = clients.get("failed-answers", sum(run.failures().values()))
+        answered = f"{clients.get('answered', 0):,}"
+        out.append(("Clients that answered", answered, f"of {clients['registered']:,}; {lost:,} answers lost"))
+    return out
+
+
+def _quality_card(run: Run, name: str) -> tuple[str, str, str]:
+    value, ratio = run.interval(name, METRIC), run.ratio(name, "ease", METRIC)
+    assert value is not None
+    below = f"95 % interval {value.low:.3f} – {value.high:.3f}"
+    if ratio is not None:
+        below = f"{percent(ratio.mean)} of EASE"
+        below += f" ({100 * ratio.low:.1f} – {100 * ratio.high:.1f})" if ratio.low < ratio.high else ""
+    return f"{name.capitalize()} NDCG@20", f"{value.mean:.3f}", below
+
+
+def exchange(run: Run) -> dict[str, str]:
+    """Return what was summed or averaged where, in plain sentences."""
+    clear = run.part("privacy").get("mode") == "none"
+    out = {"Clients' answers": "Received by the server one by one and added up there, in the clear."} if clear else {}
+    out |= {str(what): str(where) for what, where in run.part("exchange").items()}
+    if "student" in run.models:
+        out["Student's metrics"] = "Measured on each client's device; the server averaged one row a user."
+    if "teacher" in run.models:
+        out["Teacher's metrics"] = (
+            "Measured in the simulation on private users, outside byte counts; a deployment cannot measure them."
+        )
+    if {"ease", "centralised", "item-knn", "popularity"} & set(run.models):
+        out["Rows trained in one place"] = "For comparison only: they saw every user's data, which no federation has."
+    return out
+
+
+def configuration_text(config: Mapping[str, Any]) -> str:
+    """Return a configuration as TOML in which absolute paths keep only their last part."""
+    return tomli_w.dumps(_without_folders(dict(config)))
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    return f"…/{Path(value).name}" if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _has(run: Run, model: str, name: str) -> bool:
+    return name in run.part("models")[model]
+
+
+def percent(share: float) -> str:
+    """Return a share as per cent with one decimal."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def count_text(value: Any) -> str:
+    """Return a whole number with thousands separated, anything else as it is."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def interval_text(value: Interval) -> str:
+    """Return half the width of an interval as ``±``, or nothing where there is no interval."""
+    half = (value.high - value.low) / 2
+    return f"±{half:.3f}" if half > 0 else ""
+
+
+def templates() -> Environment:
+    """Return the templates with the words they use; everything shown is escaped."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "bytes": bytes_text,
+        "percent": percent,
+        "count": count_text,
+        "title_of": title,
+        "learnt_from": learnt_from,
+        "interval": interval_text,
+    }
+    return environment

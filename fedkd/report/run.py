@@ -1,0 +1,158 @@
+"""A finished run as the report reads it: ``summary.json``, ``rounds.jsonl``, ``config.toml``, ``environment.json``.
+
+What ``summary.json`` must hold: ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters`` and
+``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``data.fingerprint``, ``split.fingerprint``, ``seed``.
+
+What it may hold besides, and the report then shows:
+
+- ``privacy.statement``: the plain sentence of the banner;
+- ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
+- ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
+- ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
+- ``models.<name>.bytes-per-client``: what a client sent and received in all, for rows beside teacher and student;
+- ``exchange.<what>``: a sentence about where it was summed;
+- ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,
+  ``split.{kind, target}``, ``name``, ``algorithm``, ``rounds``.
+
+A line of ``rounds.jsonl`` is ``{"round", "seconds", "answers", "failures": {reason: count}, "metrics":
+{"student.ndcg@10": ...}, "traffic": {"up-bytes", "down-bytes"}}``; metrics are absent in rounds that were not evaluated.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fedkd.errors import UserError
+from fedkd.evaluation.metrics import METRICS
+from fedkd.runs import RunFolder
+
+Json = Mapping[str, Any]
+
+MODELS = {
+    "student": ("Federated student", "clients' answers"),
+    "teacher": ("Federated teacher", "clients' answers"),
+    "ease": ("EASE", "everyone's data in one place"),
+    "centralised": ("Centralised model", "everyone's data in one place"),
+    "fedavg": ("FedAvg student", "clients' parameters"),
+    "public-teacher": ("Public-only teacher", "public users alone"),
+    "local-only": ("Local-only student", "each client's own data alone"),
+    "item-knn": ("Item-kNN", "everyone's data in one place"),
+    "popularity": ("Popularity", "everyone's data in one place"),
+}
+"""What a model is called, and what it learnt from, in the order of the tables."""
+
+
+class Interval(NamedTuple):
+    """A mean with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def read(cls, value: Any) -> "Interval | None":
+        """Read ``{"mean", "low", "high"}`` or a plain number; None for anything else."""
+        if isinstance(value, Mapping) and {"mean", "low", "high"} <= value.keys():
+            return cls(float(value["mean"]), float(value["low"]), float(value["high"]))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return cls(float(value), float(value), float(value))
+        return None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the files of a finished run say.
+
+    Attributes
+    ----------
+    path : Path
+        The run's folder.
+    summary, environment, config : mapping
+        The files of these names.
+    rounds : list of mapping
+        The lines of ``rounds.jsonl``.
+    """
+
+    path: Path
+    summary: Json
+    environment: Json
+    config: Json
+    rounds: list[Json]
+
+    @classmethod
+    def read(cls, path: Path) -> "Run":
+        """Read a run's folder.
+
+        Raises
+        ------
+        UserError
+            The folder is not a run's, the run has not finished, or a file is damaged.
+        """
+        folder = RunFolder.open(path)
+        if not folder.finished:
+            raise UserError(f"{path} has no summary.json: the run has not finished; continue it with --resume {path}")
+        summary = folder.read_json("summary.json")
+        if not isinstance(summary.get("models"), dict):
+            raise UserError(f"{path / 'summary.json'} has no table of models; it was not written by a finished run")
+        try:
+            config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path / 'config.toml'} is damaged: {error}") from None
+        return cls(path, summary, folder.read_json("environment.json"), config, list(folder.lines("rounds.jsonl")))
+
+    def part(self, name: str) -> Json:
+        """Return one table of the summary, empty where it is absent."""
+        found = self.summary.get(name, {})
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def models(self) -> list[str]:
+        """The models that were measured, in the order of the tables; unknown ones last."""
+        measured = [name for name in self.part("models") if any(self.interval(name, metric) for metric in METRICS)]
+        known = list(MODELS)
+        return sorted(measured, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+    def interval(self, model: str, metric: str) -> Interval | None:
+        """Return a metric of a model, if it was measured."""
+        return Interval.read(self.part("models").get(model, {}).get(metric))
+
+    def ratio(self, model: str, other: str, metric: str) -> Interval | None:
+        """Return the ratio of two models' means, with its interval where the run computed one."""
+        measured = Interval.read(self.part("ratios").get(f"{model}/{other}", {}).get(metric))
+        above, below = self.interval(model, metric), self.interval(other, metric)
+        if measured is not None or above is None or below is None or below.mean == 0:
+            return measured
+        return Interval(*3 * (above.mean / below.mean,))
+
+    def failures(self) -> Counter[str]:
+        """Return how many answers were lost, by reason, over all rounds."""
+        lost: Counter[str] = Counter()
+        for line in self.rounds:
+            lost.update({str(reason): int(count) for reason, count in line.get("failures", {}).items()})
+        return lost
+
+    def curve(self, metric: str) -> list[tuple[int, float]]:
+        """Return (round, value) of a metric such as ``student.ndcg@20``, for the rounds that measured it."""
+        return [(line["round"], line["metrics"][metric]) for line in self.rounds if metric in line.get("metrics", {})]
+
+    def bytes_per_client(self) -> dict[int, float]:
+        """Return the bytes up and down that a registered client had spent on average after each round."""
+        clients = max(1, int(self.part("clients").get("registered", 0) or self.part("data").get("clients", 1)))
+        spent, out = 0.0, {}
+        for line in self.rounds:
+            spent += sum(count for name, count in line.get("traffic", {}).items() if name in ("up-bytes", "down-bytes"))
+            out[int(line["round"])] = spent / clients
+        return out
+
+
+def title(model: str) -> str:
+    """Return what a model is called."""
+    return MODELS.get(model, (model, ""))[0]
+
+
+def learnt_from(model: str) -> str:
+    """Return what a model learnt from."""
+    return MODELS.get(model, ("", ""))[1]
