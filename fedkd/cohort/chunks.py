@@ -82,7 +82,7 @@ def bytes_per_example(model: nn.Module, client: Examples, loss: Loss, most: int 
 
 
 def item_tables(model: nn.Module) -> Mapping[str, int]:
-    """Return which parameters hold one slice per item, and along which axis; a ``UserError`` where it is not declared."""
+    """Return which parameters hold one slice per item, and along which axis; a ``UserError`` if nothing is declared."""
     tables = getattr(model, "item_tables", None)
     if not isinstance(tables, dict) or not isinstance(getattr(model, "num_items", None), int):
         raise UserError(

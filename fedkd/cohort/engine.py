@@ -4,7 +4,7 @@ Students do not share parameters, so the gradient of the *sum* of their losses h
 forward and one backward pass over parameters of shape ``[clients, ...]`` replaces a loop over clients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -70,6 +70,8 @@ def train(
         One row a client. Clients without examples keep their parameters.
     loss : callable
         ``loss(student, batch)`` gives the loss of each example of one student; it is called under ``torch.func.vmap``.
+        Where the model has a method ``stacked(parameters, *inputs)`` that computes all students at once, it is called
+        once with everything stacked, shapes [clients, batch, ...], and must reduce over the last axes only.
     training : Training
         Optimiser, epochs, batch size, memory.
     streams : sequence of Generator
@@ -110,7 +112,16 @@ def _train_chunk(
 def _step(model: nn.Module, own: Parameters, batch: Batch, loss: Loss, optimise: Optimiser) -> NDArray[np.float32]:
     active = len(batch.weight)
     leaves = {name: tensor[:active].detach().requires_grad_() for name, tensor in own.items()}
-    each = vmap(lambda p, b: loss(lambda *x: functional_call(model, p, x), b))(leaves, batch.columns)
+    each = _losses(model, leaves, batch.columns, loss)
     mean = (each * batch.weight).sum(1)
     optimise(active, torch.autograd.grad(mean.sum(), list(leaves.values())))
     return mean.detach().numpy()
+
+
+def _losses(model: nn.Module, own: Parameters, columns: Mapping[str, Tensor], loss: Loss) -> Tensor:
+    """Return the loss of every example of every client, shape [clients, width]."""
+    stacked = getattr(model, "stacked", None)
+    if stacked is not None:
+        return loss(lambda *inputs: stacked(own, *inputs), columns)
+    each: Tensor = vmap(lambda p, b: loss(lambda *inputs: functional_call(model, p, inputs), b))(own, columns)
+    return each

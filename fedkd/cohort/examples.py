@@ -71,7 +71,7 @@ class Touched:
 
 
 def renumber(examples: Examples, num_items: int) -> tuple[Examples, Touched]:
-    """Give every client's own items numbers from 0, and say which they are; ``num_items`` (padding) becomes ``width``."""
+    """Give every client's items numbers from 0, and say which they are; ``num_items`` (padding) becomes ``width``."""
     flat = {name: np.asarray(examples.columns[name].values, np.int64) for name in examples.items}
     owner = examples._first.row_index
     keys = [np.broadcast_to(_tall(owner, v.ndim), v.shape).ravel() * (num_items + 1) + v.ravel() for v in flat.values()]
@@ -125,7 +125,7 @@ def batches(
     """
     lengths = examples.lengths
     steps = -(-lengths // batch_size)
-    order = torch.from_numpy(shuffled(lengths, epochs, batch_size, streams))
+    order = shuffled(lengths, epochs, batch_size, streams)
     columns = {name: tensor_of(column.values) for name, column in examples.columns.items()}
     start = examples._first.indptr[:-1]
     for step in range(int(epochs * steps.max(initial=0))):
@@ -134,9 +134,12 @@ def batches(
         size = np.minimum(batch_size, lengths[:active] - number * batch_size)
         inside = np.arange(int(size.max()))
         first = epochs * start[:active] + epoch * lengths[:active] + number * batch_size
-        rows = order[torch.from_numpy(np.minimum(first[:, None] + inside, len(order) - 1))]
+        rows = order[np.minimum(first[:, None] + inside, len(order) - 1)]
         weight = torch.from_numpy((inside < size[:, None]) / size[:, None].astype(np.float32))
-        chosen = {name: column[rows] for name, column in columns.items()}
+        flat = torch.from_numpy(rows.ravel())
+        chosen = {
+            name: column.index_select(0, flat).view(*rows.shape, *column.shape[1:]) for name, column in columns.items()
+        }
         yield Batch(chosen, weight, epoch, size / lengths[:active])
 
 

@@ -1,10 +1,10 @@
 """Neural collaborative filtering: scores of pairs of user and item."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class NCF(nn.Module):
@@ -45,9 +45,33 @@ class NCF(nn.Module):
         users : Tensor of int64, shape [batch], optional
             User positions; omitted where the model has one user.
         """
-        user = self.user.weight[:1] if users is None else self.user(users)
-        # W [user, item] = W_user user + W_item item: the pairs need no copy, and a lone user is multiplied once.
-        for_user, for_item = self.first.weight.chunk(2, dim=1)
-        wide = functional.linear(self.item(items), for_item, self.first.bias) + functional.linear(user, for_user)
-        logits: Tensor = self.last(torch.relu(self.second(torch.relu(wide))))
+        user = self.user(torch.zeros_like(items) if users is None else users)
+        wide = torch.relu(self.first(torch.cat([user, self.item(items)], -1)))
+        logits: Tensor = self.last(torch.relu(self.second(wide)))
         return logits.squeeze(-1)
+
+    @staticmethod
+    def stacked(parameters: Mapping[str, Tensor], items: Tensor) -> Tensor:
+        """Return the logits of many one-user models at once, shape [clients, batch]; equal to ``forward`` of each.
+
+        ``W [user, item]`` is ``W_user user + W_item item``, so pairs are never copied together, the lone user is
+        multiplied once, and the bias joins him.
+
+        Parameters
+        ----------
+        parameters : mapping of str to Tensor, shape [clients, ...]
+        items : Tensor of int64, shape [clients, batch]
+        """
+        table, user = parameters["item.weight"], parameters["user.weight"]
+        first = torch.arange(0, table.shape[0] * table.shape[1], table.shape[1]).unsqueeze(1)
+        item = table.flatten(0, 1).index_select(0, (items + first).flatten()).view(*items.shape, -1)
+        for_user, for_item = parameters["first.weight"].mT.chunk(2, dim=1)
+        of_user = torch.baddbmm(parameters["first.bias"].unsqueeze(1), user, for_user)
+        hidden = torch.relu(torch.baddbmm(of_user, item, for_item))
+        hidden = torch.relu(_layer(parameters, "second", hidden))
+        return _layer(parameters, "last", hidden).squeeze(-1)
+
+
+def _layer(parameters: Mapping[str, Tensor], name: str, features: Tensor) -> Tensor:
+    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+    return torch.baddbmm(bias.unsqueeze(1), features, weight.mT)

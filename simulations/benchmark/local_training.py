@@ -1,0 +1,193 @@
+"""The cohort engine beside a client-at-a-time loop, on the local work of PTF-FedRec.
+
+Every client trains his own NCF on his positives and four times as many negatives. Both sides draw the same negatives
+and the same order from the client's stream, start from the same weights, and use the same number of threads.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from fedkd.cohort.chunks import Model, Parameters, bytes_per_example
+from fedkd.cohort.engine import replicate, train
+from fedkd.cohort.examples import Examples
+from fedkd.cohort.sampling import labelled_pairs, sample_negatives
+from fedkd.cohort.training import Training
+from fedkd.data.options import DataOptions
+from fedkd.data.sources import load
+from fedkd.models.ncf import NCF
+from fedkd.ragged import Ragged
+from fedkd.streams import stream
+from simulations.benchmark.machine import measure_ceilings
+
+TRAINING = Training(learning_rate=1e-3, epochs=5, batch_size=256, optimiser="adam")
+NEGATIVES = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One side of the comparison.
+
+    Attributes
+    ----------
+    name : str
+        Who worked.
+    clients : int
+        How many clients it trained.
+    seconds : float
+        How long one round took, negatives included.
+    losses : ndarray, shape [clients, epochs]
+        Mean loss of every epoch.
+    rows : ndarray of int64, shape [clients]
+        Which clients they are.
+    """
+
+    name: str
+    clients: int
+    seconds: float
+    losses: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+    @property
+    def rate(self) -> float:
+        """Client-rounds per second."""
+        return self.clients / self.seconds
+
+
+def run(histories: Ragged, num_items: int, plain_clients: int | None = 96) -> tuple[Row, Row]:
+    """Measure one round of both sides.
+
+    Parameters
+    ----------
+    histories : Ragged of int32
+        One row of item positions per client.
+    num_items : int
+        Size of the catalogue.
+    plain_clients : int, optional
+        How many clients the plain loop trains, spread evenly over the history lengths; all of them by default.
+
+    Returns
+    -------
+    engine, plain : Row
+        The engine always trains all clients.
+    """
+    torch.manual_seed(0)
+    model = NCF(num_items)
+    parameters = replicate(model, len(histories))
+    everyone = np.arange(len(histories))
+    by_length = np.argsort(histories.lengths, kind="stable")
+    count = min(len(everyone), plain_clients or len(everyone))
+    sample = np.sort(by_length[np.linspace(0, len(everyone) - 1, count).astype(np.int64)])
+    _engine(model, replicate(model, 2), histories.take(sample[:2]), sample[:2])
+    _plain(model, {name: p[sample[:2]] for name, p in parameters.items()}, histories.take(sample[:2]), sample[:2])
+    initial = {name: p[torch.from_numpy(sample)].clone() for name, p in parameters.items()}
+    start = time.perf_counter()
+    losses = _engine(model, parameters, histories, everyone)
+    middle = time.perf_counter()
+    plain = _plain(model, initial, histories.take(sample), sample)
+    end = time.perf_counter()
+    return (
+        Row("cohort engine", len(everyone), middle - start, losses, everyone),
+        Row("client at a time", count, end - middle, plain, sample),
+    )
+
+
+def entropy(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the binary cross-entropy of every pair, shape [batch]."""
+    logits = student(batch["item"])
+    return functional.softplus(logits) - batch["label"] * logits
+
+
+def _engine(model: NCF, parameters: Parameters, histories: Ragged, clients: NDArray[np.int64]) -> NDArray[np.float64]:
+    streams = [stream(0, "train", 1, int(client)) for client in clients]
+    return train(model, parameters, _examples(histories, model.num_items, streams), entropy, TRAINING, streams)
+
+
+def _examples(histories: Ragged, num_items: int, streams: list[np.random.Generator]) -> Examples:
+    items, labels = labelled_pairs(histories, sample_negatives(histories, num_items, NEGATIVES, streams))
+    return Examples({"item": items, "label": labels}, items=("item",))
+
+
+def _plain(model: NCF, parameters: Parameters, histories: Ragged, clients: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Train client after client with a module, a DataLoader and an Adam each."""
+    losses = np.empty((len(clients), TRAINING.epochs))
+    for row, client in enumerate(clients):
+        generator = stream(0, "train", 1, int(client))
+        student = NCF(model.num_items)
+        student.load_state_dict({name: stacked[row] for name, stacked in parameters.items()})
+        pairs = _examples(histories.take(np.array([row])), model.num_items, [generator])
+        data = TensorDataset(*(torch.from_numpy(column.values) for column in pairs.columns.values()))
+        losses[row] = _train_one(student, data, generator)
+    return losses
+
+
+def _train_one(student: NCF, data: TensorDataset, generator: np.random.Generator) -> list[float]:
+    optimiser = torch.optim.Adam(student.parameters(), lr=TRAINING.learning_rate)
+    losses = []
+    for _ in range(TRAINING.epochs):
+        shuffle = len(data) > TRAINING.batch_size
+        order = generator.permutation(len(data)) if shuffle else np.arange(len(data))
+        total = 0.0
+        for items, labels in DataLoader(data, TRAINING.batch_size, sampler=order.tolist()):
+            optimiser.zero_grad()
+            loss = functional.binary_cross_entropy_with_logits(student(items), labels)
+            torch.autograd.backward(loss)
+            optimiser.step()
+            total += loss.item() * len(items)
+        losses.append(total / len(data))
+    return losses
+
+
+def work(histories: Ragged, num_items: int) -> tuple[float, float]:
+    """Return what a round of all clients must at least compute and move, in operations and bytes.
+
+    Multiplications of the perceptron forward, and twice that backward; intermediate results written and read once each,
+    and seven words a step for every parameter touched (parameter, gradient, two moments read; three written).
+    """
+    model = NCF(num_items)
+    layers = sum(
+        p.numel() for name, p in model.named_parameters() if p.ndim == 2 and name not in ("user.weight", "item.weight")
+    )
+    pairs = (1 + NEGATIVES) * histories.lengths
+    steps = TRAINING.epochs * -(-pairs // TRAINING.batch_size)
+    touched = np.minimum(num_items, pairs) * model.item.embedding_dim + layers
+    one = Examples(
+        {name: Ragged.from_rows([np.zeros(16)], kind) for name, kind in (("item", np.int64), ("label", np.float32))}
+    )
+    moved = 2 * bytes_per_example(model, one, entropy) * pairs.sum() * TRAINING.epochs
+    return 6.0 * layers * pairs.sum() * TRAINING.epochs, float(moved + 28 * (touched * steps).sum())
+
+
+def main(
+    path: Annotated[Path | None, typer.Option(help="Folder with MovieLens-100K; downloaded without it.")] = None,
+    plain_clients: Annotated[int, typer.Option(help="Clients of the plain loop, spread over history lengths.")] = 96,
+    everyone: Annotated[bool, typer.Option("--all", help="Let the plain loop train every client.")] = False,
+    threads: Annotated[int, typer.Option(help="Threads of both sides.")] = 1,
+) -> None:
+    """Measure local training on MovieLens-100K, one user a client."""
+    torch.set_num_threads(threads)
+    data = load(DataOptions(source="movielens-100k", path=path)).interactions
+    engine, plain = run(data.histories, data.num_items, None if everyone else plain_clients)
+    print(f"{len(data.histories)} clients, {len(data)} positives, {data.num_items} items, {threads} thread(s)")
+    for row in (engine, plain):
+        print(f"{row.name:<18}{row.clients:>5} clients{row.seconds:>9.2f} s{row.rate:>9.1f} client-rounds/s")
+    difference = np.abs(engine.losses[plain.rows] - plain.losses).max()
+    print(f"ratio {engine.rate / plain.rate:.1f}, largest difference of a loss {difference:.1e}")
+    ceilings = measure_ceilings()
+    operations, moved = (amount / engine.seconds / 1e9 for amount in work(data.histories, data.num_items))
+    print(f"matrix multiply {operations:.1f} of {ceilings.gflops:.0f} GFLOP/s ({operations / ceilings.gflops:.0%})")
+    print(f"memory {moved:.1f} of {ceilings.gigabytes:.0f} GB/s ({moved / ceilings.gigabytes:.0%})")
+
+
+if __name__ == "__main__":
+    typer.run(main)
