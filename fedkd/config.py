@@ -215,15 +215,23 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(tree, dict):
             raise UserError(f"{key}: {part} is a value, not a table of keys")
     if isinstance(value, str) and value.startswith("["):
-        value = json.loads(value)
+        value = _list(key, value)
     if last == "name" and path == ["algorithm"] and tree.get("name", value) != value:
         tree.clear()  # another protocol: the file's parameters belong to the one it named
     tree[last] = value
 
 
+def _list(key: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise UserError(f'{key}: {text} is no list; write it as ["one", "two"]') from None
+
+
 def _anchor(tree: dict[str, Any], folder: Path) -> None:
     """Make a data path of the file absolute: as typed where it exists from here, else beside the file."""
-    path = tree.get("data", {}).get("path")
+    data = tree.get("data")
+    path = data.get("path") if isinstance(data, dict) else None
     if isinstance(path, str) and path:
         here = Path(path).expanduser()
         tree["data"]["path"] = str(

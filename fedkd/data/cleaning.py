@@ -84,7 +84,7 @@ def clean(
 
 
 def _negative(ids: pd.Series) -> Any:
-    return pd.to_numeric(ids, errors="coerce") < 0
+    return (pd.to_numeric(ids, errors="coerce") < 0).fillna(value=False)  # text is no negative number
 
 
 def _build(rows: pd.DataFrame, content: Mapping[str, Any]) -> Interactions:

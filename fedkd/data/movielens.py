@@ -1,6 +1,7 @@
 """MovieLens 100K and 1M: the official archives, or a local folder with their files."""
 
 import logging
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,7 @@ def fetch(name: str, cache: Path | None = None, archive: Archive | None = None) 
     logging.getLogger("fedkd").warning("downloading %s; %s", source.url, LICENCE)
     try:
         path = pooch.retrieve(source.url, known_hash=f"sha256:{source.sha256}", path=target, progressbar=False)
-        with zipfile.ZipFile(path) as packed:
-            packed.extractall(target)
+        _unpack(Path(path), folder)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{name} cannot be downloaded from {source.url} ({error}); "
@@ -64,10 +64,16 @@ def fetch(name: str, cache: Path | None = None, archive: Archive | None = None) 
     return folder
 
 
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive beside its folder first: a folder that exists is whole."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, zipfile.ZipFile(path) as packed:
+        packed.extractall(scratch)
+        (Path(scratch) / folder.name).rename(folder)
+
+
 def read_100k(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read ``u.data`` with the content of ``u.item``; ratings are kept as a column."""
-    names = ["user", "item", "rating", "time"]
-    rows = pd.read_csv(_file(folder, "u.data"), sep="\t", names=names, dtype=np.int64)
+    rows = _ratings(_file(folder, "u.data"), "\t")
     genres = pd.read_csv(_file(folder, "u.genre"), sep="|", names=["name", "id"]).dropna()["name"].tolist()
     columns = ["item", "title", "released", "video", "url", *genres]
     items = pd.read_csv(_file(folder, "u.item"), sep="|", names=columns, encoding="latin-1", index_col="item")
@@ -76,17 +82,15 @@ def read_100k(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def official_test_100k(folder: Path, part: str = "ua") -> pd.DataFrame:
     """Return the official test rows (columns ``user`` and ``item``) of ML-100K."""
-    names = ["user", "item", "rating", "time"]
-    return pd.read_csv(_file(folder, f"{part}.test"), sep="\t", names=names, dtype=np.int64)[["user", "item"]]
+    return _ratings(_file(folder, f"{part}.test"), "\t")[["user", "item"]]
 
 
 def read_1m(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the official ``ratings.dat``, or ``interactions.csv`` (user_id, item_id, position) that has order alone."""
     if (folder / "ratings.dat").exists():
-        names = ["user", "item", "rating", "time"]
-        rows = pd.read_csv(folder / "ratings.dat", sep="::", names=names, engine="python", dtype=np.int64)
+        rows = _ratings(folder / "ratings.dat", "::")
     else:
-        table = pd.read_csv(_file(folder, "interactions.csv"), dtype=np.int64)
+        table = _whole_numbers(_file(folder, "interactions.csv"), usecols=["user_id", "item_id", "position"])
         rows = table.sort_values(["user_id", "position"], kind="stable")[["user_id", "item_id"]]
         rows.columns = pd.Index(["user", "item"])
     movies = pd.read_csv(
@@ -98,6 +102,18 @@ def read_1m(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         index_col="item",
     )
     return rows, {"titles": movies["title"], "membership": movies["genres"].str.get_dummies("|").astype(bool)}
+
+
+def _ratings(path: Path, separator: str) -> pd.DataFrame:
+    engine = "python" if len(separator) > 1 else "c"
+    return _whole_numbers(path, sep=separator, names=["user", "item", "rating", "time"], engine=engine)
+
+
+def _whole_numbers(path: Path, **how: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(pd.read_csv(path, dtype=np.int64, **how))
+    except ValueError as error:
+        raise UserError(f"{path} is not as in the MovieLens archive: {error}; unpack the archive again") from None
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -21,7 +21,7 @@ def read_table(options: DataOptions) -> pd.DataFrame:
         The file or a column is missing, or the separator does not split the lines.
     """
     path = required_path(options)
-    table = pd.read_parquet(path) if ".parquet" in path.suffixes else _read_text(path, options.separator)
+    table = _read_parquet(path) if ".parquet" in path.suffixes else _read_text(path, options.separator)
     wanted = {
         "user": options.user_column,
         "item": options.item_column,
@@ -67,11 +67,18 @@ def required_path(options: DataOptions) -> Path:
     return options.path
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}; is it a CSV file by another name?") from None
+
+
 def _read_text(path: Path, separator: str) -> pd.DataFrame:
     try:
         chosen = separator or _sniff(path)
         return pd.read_csv(path, sep=chosen, dtype=object, keep_default_na=True, low_memory=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError) as error:  # pandas' own errors of parsing are ValueErrors
         raise UserError(f"{path} cannot be read as a table: {error}; check data.separator") from None
 
 
@@ -81,7 +88,7 @@ def _sniff(path: Path) -> str:
     try:
         return csv.Sniffer().sniff(head, delimiters=",\t;|").delimiter
     except csv.Error:
-        raise UserError(f"{path}: no separator is seen in its first line {head[:80]!r}; set data.separator") from None
+        raise ValueError(f"no separator is seen in its first line {head[:80]!r}") from None
 
 
 def _column(table: pd.DataFrame, name: str, key: str, path: Path) -> pd.Series:
@@ -97,18 +104,20 @@ def _column(table: pd.DataFrame, name: str, key: str, path: Path) -> pd.Series:
 
 def _ids(column: pd.Series) -> pd.Series:
     """Return ids as numbers where all of them are whole numbers, else as text."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    whole = numbers.notna() & (numbers % 1 == 0)
-    if (whole | column.isna()).all():
-        return numbers.astype("Int64")
+    if pd.api.types.is_signed_integer_dtype(column):
+        return column.astype("Int64")
     text = column.astype("string").str.strip()
-    return text.mask(text == "")
+    text = text.mask(text == "")
+    if text.str.fullmatch(r"[+-]?\d{1,18}(\.0+)?").fillna(value=True).all():
+        return text.str.replace(r"\.0+$", "", regex=True).astype("Int64")  # never by way of floats: long ids stay apart
+    return text
 
 
 def _seconds(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.notna().any():
-        return numbers
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        numbers = pd.to_numeric(column, errors="coerce")
+        if numbers.notna().any():
+            return numbers.where(numbers.abs() < np.inf)
     dates = pd.to_datetime(column, errors="coerce", utc=True, format="mixed")
     return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
 
@@ -122,6 +131,8 @@ def _read_lines(path: Path) -> pd.DataFrame:
         raise UserError(f"cannot read {path}: {error.strerror}; data.path must hold train.txt") from None
     except ValueError:
         raise UserError(f"{path} must hold lines of whole numbers, 'user item item ...'") from None
+    if not lines:
+        raise UserError(f"{path} is empty; it must hold lines of whole numbers, 'user item item ...'")
     users = np.repeat([line[0] for line in lines], [len(line) - 1 for line in lines])
-    items = np.concatenate([line[1:] for line in lines]) if lines else np.zeros(0, np.int64)
+    items = np.concatenate([line[1:] for line in lines])
     return pd.DataFrame({"user": users, "item": items})
