@@ -116,7 +116,7 @@ def value_axis(label: str, values: Sequence[float], floor: float = 0.0) -> Axis:
     return Axis(label, ticks[0], ticks[-1], tuple((tick, f"{tick:.{decimals}f}") for tick in ticks))
 
 
-def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
+def round_ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Return round numbers at equal distances that begin at or below ``low`` and end at or above ``high``."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fedkd.evaluation.metrics import METRICS
 from fedkd.report.charts import bytes_text
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
-from fedkd.report.run import Interval, Run, learnt_from, title
+from fedkd.report.run import Interval, Run, learnt_from, metric_title, title
 
 METRIC = "ndcg@20"
 """The metric of the headline and of the charts."""
@@ -117,7 +117,7 @@ def subtitle(run: Run) -> str:
     parts += [f"{rounds} round" + ("" if rounds == 1 else "s")]
     parts += [f"{split['kind']} split, {split.get('target', 'test')} part" if "kind" in split else ""]
     parts += [f"seed {run.summary['seed']}" if "seed" in run.summary else ""]
-    return " · ".join(part for part in parts if part)
+    return "\N{NO-BREAK SPACE}· ".join(part for part in parts if part)
 
 
 def cards(run: Run) -> list[tuple[str, str, str]]:
@@ -204,6 +204,7 @@ def templates() -> Environment:
         "percent": percent,
         "count": count_text,
         "title_of": title,
+        "metric_title": metric_title,
         "learnt_from": learnt_from,
         "interval": interval_text,
     }

@@ -1,7 +1,7 @@
 """Which charts the report shows of a run."""
 
 from fedkd.report.charts import Chart, Series, bytes_axis, category_axis, round_axis, value_axis
-from fedkd.report.run import Interval, Run, title
+from fedkd.report.run import Interval, Run, metric_title, title
 
 LEARNING = ("student", "teacher")
 LEVELS = ("ease", "centralised", "public-teacher", "popularity")
@@ -25,7 +25,7 @@ def learning_curve(run: Run, metric: str) -> Chart | None:
         "Learning curves",
         "One round: one point a model." if len(rounds) == 1 else f"{len(rounds)} evaluations.",
         round_axis(rounds),
-        value_axis(metric.upper(), shown),
+        value_axis(metric_title(metric), shown),
         tuple(series),
         references,
     )
@@ -49,7 +49,7 @@ def quality_against_bytes(run: Run, metric: str) -> Chart | None:
         "Quality against bytes",
         "Bytes of serialised messages without evaluation, average over registered clients.",
         bytes_axis("sent and received by a client", [x for line in series for x in line.x]),
-        value_axis(metric.upper(), [y.mean for line in (*series, *references) for y in line.y]),
+        value_axis(metric_title(metric), [y.mean for line in (*series, *references) for y in line.y]),
         tuple(series),
         references,
     )
@@ -72,7 +72,7 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
         "By length of history" if by_history else "By popularity of the target",
         "Bars are 95 % intervals over users." if by_history else "A third of all interactions each; 95 % intervals.",
         category_axis("items in the history" if by_history else "targets", [name.replace(kind, "") for name in names]),
-        value_axis(metric.upper(), [end for line in series for y in line.y for end in (y.low, y.high)]),
+        value_axis(metric_title(metric), [end for line in series for y in line.y for end in (y.low, y.high)]),
         tuple(series),
     )
 

@@ -1,7 +1,8 @@
 """A finished run as the report reads it: ``summary.json``, ``rounds.jsonl``, ``config.toml``, ``environment.json``.
 
-What ``summary.json`` must hold: ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters`` and
-``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``data.fingerprint``, ``split.fingerprint``, ``seed``.
+What ``summary.json`` must hold: ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters``
+and ``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``data.fingerprint``, ``split.fingerprint``,
+``seed``.
 
 What it may hold besides, and the report then shows:
 
@@ -15,7 +16,7 @@ What it may hold besides, and the report then shows:
   ``split.{kind, target}``, ``name``, ``algorithm``, ``rounds``.
 
 A line of ``rounds.jsonl`` is ``{"round", "seconds", "answers", "failures": {reason: count}, "metrics":
-{"student.ndcg@10": ...}, "traffic": {"up-bytes", "down-bytes"}}``; metrics are absent in rounds that were not evaluated.
+{"student.ndcg@10": ...}, "traffic": {"up-bytes", "down-bytes"}}``; a round that was not evaluated has no such metrics.
 """
 
 import tomllib
@@ -123,9 +124,9 @@ class Run:
         """Return the ratio of two models' means, with its interval where the run computed one."""
         measured = Interval.read(self.part("ratios").get(f"{model}/{other}", {}).get(metric))
         above, below = self.interval(model, metric), self.interval(other, metric)
-        if measured is not None or above is None or below is None or below.mean == 0:
-            return measured
-        return Interval(*3 * (above.mean / below.mean,))
+        if above is None or below is None or below.mean == 0:
+            return None
+        return measured or Interval(*3 * (above.mean / below.mean,))
 
     def failures(self) -> Counter[str]:
         """Return how many answers were lost, by reason, over all rounds."""
@@ -156,3 +157,9 @@ def title(model: str) -> str:
 def learnt_from(model: str) -> str:
     """Return what a model learnt from."""
     return MODELS.get(model, ("", ""))[1]
+
+
+def metric_title(metric: str) -> str:
+    """Return what a metric is called: ``NDCG@20``, ``Recall@20``."""
+    name, _, depth = metric.partition("@")
+    return f"{name.capitalize() if name == 'recall' else name.upper()}@{depth}"

@@ -1,0 +1,148 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedkd.config import Config
+from fedkd.errors import UserError
+from fedkd.report import render
+from fedkd.report.run import MODELS
+from fedkd.runs import RunFolder
+
+MakeRun = Callable[..., Path]
+VOID = {"meta", "br", "circle", "rect", "path", "line", "polyline"}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would see, and insists that tags are balanced and ids unique."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+        assert len(self.ids) == len(set(self.ids))
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        self.ids += [str(value) for name, value in attrs if name == "id"]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def page(folder: Path) -> Page:
+    return Page(render(folder).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 30])
+def test_a_report_shows_everything_that_was_measured(make_run: MakeRun, rounds: int) -> None:
+    shown = page(make_run(rounds=rounds))
+    assert "The federated student reaches 99.1 % of centralised EASE, the teacher 95.6 %." in shown.text
+    for name, _ in MODELS.values():
+        assert name in shown.text
+    for words in ("can read that client's history", "159 kB", "0.447", "malformed: NaN in 'residual'", "105,600"):
+        assert words in shown.text
+    for words in ("0123456789abcdef", "fedcba9876543210", "num-server-rounds", "Dropped: duplicate interactions"):
+        assert words in shown.text
+    drawings = [value for tag, name, value in shown.attributes if (tag, name) == ("svg", "role")]
+    assert len(drawings) == 4
+    for words in ("Popularity 0.218", "10-19", "tail"):
+        assert words in shown.text
+
+
+def test_a_report_needs_no_network(make_run: MakeRun) -> None:
+    html = render(make_run()).read_text(encoding="utf-8")
+    shown = Page(html)
+    assert not [a for a in shown.attributes if a[1] in ("src", "srcset", "action", "data", "xlink:href")]
+    assert [value for _, name, value in shown.attributes if name == "href"] == ["#results"]
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "<script" not in html
+    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in shown.attributes
+
+
+def test_coordinates_are_numbers_inside_their_drawing(make_run: MakeRun) -> None:
+    shown = page(make_run(rounds=7))
+    for _, name, value in shown.attributes:
+        if name in ("x", "x1", "x2", "cx"):
+            assert -5 <= float(str(value)) <= 525
+        if name in ("y", "y1", "y2", "cy"):
+            assert -5 <= float(str(value)) <= 305
+        if name == "points":
+            assert all(0 <= float(part) <= 525 for pair in str(value).split() for part in pair.split(","))
+
+
+def test_what_others_wrote_is_escaped(make_run: MakeRun) -> None:
+    folder = make_run()
+    RunFolder(folder).append("rounds.jsonl", {"round": 2, "failures": {"<script>alert(1)</script>": 4}})
+    html = render(folder).read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_absolute_paths_stay_at_home(make_run: MakeRun, tmp_path: Path) -> None:
+    home = Path.home() / "secret" / "ratings.csv"
+    config = Config.model_validate({"name": "x", "data": {"path": str(home)}, "runtime": {"run-folder": str(tmp_path)}})
+    html = render(make_run(config=config)).read_text(encoding="utf-8")
+    assert "ratings.csv" in html
+    assert "secret" not in html
+    assert str(tmp_path) not in html
+
+
+def test_the_least_that_a_summary_may_hold_is_enough(make_run: MakeRun) -> None:
+    folder = make_run()
+    least: dict[str, Any] = {
+        "models": {"student": {"ndcg@20": {"mean": 0.4, "low": 0.3, "high": 0.5}}},
+        "seed": 0,
+    }
+    RunFolder(folder).write_json("summary.json", least)
+    (folder / "rounds.jsonl").unlink()
+    assert "The federated student reaches NDCG@20 0.400 on private users." in page(folder).text
+
+
+def test_a_run_without_models_says_so(make_run: MakeRun) -> None:
+    folder = make_run(rounds=3, models={}, slices={})
+    assert "no model was measured" in page(folder).text
+
+
+def test_rounds_without_evaluation_leave_the_curve_alone(make_run: MakeRun) -> None:
+    folder = make_run()
+    RunFolder(folder).append("rounds.jsonl", {"round": 2, "seconds": 1.0, "answers": 0, "failures": {}, "metrics": {}})
+    assert "One round: one point a model." in page(folder).text
+
+
+def test_protection_is_shown_with_what_it_cost(make_run: MakeRun) -> None:
+    privacy = {"mode": "central", "epsilon": 3.5, "delta": 1e-5, "statement": "Answers are noised."}
+    text = page(make_run(privacy=privacy)).text
+    assert "Privacy: central" in text
+    assert "ε = 3.5, δ = 1e-05" in text
+    assert "in the clear" not in text
+
+
+def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
+    folder = make_run()
+    (folder / "summary.json").unlink()
+    with pytest.raises(UserError, match="has not finished"):
+        render(folder)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run's folder"):
+        render(tmp_path)
