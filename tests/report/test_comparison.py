@@ -21,7 +21,7 @@ def seeded(make_run: MakeRun, seed: int, mean: float, rounds: int = 32) -> Path:
     config = Config.model_validate({"name": "trial", "seed": seed, "num-server-rounds": rounds})
     models = {"student": student(mean), "popularity": student(0.2)}
     split = {"fingerprint": f"split-{seed}", "kind": "ratio", "target": "test"}
-    return make_run(f"{rounds}-{seed}", config=config, seed=seed, models=models, split=split, name="trial")
+    return make_run(f"{rounds}-{seed}", config=config, seed=seed, models=models, split=split)
 
 
 def find(rows: list[Row], model: str) -> list[Row]:
@@ -45,7 +45,7 @@ def test_one_seed_keeps_its_interval_over_users(make_run: MakeRun) -> None:
 
 def test_other_settings_are_other_rows_and_central_models_come_once(make_run: MakeRun) -> None:
     rows = compare([seeded(make_run, 0, 0.4), seeded(make_run, 0, 0.3, rounds=8)])
-    assert [row.configuration for row in find(rows, "student")] == ["trial (32-0)", "trial (8-0)"]
+    assert [row.configuration for row in find(rows, "student")] == ["ml100k (32-0)", "ml100k (8-0)"]
     assert [row.configuration for row in find(rows, "popularity")] == [""]
 
 
