@@ -119,6 +119,7 @@ def plot(description: Description, path: Path) -> None:
         The file cannot be written, or its ending names no known format.
     """
     from matplotlib.figure import Figure  # a second that nobody should wait for who wants no picture
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     tail, histories = figure.subplots(1, 2)
@@ -131,6 +132,9 @@ def plot(description: Description, path: Path) -> None:
     edges = np.geomspace(max(1, lengths.min()), lengths.max() + 1, 31)
     histories.hist(lengths, bins=edges.tolist(), color="#1f6feb")
     histories.set(title="History lengths", xlabel="interactions of a user", ylabel="users", xscale="log")
+    histories.xaxis.set(
+        major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator(), major_formatter=ScalarFormatter()
+    )
     try:
         figure.savefig(path, dpi=144)
     except (OSError, ValueError) as error:

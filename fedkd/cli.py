@@ -1,0 +1,181 @@
+"""``fedkd``: tools around a run. Runs themselves start with ``python -m simulations.run`` or ``flwr run``."""
+
+# Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
+import difflib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.errors import UserError
+from fedkd.terminal import guarded
+
+if TYPE_CHECKING:
+    from fedkd.report import Row
+
+app = typer.Typer(
+    name="fedkd",
+    help="Look at data, at finished runs, and at what a run needs of this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+SHOWN = ("ndcg@20", "recall@20", "hr@10")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@data.command("list")
+@guarded
+def list_sources() -> None:
+    """List the sources of data that a configuration can name, with their terms."""
+    from fedkd.data.sources import SOURCES
+
+    shown = _plain_table("data.source", "what it is", "size", "licence")
+    for name, source in SOURCES.items():
+        shown.add_row(name, source.text, source.size, source.licence)
+    Console(highlight=False).print(shown)
+
+
+@data.command("get")
+@guarded
+def get(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A source that can be downloaded, for example movielens-100k.")
+    ],
+    folder: Annotated[Path | None, typer.Option(help="Where to unpack it; the user's cache by default.")] = None,
+) -> None:
+    """Download a data set once, check it, and unpack it.
+
+    Its licence is shown. What is there already is not downloaded again.
+    """
+    from fedkd.data.movielens import ARCHIVES
+    from fedkd.data.sources import SOURCES, fetch
+
+    if name not in ARCHIVES:
+        close = difflib.get_close_matches(name, ARCHIVES, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        why = "needs no download" if name in SOURCES else "is not known"
+        raise UserError(f"{name} {why}; what can be downloaded is {', '.join(ARCHIVES)}{hint}")
+    where = fetch(name, None if folder is None else folder.absolute())
+    console = Console(highlight=False)
+    console.print(SOURCES[name].licence, style="yellow")
+    console.print(f"{name} is in {where}", soft_wrap=True)
+    if folder is not None:
+        console.print(f"use it with --set data.source={name} --set data.path={where}", soft_wrap=True)
+
+
+@data.command("describe")
+@guarded
+def describe(
+    conf: Annotated[Path | None, typer.Argument(help="A configuration (TOML); its [data] part counts.")] = None,
+    source: Annotated[str | None, typer.Option(help="A source by name, as `fedkd data list` shows them.")] = None,
+    path: Annotated[Path | None, typer.Option(help="The file or folder with the data.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, overrides the file, e.g. data.min-rating=4.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw long tail and history lengths (.png, .svg).")] = None,
+) -> None:
+    """Show what a data set looks like after cleaning, and what cleaning dropped.
+
+    Users, items, density, the long tail, the lengths of histories, times and categories.
+    """
+    given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
+    given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []
+    from fedkd.config import load as read
+    from fedkd.data.describe import describe as measure
+    from fedkd.data.describe import description_table
+    from fedkd.data.describe import plot as draw
+    from fedkd.data.sources import load
+
+    description = measure(load(read(conf, given).data))
+    console = Console(highlight=False)
+    console.print(description_table(description))
+    if not description.dropped:
+        console.print("cleaning dropped nothing")
+    if plot is not None:
+        draw(description, plot)
+        console.print(f"plot: {plot}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def report(run: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Write report.html into a run's folder: one file that opens offline."""
+    from fedkd.report import render
+
+    Console(highlight=False).print(f"report: {render(run)}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs; seeds of one configuration join.")],
+    out: Annotated[Path | None, typer.Option(help="Write the comparison as one HTML file, too.")] = None,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="Compare runs on different data or splits all the same.")
+    ] = False,
+) -> None:
+    """Put the models of several runs into one table.
+
+    Means with 95 % intervals: over users for one seed, over seeds for several.
+    """
+    from fedkd.report import compare as join
+    from fedkd.report import render_comparison
+
+    rows = join(runs, allow_different)
+    console = Console(highlight=False)
+    console.print(_comparison_table(rows))
+    if out is not None:
+        console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def doctor() -> None:
+    """Check what a run needs of this machine, each line with what mends it.
+
+    Versions, cores, memory, threads, Flower's home, port and programs, and the data cache. Nothing is changed.
+    """
+    from fedkd.doctor import examine
+
+    console, bad = Console(highlight=False), 0
+    for check in examine():
+        mark = "[green]ok  [/]" if check.fine else "[bold yellow]warn[/]"
+        console.print(mark, f"{check.name}: {check.found}", soft_wrap=True)
+        if not check.fine:
+            console.print(f"       mend: {check.mend}", soft_wrap=True, markup=False)
+            bad += 1
+    console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
+
+
+def _comparison_table(rows: "list[Row]") -> Table:
+    shown = _plain_table("configuration", "model", "seeds")
+    for name in (*SHOWN, "parameters", "bytes up", "bytes down"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        measured = [row.metrics.get(name) for name in SHOWN]
+        cells = ["" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for m in measured]
+        counts = ["" if count is None else f"{count:,.0f}" for count in (row.parameters, row.bytes_up, row.bytes_down)]
+        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *cells, *counts)
+    return shown
+
+
+def _plain_table(*columns: str) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    return shown
+
+
+if __name__ == "__main__":
+    main()
