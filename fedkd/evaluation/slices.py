@@ -14,6 +14,11 @@ POPULARITY = ("head", "mid", "tail")
 """The slices by target: a third of all training interactions each, from the most popular items down."""
 
 
+def slices(lists: Lists, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
+    """Return the metrics of every slice, by history and by popularity, as ``summary.json`` holds them for a model."""
+    return by_history(measure_lists(lists, fold.target), fold, seed) | by_popularity(lists, fold, seed)
+
+
 def by_history(per_user: PerUser, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
     """Return the metrics of users by the length of their history; slices without users are absent."""
     lengths = fold.history.histories.lengths[per_user.users]

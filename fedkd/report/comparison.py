@@ -12,7 +12,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import METRICS
 from fedkd.report.page import templates
-from fedkd.report.run import Interval, Run
+from fedkd.report.run import MODELS, Interval, Run
 
 CENTRAL = ("ease", "item-knn", "popularity")
 """Models that do not depend on how a federation is configured; they are shown once."""
@@ -130,7 +130,7 @@ def _named(groups: Sequence[list[Run]]) -> dict[str, list[Run]]:
 
 
 def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
-    """Return the rows of every group, then the models that do not depend on the group."""
+    """Return the rows of every group, model by model, then the models that do not depend on the group."""
     own: list[Row] = []
     shared: dict[str, Row] = {}
     for name, runs in groups.items():
@@ -139,6 +139,8 @@ def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
                 shared.setdefault(model, _row("", model, runs))
             else:
                 own.append(_row(name, model, runs))
+    order = list(MODELS)
+    own.sort(key=lambda row: order.index(row.model) if row.model in order else len(order))
     return [*own, *shared.values()]
 
 

@@ -23,7 +23,8 @@ def learning_curve(run: Run, metric: str) -> Chart | None:
     return Chart(
         "curve",
         "Learning curves",
-        "One round: one point a model." if len(rounds) == 1 else f"{len(rounds)} evaluations.",
+        f"{metric_title(metric)} of private users. "
+        + ("One round: one point a model." if len(rounds) == 1 else f"Measured {len(rounds)} times."),
         round_axis(rounds),
         value_axis(metric_title(metric), shown),
         tuple(series),
@@ -47,8 +48,8 @@ def quality_against_bytes(run: Run, metric: str) -> Chart | None:
     return Chart(
         "bytes",
         "Quality against bytes",
-        "Bytes of serialised messages without evaluation, average over registered clients.",
-        bytes_axis("sent and received by a client", [x for line in series for x in line.x]),
+        f"{metric_title(metric)} and what a registered client had sent and received on average, without evaluation.",
+        bytes_axis("bytes sent and received by a client", [x for line in series for x in line.x]),
         value_axis(metric_title(metric), [y.mean for line in (*series, *references) for y in line.y]),
         tuple(series),
         references,
@@ -70,8 +71,16 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
     return Chart(
         "history" if by_history else "popularity",
         "By length of history" if by_history else "By popularity of the target",
-        "Bars are 95 % intervals over users." if by_history else "A third of all interactions each; 95 % intervals.",
-        category_axis("items in the history" if by_history else "targets", [name.replace(kind, "") for name in names]),
+        f"{metric_title(metric)} of users"
+        + (
+            " by what is known of them; 95 % intervals."
+            if by_history
+            else ", counting only targets of one kind; 95 % intervals."
+        ),
+        category_axis(
+            "items in the history" if by_history else "popularity of the target: a third of all interactions each",
+            [name.replace(kind, "") for name in names],
+        ),
         value_axis(metric_title(metric), [end for line in series for y in line.y for end in (y.low, y.high)]),
         tuple(series),
     )

@@ -7,7 +7,7 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.evaluation.evaluator import evaluate, measure_lists, recommend
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.slices import by_history, by_popularity, popularity_groups
+from fedkd.evaluation.slices import by_history, by_popularity, popularity_groups, slices
 from fedkd.ragged import Ragged
 
 ITEMS = 150
@@ -36,24 +36,24 @@ def scores(histories: Ragged, users: np.ndarray) -> np.ndarray:
 def test_slices_by_history_divide_the_users() -> None:
     data = fold()
     per_user = evaluate(scores, data)
-    slices = by_history(per_user, data)
-    assert list(slices) == ["history 1-9", "history 10-19", "history 20-49", "history 100+"]
+    parts = by_history(per_user, data)
+    assert list(parts) == ["history 1-9", "history 10-19", "history 20-49", "history 100+"]
     shares = {"history 1-9": 16, "history 10-19": 8, "history 20-49": 8, "history 100+": 8}
-    total = sum(slices[name]["ndcg@20"]["mean"] * count for name, count in shares.items())
+    total = sum(parts[name]["ndcg@20"]["mean"] * count for name, count in shares.items())
     assert total / 40 == pytest.approx(per_user.means()["ndcg@20"])
 
 
 def test_popularity_slices_count_only_their_own_targets() -> None:
     data = fold()
     lists = recommend(scores, data)
-    slices = by_popularity(lists, data)
+    parts = by_popularity(lists, data)
     group = popularity_groups(data.train)
     recalls = []
     for user in range(40):
         wanted = {item for item in data.target.histories[user].tolist() if group[item] == 2}
         if wanted:
             recalls.append(len(wanted & set(lists.items[user].tolist())) / len(wanted))
-    assert slices["tail items"]["recall@20"]["mean"] == pytest.approx(np.mean(recalls))
+    assert parts["tail items"]["recall@20"]["mean"] == pytest.approx(np.mean(recalls))
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=60))
@@ -72,3 +72,9 @@ def test_lists_without_targets_are_left_out() -> None:
     lists = recommend(scores, data)
     none = data.target.where(np.zeros(len(data.target), bool))
     assert measure_lists(lists, none).values.shape == (0, len(METRICS))
+
+
+def test_all_slices_of_a_model_stand_together() -> None:
+    data = fold()
+    lists = recommend(scores, data)
+    assert slices(lists, data) == by_history(evaluate(scores, data), data) | by_popularity(lists, data)
