@@ -9,7 +9,6 @@ import numpy as np
 from fedkd.config import Config
 from fedkd.data.interactions import Interactions
 from fedkd.distill.residual import UserWeights, ridge
-from fedkd.evaluation.evaluator import PerUser, evaluate, intervals, model_scores
 from fedkd.federation import Federation
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
@@ -19,7 +18,9 @@ from fedkd.models.spec import ModelSpec
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.residual import Residual
-from server.record import model_size
+
+FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
+"""Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""
 
 MAX_DENSE_ITEMS = 20_000
 """Above this, items x items baselines do not fit a small machine's memory and are left out."""
@@ -51,18 +52,16 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender]] = {
 """Models trained in one place: ``public-teacher`` on the public users alone, the others on everyone."""
 
 
-def measure_central(name: str, config: Config, together: Federation) -> tuple[dict[str, Any], PerUser] | None:
-    """Return a baseline's row of the summary and its metrics by user; None where it cannot be had.
+def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
+    """Return a baseline that is trained in one place; None where it cannot be had.
 
     The public teacher needs public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
     """
     if name == "public-teacher" and not len(together.partition.public):
         return None
-    if name not in ("popularity", "centralised") and together.fold.train.num_items > MAX_DENSE_ITEMS:
+    if name != "popularity" and together.fold.train.num_items > MAX_DENSE_ITEMS:
         return None
-    model = CENTRAL[name](config, together)
-    per_user = evaluate(model_scores(model), together.fold, together.private)
-    return {**model_size(model, deployed=False), **intervals(per_user, config.seed)}, per_user
+    return CENTRAL[name](config, together)
 
 
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
@@ -72,7 +71,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
-    protocol = {"fedavg": FedAvg, "local-only": LocalOnly}[name](model=model)
+    protocol = FedAvg(model=model, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(
         update={

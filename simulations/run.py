@@ -15,12 +15,15 @@ from threadpoolctl import threadpool_limits
 from clients.app import app as client_app
 from fedkd.config import Config, flatten, load
 from fedkd.errors import UserError
+from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
 from fedkd.federation import Federation, federation
+from fedkd.report import render
 from fedkd.runs import RunFolder
 from fedkd.terminal import guarded
 from server.app import app as server_app
-from simulations.baselines import CENTRAL, federated_baseline, measure_central
+from simulations import analysis
+from simulations.baselines import CENTRAL, central_model, federated_baseline
 from simulations.grid import InProcessGrid
 
 ORDER = (
@@ -52,36 +55,60 @@ NODE_COHORTS = 4
 
 
 def run(config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a configuration into its folder, add the baselines, and return the summary."""
+    """Run a configuration into its folder, add what a simulation can measure besides, and return the summary."""
     torch.set_num_threads(config.runtime.threads)
     begun = time.monotonic()
     simulate(config)
-    summary = folder.read_json("summary.json")
-    together = federation(config)
-    for name in config.evaluation.baselines:
-        row = baseline(name, config, together, folder)
-        if row is not None:
-            summary["models"][name] = row
-    summary["data"] = describe_data(together)
-    summary["split"] = {"fingerprint": together.split.fingerprint, "kind": config.split.kind} | {
-        "target": config.evaluation.target
+    summary, together = folder.read_json("summary.json"), federation(config)
+    models, spent = summary["models"], summary["traffic"]
+    found = {
+        name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
     }
+    for name in found:
+        models[name] |= beyond_accuracy(found[name], together.fold.train)
+    for name in config.evaluation.baselines:
+        if name not in CENTRAL:
+            models[name] = rival(name, config, folder)
+        elif (model := central_model(name, config, together)) is not None:
+            found[name] = analysis.lists_of(model, together)
+            models[name] = analysis.row(model, found[name], config, together)
+    models.setdefault("student", {}).update(analysis.agreed(found))
+    summary |= analysis.compared(found, config, together) | {
+        "data": describe_data(together),
+        "split": describe_split(config, together),
+    }
+    summary["exchange"] = {"Clients' answers": SUMMED_HERE}
+    models["student"]["bytes-per-client"] = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
     summary["seconds"] = time.monotonic() - begun
     folder.write_json("summary.json", summary)
     return summary
 
 
-def baseline(name: str, config: Config, together: Federation, folder: RunFolder) -> dict[str, Any] | None:
-    """Return one row of the table beside teacher and student."""
-    if name in CENTRAL:
-        measured = measure_central(name, config, together)
-        return None if measured is None else measured[0]
+SUMMED_HERE = (
+    "Summed inside each simulated node, for all the clients it hosts, before the server saw them; "
+    "bytes are those of every client's own message."
+)
+
+
+def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
+    """Run a baseline that is a protocol itself, in a folder of its own, and return its row."""
     path = folder.path / "baselines" / name
-    rival = federated_baseline(name, config, path)
-    done = RunFolder.create(path, rival)
-    simulate(rival)
+    other = federated_baseline(name, config, path)
+    done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
+    simulate(other)
     summary = done.read_json("summary.json")
-    return {**summary["models"]["student"], "traffic": summary["traffic"]}
+    spent = summary["traffic"]
+    total = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
+    return {**summary["models"]["student"], "bytes-per-client": total}
+
+
+def describe_split(config: Config, together: Federation) -> dict[str, str]:
+    """Return what the summary says of the split."""
+    return {
+        "fingerprint": together.split.fingerprint,
+        "kind": config.split.kind,
+        "target": config.evaluation.target,
+    }
 
 
 def describe_data(together: Federation) -> dict[str, Any]:
@@ -139,7 +166,7 @@ def main(
         f"{spent['total-down-bytes-per-client']:,.0f} down"
     )
     console.print(config.privacy.statement, style="yellow")
-    console.print(f"run folder: {folder.path}", soft_wrap=True)
+    console.print(f"report: {render(folder.path)}", soft_wrap=True)
 
 
 def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Path | None) -> tuple[Config, RunFolder]:

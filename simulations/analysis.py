@@ -1,0 +1,53 @@
+"""What a simulation can say of its models because it has everyone's data: no byte of it is counted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedkd.config import Config
+from fedkd.evaluation.beyond import agreement, beyond_accuracy
+from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
+from fedkd.evaluation.slices import slices
+from fedkd.federation import Federation
+from fedkd.models.base import Recommender
+from fedkd.runs import RunFolder
+from server.record import Recorder, model_size
+
+SLICED = ("student", "teacher", "ease", "popularity")
+RATIO_METRIC = "ndcg@20"
+
+
+def lists_of(model: Recommender, together: Federation) -> Lists:
+    """Return what a model recommends to the private users."""
+    return recommend(model_scores(model), together.fold, together.private)
+
+
+def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:
+    """Return teacher and student of a finished run, as far as its protocol has them."""
+    state = Recorder(folder, config).progress(together.setup(config)).state
+    models = {"teacher": config.algorithm.teacher(state), "student": config.algorithm.student(state)}
+    return {name: model for name, model in models.items() if model is not None}
+
+
+def row(model: Recommender, lists: Lists, config: Config, together: Federation) -> dict[str, Any]:
+    """Return a model's row of the summary."""
+    accuracy = intervals(measure_lists(lists, together.fold.target), config.seed)
+    return {**model_size(model, deployed=False), **accuracy, **beyond_accuracy(lists, together.fold.train)}
+
+
+def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
+    """Return slices of users and items, ratios to EASE, and how far the student agrees with its teacher."""
+    per_user = {name: measure_lists(found, together.fold.target) for name, found in lists.items()}
+    ratios = {
+        f"{name}/ease": {RATIO_METRIC: ratio(per_user[name], per_user["ease"], RATIO_METRIC, config.seed)}
+        for name in ("teacher", "student", "public-teacher")
+        if {name, "ease"} <= per_user.keys()
+    }
+    parts = {name: slices(lists[name], together.fold, config.seed) for name in SLICED if name in lists}
+    return {"ratios": ratios, "slices": parts}
+
+
+def agreed(lists: Mapping[str, Lists]) -> dict[str, float]:
+    """Return the share of their first ten items that student and teacher have in common."""
+    if not {"teacher", "student"} <= lists.keys():
+        return {}
+    return {"agreement@10": agreement(lists["student"], lists["teacher"])}
