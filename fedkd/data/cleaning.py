@@ -1,7 +1,7 @@
 """From a table of rows as they came to histories that models can trust; everything left out is counted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,31 @@ from numpy.typing import NDArray
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
+
+NO_GROUP = "unknown"
+"""The group of users whose source names none."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader found.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Columns ``user`` and ``item``; optionally ``time`` (seconds since 1970), ``rating``, ``group`` and ``test``
+        (true for the rows of the source's official test part). Rows of equal time keep their order, and so do rows
+        without times.
+    content : mapping
+        ``titles`` (a Series) and ``membership`` (a DataFrame of flags, one column per category), indexed by item id;
+        or nothing.
+    dropped : mapping of str to int
+        What the reader left out already, by reason.
+    """
+
+    rows: pd.DataFrame
+    content: Mapping[str, Any] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -22,7 +47,7 @@ class Keep:
     min_rating : float, optional
         Least rating; every row without it.
     min_user_interactions, min_item_interactions : int
-        Least number of interactions; items are judged first, each once.
+        Least number of interactions; items are judged first, each side once.
     """
 
     min_rating: float | None = None
@@ -30,87 +55,125 @@ class Keep:
     min_item_interactions: int = 1
 
 
-def clean(
-    rows: pd.DataFrame, keep: Keep, content: Mapping[str, Any] | None = None
-) -> tuple[Interactions, dict[str, int]]:
-    """Return the interactions of a table, and how many rows were left out for which reason.
+@dataclass(frozen=True)
+class Cleaned:
+    """What cleaning leaves.
 
-    Parameters
+    Attributes
     ----------
-    rows : DataFrame
-        Columns ``user`` and ``item``; optionally ``time`` (seconds), ``rating`` and ``group``. Rows of equal time keep
-        their order, and so do rows without a time.
-    keep : Keep
-        What is kept.
-    content : mapping, optional
-        Fields of the ``Catalogue`` by name, each indexed by item id (a Series, or a DataFrame of flags for
-        ``membership``).
+    interactions : Interactions
+        Histories in time order; rows of equal time in the order of the source.
+    dropped : dict of str to int
+        Rows left out, by reason.
+    official_test : ndarray of bool, shape [interactions], optional
+        Which of them the source calls test.
+    """
+
+    interactions: Interactions
+    dropped: dict[str, int]
+    official_test: NDArray[np.bool_] | None = None
+
+
+def clean(raw: Raw, keep: Keep) -> Cleaned:
+    """Drop, row by row and counted, what cannot be learnt from; order the rest by user and time.
 
     Raises
     ------
     UserError
-        Nothing is left.
+        Nothing is left, or ratings are to be filtered where there are none.
     """
-    dropped: dict[str, int] = {}
-
-    def drop(reason: str, good: Any) -> None:
-        nonlocal rows
-        count = len(rows) - int(good.sum())
-        if count:
-            dropped[reason] = count
-            rows = rows[good]
-
-    drop("missing user or item id", rows["user"].notna() & rows["item"].notna())
-    drop("negative user or item id", ~(_negative(rows["user"]) | _negative(rows["item"])))
-    if "time" in rows:
-        drop("time cannot be read", rows["time"].notna())
-        rows = rows.sort_values("time", kind="stable")
-    if keep.min_rating is not None and "rating" in rows:
-        drop(f"rating below {keep.min_rating:g}", rows["rating"] >= keep.min_rating)
-    drop("the same user and item again", ~rows.duplicated(["user", "item"]))
-    drop(
-        f"item with fewer than {keep.min_item_interactions} interactions",
-        rows.groupby("item")["item"].transform("size") >= keep.min_item_interactions,
-    )
-    drop(
-        f"user with fewer than {keep.min_user_interactions} interactions",
-        rows.groupby("user")["user"].transform("size") >= keep.min_user_interactions,
-    )
+    rows, dropped = raw.rows, dict(raw.dropped)
+    for step in (_readable, _wanted, _first_of_each_pair, _frequent):
+        rows = step(rows, keep, dropped)
     if rows.empty:
+        counted = ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
         raise UserError(
-            f"no interaction is left after cleaning ({dropped or 'the source is empty'}); keep more of them"
+            f"no interaction is left after cleaning (dropped: {counted or 'nothing, the source is empty'}); check the "
+            "columns, or lower data.min-rating, data.min-user-interactions and data.min-item-interactions"
         )
-    return _build(rows, content or {}), dropped
+    return _build(rows, raw.content, dropped)
 
 
-def _negative(ids: pd.Series) -> Any:
-    return (pd.to_numeric(ids, errors="coerce") < 0).fillna(value=False)  # text is no negative number
+def _drop(rows: pd.DataFrame, good: Any, reason: str, dropped: dict[str, int]) -> pd.DataFrame:
+    """Keep the good rows and count the others."""
+    count = len(rows) - int(good.sum())
+    if not count:
+        return rows
+    dropped[reason] = dropped.get(reason, 0) + count
+    kept: pd.DataFrame = rows.loc[good]
+    return kept
 
 
-def _build(rows: pd.DataFrame, content: Mapping[str, Any]) -> Interactions:
+def _readable(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:
+    """Keep rows with usable ids, and with a time where the source has times; put them in time order."""
+    rows = _drop(rows, rows["user"].notna() & rows["item"].notna(), "missing user or item id", dropped)
+    negative = _numbers(rows["user"]).lt(0) | _numbers(rows["item"]).lt(0)
+    rows = _drop(rows, ~negative, "negative user or item id", dropped)
+    if "time" not in rows:
+        return rows
+    rows = _drop(rows, np.isfinite(_numbers(rows["time"])), "time cannot be read", dropped)
+    return rows.sort_values("time", kind="stable")
+
+
+def _numbers(column: pd.Series) -> "pd.Series[float]":
+    return pd.to_numeric(column, errors="coerce").astype("float64")
+
+
+def _wanted(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:
+    if keep.min_rating is None:
+        return rows
+    if "rating" not in rows:
+        raise UserError(
+            f"data.min-rating is {keep.min_rating:g}, but this source has no ratings; "
+            "remove it, or set data.rating-column for a table"
+        )
+    ratings = _numbers(rows["rating"])
+    rows = _drop(rows, ratings.notna(), "rating cannot be read", dropped)
+    return _drop(rows, ratings[ratings.notna()] >= keep.min_rating, f"rating below {keep.min_rating:g}", dropped)
+
+
+def _first_of_each_pair(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:
+    return _drop(rows, ~rows.duplicated(["user", "item"]), "the same user and item again", dropped)
+
+
+def _frequent(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:
+    for side, least in (("item", keep.min_item_interactions), ("user", keep.min_user_interactions)):
+        enough = rows.groupby(side)[side].transform("size") >= least
+        rows = _drop(rows, enough, f"{side} with fewer than {least} interactions", dropped)
+    return rows
+
+
+def _build(rows: pd.DataFrame, content: Mapping[str, Any], dropped: dict[str, int]) -> Cleaned:
     users, user_ids = _codes(rows["user"])
     items, item_ids = _codes(rows["item"])
     order = np.argsort(users, kind="stable")
     histories = Ragged(items[order].astype(np.int32), offsets(np.bincount(users, minlength=len(user_ids))))
-    times = rows["time"].to_numpy(np.int64)[order] if "time" in rows else None
-    groups = None
-    if "group" in rows:
-        first = rows["group"].astype(str).to_numpy()[order][histories.indptr[:-1]]
-        groups = first.astype(np.str_)
-    return Interactions(user_ids.astype(np.str_), histories, _catalogue(item_ids, content), times, groups)
+    times = np.floor(rows["time"].to_numpy(np.float64))[order].astype(np.int64) if "time" in rows else None
+    groups = _groups(rows, users, dropped) if "group" in rows else None
+    interactions = Interactions(user_ids.astype(np.str_), histories, _catalogue(item_ids, content), times, groups)
+    return Cleaned(interactions, dropped, rows["test"].to_numpy(bool)[order] if "test" in rows else None)
 
 
 def _codes(ids: pd.Series) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return positions and distinct ids, in the order of the ids (numbers as numbers)."""
-    distinct, codes = np.unique(ids.to_numpy(), return_inverse=True)
-    return codes.astype(np.int64), distinct
+    codes, distinct = pd.factorize(ids, sort=True)
+    return codes.astype(np.int64), np.asarray(distinct)
+
+
+def _groups(rows: pd.DataFrame, users: NDArray[np.int64], dropped: dict[str, int]) -> NDArray[np.str_]:
+    """Return every user's first group in time, shape [users]; more than one is counted."""
+    named = rows["group"].astype(object).where(rows["group"].notna(), NO_GROUP).astype(str)
+    by_user = named.groupby(users, sort=True)
+    several = int((by_user.nunique() > 1).sum())
+    if several:
+        dropped["user in several groups: the first is kept"] = several
+    return by_user.first().to_numpy().astype(np.str_)
 
 
 def _catalogue(ids: NDArray[Any], content: Mapping[str, Any]) -> Catalogue:
     names = ids.astype(np.str_)
-    if "membership" not in content:
+    if not content:
         return Catalogue(names)
-    flags = content["membership"].reindex(ids).fillna(value=False)
+    flags = content["membership"].reindex(ids, fill_value=False)
     titles = content["titles"].reindex(ids).fillna("").to_numpy().astype(np.str_)
-    categories = tuple(map(str, flags.columns))
-    return Catalogue(names, titles, categories, flags.to_numpy(bool))
+    return Catalogue(names, titles, tuple(map(str, flags.columns)), flags.to_numpy(bool))

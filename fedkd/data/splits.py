@@ -26,22 +26,33 @@ class Parts:
     target: Mask
 
 
-def split(loaded: Loaded, options: SplitOptions, seed: int) -> Split:
+def split(loaded: Loaded | Interactions, options: SplitOptions, seed: int) -> Split:
     """Divide a data set; the validation fold divides what the test fold may be trained on once more.
+
+    Parameters
+    ----------
+    loaded : Loaded or Interactions
+        What to divide; an official split needs ``Loaded``.
+    options : SplitOptions
+        The kind of split and its shares.
+    seed : int
+        The run's seed. Validation draws from a stream of its own, so that no seed's validation part resembles the
+        test part of another seed.
 
     Raises
     ------
     UserError
         The source cannot be divided so, or a part would be empty.
     """
-    interactions = loaded.interactions
+    interactions = loaded.interactions if isinstance(loaded, Loaded) else loaded
     everything = np.ones(len(interactions), bool)
     if options.kind == "official":
-        test, kind = _official(loaded), "ratio"
+        test, kind = _official(loaded), "ratio"  # the source says nothing of validation
     else:
         kind = options.kind
-        test = _divide(interactions, everything, kind, options, options.test_fraction, seed)
-    validation = _divide(interactions, test.train, kind, options, options.validation_fraction, seed + 1)
+        test = _divide(interactions, everything, kind, options, options.test_fraction, stream(seed, "split"))
+    rng = stream(seed, "split", "validation")
+    validation = _divide(interactions, test.train, kind, options, options.validation_fraction, rng)
     folds = {name: _fold(interactions, parts) for name, parts in (("test", test), ("validation", validation))}
     for name, fold in folds.items():
         if not len(fold.target) or not len(fold.train):
@@ -55,9 +66,13 @@ def split(loaded: Loaded, options: SplitOptions, seed: int) -> Split:
 
 
 def _divide(
-    interactions: Interactions, available: Mask, kind: str, options: SplitOptions, fraction: float, seed: int
+    interactions: Interactions,
+    available: Mask,
+    kind: str,
+    options: SplitOptions,
+    fraction: float,
+    rng: np.random.Generator,
 ) -> Parts:
-    rng = stream(seed, "split")
     if kind == "ratio":
         target = _last_share(interactions, available, rng.random(len(interactions)), fraction)
     elif kind == "leave-last-out":
@@ -69,15 +84,13 @@ def _divide(
     return Parts(available & ~target, available & ~target, target)
 
 
-def _last_share(
-    interactions: Interactions, available: Mask, key: NDArray[np.float64], fraction: float, least: int = 1
-) -> Mask:
-    """Return each user's available interactions with the largest keys: a share, at least ``least``, never all."""
+def _last_share(interactions: Interactions, available: Mask, key: NDArray[np.float64], fraction: float) -> Mask:
+    """Return each user's available interactions with the largest keys: a share, at least one, never all."""
     where = np.flatnonzero(available)
     users = interactions.histories.row_index[where]
     order = np.lexsort((key[where], users))
     counts = np.bincount(users, minlength=interactions.num_users)
-    chosen = np.minimum(np.maximum(np.rint(fraction * counts).astype(np.int64), least), counts - 1)
+    chosen = np.minimum(np.maximum(np.rint(fraction * counts).astype(np.int64), 1), counts - 1)
     rank = np.arange(len(where)) - offsets(counts)[:-1][users[order]]
     mask = np.zeros(len(available), bool)
     mask[where[order]] = rank >= (counts - chosen)[users[order]]
@@ -110,8 +123,8 @@ def _disjoint(
     return Parts(train, train | (theirs & ~late), late)
 
 
-def _official(loaded: Loaded) -> Parts:
-    if loaded.official_test is None:
+def _official(loaded: Loaded | Interactions) -> Parts:
+    if not isinstance(loaded, Loaded) or loaded.official_test is None:
         raise UserError("this source has no official split; set split.kind to ratio or leave-last-out")
     train = ~loaded.official_test
     return Parts(train, train, loaded.official_test)
@@ -126,6 +139,7 @@ def _counts(fold: Fold) -> dict[str, int]:
     unseen = (fold.train.popularity() == 0) & (fold.target.popularity() > 0)
     counts = {
         "users without a test item": int((fold.target.histories.lengths == 0).sum()),
+        "users without training data": int((fold.train.histories.lengths == 0).sum()),
         "items only in the test part": int(unseen.sum()),
         "test interactions with those items": int(fold.target.popularity()[unseen].sum()),
     }
