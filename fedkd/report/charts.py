@@ -97,6 +97,17 @@ class Chart:
         """Return the vertical position of a value."""
         return round(self.height - BOTTOM - self.y.share(value) * (self.height - TOP - BOTTOM), 1)
 
+    def aside(self, place: int) -> float:
+        """Return how far to move the series at a place so that points of equal positions do not hide each other.
+
+        Bytes are measured, so nothing moves along them.
+        """
+        if self.x.logarithmic:
+            return 0.0
+        single = all(len(line.x) == 1 for line in self.series)
+        apart = 12 if single else 7 if any(y.high > y.low for line in self.series for y in line.y) else 0
+        return (place - (len(self.series) - 1) / 2) * apart
+
     def path(self, series: Series) -> str:
         """Return the points of a series as the points of an SVG polyline."""
         return " ".join(f"{self.across(x)},{self.down(y.mean)}" for x, y in zip(series.x, series.y, strict=True))
@@ -116,7 +127,7 @@ def value_axis(label: str, values: Sequence[float], floor: float = 0.0) -> Axis:
     return Axis(label, ticks[0], ticks[-1], tuple((tick, f"{tick:.{decimals}f}") for tick in ticks))
 
 
-def round_ticks(low: float, high: float, about: int = 6) -> list[float]:
+def round_ticks(low: float, high: float, about: int = 7) -> list[float]:
     """Return round numbers at equal distances that begin at or below ``low`` and end at or above ``high``."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))

@@ -35,7 +35,7 @@ class Row:
     parameters : int or None
         Of the model.
     bytes_up, bytes_down : float or None
-        What a client sent and received over the whole run, for teacher and student.
+        What a client sent and received over the whole run, for models that a federation trained.
     """
 
     configuration: str
@@ -147,7 +147,7 @@ def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
 def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
     runs = [run for run in runs if model in run.models]
     about = runs[0].part("models")[model]
-    traffic = [run.part("traffic") for run in runs if model in ("teacher", "student")]
+    traffic = [run.traffic(model) for run in runs]
     return Row(
         configuration=name,
         model=model,

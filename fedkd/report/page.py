@@ -69,6 +69,7 @@ def render(folder: Path) -> Path:
 
 def context(run: Run) -> dict[str, Any]:
     """Return everything that the template of the report shows."""
+    described = [(name, row) for name in run.models if not ASPECTS.keys().isdisjoint(row := run.part("models")[name])]
     return {
         "run": run,
         "headline": headline(run),
@@ -78,9 +79,8 @@ def context(run: Run) -> dict[str, Any]:
         "best": max((value.high for name in run.models if (value := run.interval(name, METRIC))), default=1.0),
         "charts": [learning_curve(run, METRIC), quality_against_bytes(run, METRIC)],
         "slices": [slice_chart(run, METRIC, "history "), slice_chart(run, METRIC, " items")],
-        "aspects": {
-            name: text for name, text in ASPECTS.items() if any(_has(run, model, name) for model in run.models)
-        },
+        "aspects": {name: text for name, text in ASPECTS.items() if any(name in row for _, row in described)},
+        "described": described,
         "traffic": {text: run.part("traffic")[name] for name, text in TRAFFIC.items() if name in run.part("traffic")},
         "exchange": exchange(run),
         "failures": run.failures().most_common(),
@@ -171,10 +171,6 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_folders(inner) for key, inner in value.items()}
     return f"…/{Path(value).name}" if isinstance(value, str) and Path(value).is_absolute() else value
-
-
-def _has(run: Run, model: str, name: str) -> bool:
-    return name in run.part("models")[model]
 
 
 def percent(share: float) -> str:

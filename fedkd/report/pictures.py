@@ -39,9 +39,9 @@ def quality_against_bytes(run: Run, metric: str) -> Chart | None:
         points = [(spent[number], value) for number, value in run.curve(f"{name}.{metric}") if spent.get(number)]
         values = [Interval(value, value, value) for _, value in points]
         series += [Series(title(name), name, [count for count, _ in points], values)] if points else []
-    for name in run.models:
-        count, value = run.part("models")[name].get("bytes-per-client"), run.interval(name, metric)
-        series += [Series(title(name), name, [float(count)], [value])] if count and value else []
+    for name in (model for model in run.models if model not in LEARNING):
+        count, value = _trained_with(run, name), run.interval(name, metric)
+        series += [Series(title(name), name, [count], [value])] if count > 0 and value is not None else []
     if not series:
         return None
     references = tuple(level for level in _levels(run, metric) if level.style not in {line.style for line in series})
@@ -84,6 +84,13 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
         value_axis(metric_title(metric), [end for line in series for y in line.y for end in (y.low, y.high)]),
         tuple(series),
     )
+
+
+def _trained_with(run: Run, model: str) -> float:
+    """Return the bytes that a client sent and received to train a model, without evaluation."""
+    spent = run.traffic(model)
+    total = sum(spent.get(f"total-{way}-bytes-per-client", 0.0) for way in ("up", "down"))
+    return float(total - sum(spent.get(f"evaluation-{way}-bytes-per-client", 0.0) for way in ("up", "down")))
 
 
 def _levels(run: Run, metric: str) -> tuple[Series, ...]:

@@ -10,7 +10,7 @@ What it may hold besides, and the report then shows:
 - ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
-- ``models.<name>.bytes-per-client``: what a client sent and received in all, for rows beside teacher and student;
+- ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
 - ``exchange.<what>``: a sentence about where it was summed;
 - ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,
   ``split.{kind, target}``, ``name``, ``algorithm``, ``rounds``.
@@ -138,6 +138,13 @@ class Run:
     def curve(self, metric: str) -> list[tuple[int, float]]:
         """Return (round, value) of a metric such as ``student.ndcg@20``, for the rounds that measured it."""
         return [(line["round"], line["metrics"][metric]) for line in self.rounds if metric in line.get("metrics", {})]
+
+    def traffic(self, model: str) -> Json:
+        """Return what training a model moved; empty for models that no federation trained."""
+        if model in ("student", "teacher"):
+            return self.part("traffic")
+        found = self.part("models").get(model, {}).get("traffic", {})
+        return found if isinstance(found, Mapping) else {}
 
     def bytes_per_client(self) -> dict[int, float]:
         """Return the bytes up and down that a registered client had spent on average after each round."""

@@ -9,7 +9,8 @@ import pytest
 from fedkd.config import Config
 from fedkd.errors import UserError
 from fedkd.report import render
-from fedkd.report.run import MODELS
+from fedkd.report.pictures import learning_curve, quality_against_bytes
+from fedkd.report.run import MODELS, Run
 from fedkd.runs import RunFolder
 
 MakeRun = Callable[..., Path]
@@ -146,3 +147,22 @@ def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run's folder"):
         render(tmp_path)
+
+
+def test_a_row_with_its_own_federation_is_a_point_of_the_bytes_plot(make_run: MakeRun) -> None:
+    chart = quality_against_bytes(Run.read(make_run()), "ndcg@20")
+    assert chart is not None
+    points = {series.style: (series.x[0], series.y[0].mean) for series in chart.series}
+    assert points["fedavg"] == pytest.approx((3.5e7, 0.352))
+    assert points["student"] == pytest.approx(((134_000_000 + 7_800_000) / 849, 0.447))
+    assert chart.aside(0) == 0
+    assert {series.style for series in chart.references} == {"ease", "centralised", "public-teacher", "popularity"}
+
+
+def test_points_of_one_round_stand_beside_each_other(make_run: MakeRun) -> None:
+    chart = learning_curve(Run.read(make_run()), "ndcg@20")
+    assert chart is not None
+    assert chart.aside(0) == -chart.aside(1) != 0
+    long = learning_curve(Run.read(make_run("long", rounds=9)), "ndcg@20")
+    assert long is not None
+    assert long.aside(0) == 0
