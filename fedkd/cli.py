@@ -40,10 +40,13 @@ def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
     from fedkd.data.sources import SOURCES
 
-    shown = _plain_table("data.source", "what it is", "size", "licence")
+    shown, console = _plain_table("data.source", "what it is", "size"), Console(highlight=False)
     for name, source in SOURCES.items():
-        shown.add_row(name, source.text, source.size, source.licence)
-    Console(highlight=False).print(shown)
+        shown.add_row(name, source.text, source.size)
+    console.print(shown)
+    for licence in dict.fromkeys(source.licence for source in SOURCES.values()):
+        names = ", ".join(name for name, source in SOURCES.items() if source.licence == licence)
+        console.print(f"{names}: {licence}", style="yellow")
 
 
 @data.command("get")

@@ -1,0 +1,179 @@
+"""Reading people's own tables: formats, ids, times, and messages that mend."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedkd.data.interactions import Interactions
+from fedkd.data.options import DataOptions
+from fedkd.data.sources import load
+from fedkd.errors import UserError
+
+ROWS = "user,item,when,stars\nann,x,3,5\nbob,x,1,4\nann,y,2,1\nbob,z,2,5\nann,z,1,2\n"
+
+
+def pairs(data: Interactions) -> dict[str, list[str]]:
+    """Return every user's items by their own ids, oldest first."""
+    return {
+        str(user): [str(item) for item in data.catalogue.ids[data.histories[row]]]
+        for row, user in enumerate(data.users)
+    }
+
+
+def table(path: Path, text: str, **options: object) -> Interactions:
+    path.write_text(text)
+    return load(DataOptions.model_validate({"source": "table", "path": path, **options})).interactions
+
+
+def write_gzip(path: Path, frame: pd.DataFrame) -> None:
+    path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+
+
+FORMATS: dict[str, Callable[[Path, pd.DataFrame], None]] = {
+    "a.csv": lambda path, frame: frame.to_csv(path, index=False),
+    "a.tsv": lambda path, frame: frame.to_csv(path, index=False, sep="\t"),
+    "a.txt": lambda path, frame: frame.to_csv(path, index=False, sep=";"),
+    "bar.csv": lambda path, frame: frame.to_csv(path, index=False, sep="|"),
+    "a.csv.gz": write_gzip,
+    "a.parquet": lambda path, frame: frame.to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_histories_in_time_order(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame([line.split(",") for line in ROWS.splitlines()[1:]], columns=["user", "item", "when", "stars"])
+    frame = frame.astype({"when": int, "stars": int})
+    FORMATS[name](tmp_path / name, frame)
+    data = load(DataOptions(source="table", path=tmp_path / name, time_column="when")).interactions
+    assert pairs(data) == {"ann": ["z", "y", "x"], "bob": ["x", "z"]}
+    assert data.times is not None
+    assert data.times.tolist() == [1, 2, 3, 1, 2]
+
+
+def test_without_times_rows_keep_their_order(tmp_path: Path) -> None:
+    data = table(tmp_path / "a.csv", ROWS)
+    assert pairs(data) == {"ann": ["x", "y", "z"], "bob": ["x", "z"]}
+    assert data.times is None
+
+
+@pytest.mark.parametrize(
+    ("dates", "seconds"),
+    [
+        (("2020-01-02", "2020-01-01"), (1577836800, 1577923200)),
+        (("2020-01-01T01:00:00+01:00", "2020-01-01T00:00:01Z"), (1577836800, 1577836801)),
+        (("1577836801.5", "1577836800"), (1577836800, 1577836801)),
+    ],
+)
+def test_dates_and_numbers_become_seconds(tmp_path: Path, dates: tuple[str, str], seconds: tuple[int, int]) -> None:
+    data = table(tmp_path / "a.csv", f"user,item,at\n1,1,{dates[0]}\n1,2,{dates[1]}\n", time_column="at")
+    assert data.times is not None
+    assert tuple(data.times.tolist()) == seconds
+
+
+def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
+    when = pd.to_datetime(pd.Series(["2020-01-02", "2020-01-01"]))
+    pd.DataFrame({"user": [1, 1], "item": [1, 2], "at": when}).to_parquet(tmp_path / "a.parquet")
+    data = load(DataOptions(source="table", path=tmp_path / "a.parquet", time_column="at")).interactions
+    assert data.times is not None
+    assert data.times.tolist() == [1577836800, 1577923200]
+    assert pairs(data) == {"1": ["2", "1"]}
+
+
+def test_numbers_are_ordered_as_numbers_and_text_as_text(tmp_path: Path) -> None:
+    numbers = table(tmp_path / "a.csv", "user,item\n10,1\n10,2\n9,1\n9,2\n")
+    text = table(tmp_path / "b.csv", "user,item\nu10,1\nu10,2\nu9,1\nu9,2\n")
+    assert numbers.users.tolist() == ["9", "10"]
+    assert text.users.tolist() == ["u10", "u9"]
+
+
+def test_long_ids_stay_apart_even_beside_a_missing_one(tmp_path: Path) -> None:
+    one, other = "9007199254740992", "9007199254740993"  # equal as floats
+    data = table(tmp_path / "a.csv", f"user,item\n{one},1\n{one},2\n{other},1\n{other},2\n,1\n")
+    assert data.users.tolist() == [one, other]
+
+
+def test_ids_beyond_64_bits_are_text(tmp_path: Path) -> None:
+    large = "123456789012345678901234567890"
+    assert table(tmp_path / "a.csv", f"user,item\n{large},1\n{large},2\n").users.tolist() == [large]
+
+
+def test_a_column_of_groups_reaches_the_users(tmp_path: Path) -> None:
+    text = "user,item,shop\n1,1,north\n1,2,north\n2,1,south\n2,2,south\n"
+    data = table(tmp_path / "a.csv", text, group_column="shop")
+    assert data.groups is not None
+    assert data.groups.tolist() == ["north", "south"]
+
+
+def refused(path: Path, content: bytes, match: str, **options: object) -> None:
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=match):
+        load(DataOptions.model_validate({"source": "table", "path": path, **options}))
+
+
+def test_a_missing_column_is_named_with_the_close_one_and_its_key(tmp_path: Path) -> None:
+    text = b"user_id,item\n1,1\n1,2\n"
+    refused(tmp_path / "a.csv", text, r"(?s)data\.user-column.*user_id.*did you mean .?user_id")
+
+
+def test_a_wrong_separator_is_named(tmp_path: Path) -> None:
+    refused(tmp_path / "a.csv", ROWS.encode(), r"data\.separator", separator=";")
+    refused(tmp_path / "b.csv", b"user item\n1 1\n", r"data\.separator")
+
+
+def test_a_separator_can_be_given(tmp_path: Path) -> None:
+    assert pairs(table(tmp_path / "a.txt", "user item\n1 1\n1 2\n", separator=" ")) == {"1": ["1", "2"]}
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"PK\x03\x04\xff\xfe\x80", b"user,item\n1,\xff\xfe\n"])
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    refused(tmp_path / "a.csv", content, r"a\.csv")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+def test_a_file_by_a_wrong_ending_is_refused(tmp_path: Path, name: str) -> None:
+    refused(tmp_path / name, ROWS.encode(), f"{name} cannot be read")
+
+
+def test_a_folder_a_missing_path_and_no_path_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"needs data\.path"):
+        load(DataOptions(source="table"))
+    with pytest.raises(UserError, match="does not exist"):
+        load(DataOptions(source="table", path=tmp_path / "none.csv"))
+    with pytest.raises(UserError, match=str(tmp_path)):
+        load(DataOptions(source="table", path=tmp_path))
+
+
+def test_lightgcn_lines_give_histories_and_the_official_test(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 5 3\n1 3 4 9\n\n")
+    (tmp_path / "test.txt").write_text("0 9\n1 5\n2\n")
+    loaded = load(DataOptions(source="lightgcn", path=tmp_path))
+    assert pairs(loaded.interactions) == {"0": ["5", "3", "9"], "1": ["3", "4", "9", "5"]}
+    assert loaded.official_test is not None
+    assert loaded.official_test.tolist() == [False, False, True, False, False, False, True]
+
+
+def test_lightgcn_may_be_one_file_without_a_test_part(tmp_path: Path) -> None:
+    (tmp_path / "all.txt").write_text("7 1 2\n")
+    loaded = load(DataOptions(source="lightgcn", path=tmp_path / "all.txt"))
+    assert pairs(loaded.interactions) == {"7": ["1", "2"]}
+    assert loaded.official_test is None
+
+
+@pytest.mark.parametrize("text", ["", "0 a b\n", "0 1.5 2\n"])
+def test_lightgcn_text_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.txt").write_text(text)
+    with pytest.raises(UserError, match=r"empty|whole numbers"):
+        load(DataOptions(source="lightgcn", path=tmp_path))
+
+
+def test_lightgcn_without_train_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.txt"):
+        load(DataOptions(source="lightgcn", path=tmp_path))
+
+
+def test_histories_are_whole_numbers_of_32_bits(tmp_path: Path) -> None:
+    assert table(tmp_path / "a.csv", ROWS).histories.values.dtype == np.int32
