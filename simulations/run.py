@@ -60,7 +60,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     begun = time.monotonic()
     simulate(config)
     summary, together = folder.read_json("summary.json"), federation(config)
-    models, spent = summary["models"], summary["traffic"]
+    models = summary["models"]
     found = {
         name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
     }
@@ -78,7 +78,6 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         "split": describe_split(config, together),
     }
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
-    models["student"]["bytes-per-client"] = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
     summary["seconds"] = time.monotonic() - begun
     folder.write_json("summary.json", summary)
     return summary

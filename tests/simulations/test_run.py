@@ -1,0 +1,226 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
+from typer.testing import CliRunner
+
+from clients.app import app as client_app
+from fedkd.config import Config, flatten, load
+from fedkd.federation import federation
+from fedkd.runs import RunFolder
+from server.app import app as server_app
+from server.strategy import Distillation
+from simulations import run as runner
+from simulations.grid import FIRST_NODE, InProcessGrid
+from simulations.run import run, simulate
+
+SMALL = [
+    "data.synthetic.users=60",
+    "data.synthetic.items=80",
+    "data.synthetic.mean-history=15",
+    "algorithm.references=20",
+    "algorithm.panel=60",
+    "algorithm.rank=8",
+    "runtime.threads=1",
+    "runtime.wait-seconds=0",
+]
+
+
+def config(folder: Path, *more: str) -> Config:
+    return load(None, [*SMALL, *more, f"runtime.run-folder={json.dumps(str(folder))}"])
+
+
+def simulated(folder: Path, *more: str) -> dict[str, Any]:
+    settings = config(folder, *more)
+    RunFolder.create(folder, settings)
+    simulate(settings)
+    return RunFolder(folder).read_json("summary.json")
+
+
+def metrics(summary: dict[str, Any]) -> dict[str, float]:
+    return {name: value["mean"] for name, value in summary["models"]["student"].items() if isinstance(value, dict)}
+
+
+def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", config(tmp_path / "run", "evaluation.baseline-rounds=1"))
+    summary = run(folder.config(), folder)
+    rows = {"popularity", "item-knn", "ease", "local-only", "public-teacher", "fedavg", "centralised"}
+    assert set(summary["models"]) == rows | {"teacher", "student"}
+    for row in summary["models"].values():
+        for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10"):
+            assert row[metric]["low"] <= row[metric]["mean"] <= row[metric]["high"]
+    assert summary["traffic"]["up-bytes-per-client-round"] > 0
+    assert set(summary["speed"]) == {"seconds-per-round", "client-rounds-per-second", "peak-memory-bytes"}
+    assert summary["privacy"]["mode"] == "none"
+    assert len(summary["data"]["fingerprint"]) == len(summary["split"]["fingerprint"]) == 16
+    names = {path.name for path in folder.path.iterdir()}
+    assert {"config.toml", "environment.json", "rounds.jsonl", "clients.parquet", "privacy.jsonl"} <= names
+    assert {"teacher.safetensors", "student.safetensors"} <= names
+
+
+@pytest.mark.parametrize("more", [["runtime.cohort-size=1"], ["runtime.cohort-size=7", "runtime.workers=2"]])
+def test_grouping_and_workers_do_not_matter(tmp_path: Path, more: list[str]) -> None:
+    one, other = simulated(tmp_path / "one"), simulated(tmp_path / "other", *more)
+    assert metrics(other) == pytest.approx(metrics(one), abs=1e-6)
+    assert other["traffic"] == one["traffic"]
+    sums = [RunFolder(tmp_path / name).read_arrays("checkpoint/state.safetensors")["sum"] for name in ("one", "other")]
+    assert np.array_equal(*sums)
+
+
+def test_clients_that_arrive_over_many_rounds_add_up_to_one_round(tmp_path: Path) -> None:
+    one = simulated(tmp_path / "one")
+    many = simulated(tmp_path / "many", "num-server-rounds=4", "fraction-train=0.25")
+    assert metrics(many) == pytest.approx(metrics(one), abs=1e-6)
+    assert many["clients"]["answered"] == one["clients"]["answered"] == 54
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("protocol", ["residual", "fedavg"])
+def test_a_killed_run_continues_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    more = ["num-server-rounds=3", "fraction-train=0.4"]
+    if protocol == "fedavg":
+        more += ["algorithm.name=fedavg"]
+    settings = [*(SMALL if protocol == "residual" else SMALL[:3] + SMALL[6:]), *more]
+
+    def built(folder: Path) -> Config:
+        return load(None, [*settings, f"runtime.run-folder={json.dumps(str(folder))}"])
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    RunFolder.create(whole, built(whole))
+    simulate(built(whole))
+    RunFolder.create(cut, built(cut))
+    teach = Distillation.aggregate_train
+
+    def dies(self: Distillation, server_round: int, replies: Any) -> Any:
+        if server_round == 2:
+            raise Killed
+        return teach(self, server_round, replies)
+
+    monkeypatch.setattr(Distillation, "aggregate_train", dies)
+    with pytest.raises(Killed):
+        simulate(built(cut))
+    monkeypatch.undo()
+    simulate(built(cut))
+    one, other = RunFolder(whole), RunFolder(cut)
+    assert metrics(other.read_json("summary.json")) == pytest.approx(metrics(one.read_json("summary.json")), abs=1e-6)
+    assert [line["round"] for line in other.lines("rounds.jsonl")] == [1, 2, 3]
+    assert other.read_json("summary.json")["traffic"] == one.read_json("summary.json")["traffic"]
+
+
+class FaultyGrid(InProcessGrid):
+    """Every node misbehaves in its own way when it is asked to train; the last ones do not."""
+
+    def deliver(self, message: Message) -> Message | None:
+        node = message.metadata.dst_node_id - FIRST_NODE
+        if message.metadata.message_type != "train" or node > 4:
+            return super().deliver(message)
+        if node == 0:
+            return None
+        if node == 1:
+            return Message(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=message)
+        reply = super().deliver(message)
+        assert reply is not None
+        if node == 2:
+            reply.content["answer"]["reference"] = "0" * 16
+        elif node == 3:
+            payload = Array("uint8", (3,), "fedkd.packed", b"abc")
+            reply.content["answer.data"] = ArrayRecord({"packed": payload})
+        else:
+            return Message(RecordDict(), reply_to=message)
+        return reply
+
+
+def test_bad_nodes_cost_their_answers_and_are_counted(tmp_path: Path) -> None:
+    settings = config(tmp_path, "partition.clients=silos", "partition.num-silos=8")
+    folder = RunFolder.create(tmp_path, settings)
+    grid = FaultyGrid(client_app, flatten(settings), num_nodes=8)
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=flatten(settings))
+    server_app(grid, context)
+    (line,) = folder.lines("rounds.jsonl")
+    assert line["answers"] == 3
+    assert sum(line["failures"].values()) == 5
+    reasons = " ".join(line["failures"])
+    for word in ("no answer in time", "node unavailable", "reference", "bytes", "cannot be read"):
+        assert word in reasons
+    assert folder.read_json("summary.json")["clients"]["failed-answers"] == 5
+
+
+def test_who_was_lost_contributes_in_a_later_round(tmp_path: Path) -> None:
+    settings = config(tmp_path, "partition.clients=silos", "partition.num-silos=8", "num-server-rounds=2")
+    RunFolder.create(tmp_path, settings)
+    grid = FaultyGrid(client_app, flatten(settings), num_nodes=8)
+    deliver = grid.deliver
+    first: set[int] = set()
+
+    def once(message: Message) -> Message | None:
+        node = message.metadata.dst_node_id
+        if message.metadata.message_type == "train" and node in first:
+            return InProcessGrid.deliver(grid, message)
+        if message.metadata.message_type == "train":
+            first.add(node)
+        return deliver(message)
+
+    grid.deliver = once
+    server_app(grid, Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=flatten(settings)))
+    whole = simulated(tmp_path / "whole", "partition.clients=silos", "partition.num-silos=8")
+    assert metrics(RunFolder(tmp_path).read_json("summary.json")) == pytest.approx(metrics(whole), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["missing.toml"], "missing.toml"),
+        ([], "give a configuration"),
+        (["CONF", "--set", "sede=1"], "did you mean seed"),
+        (["CONF", "--set", "partition.public-fraction=1"], "public-fraction"),
+        (["CONF", "--set", "data.source=table"], "data.path"),
+        (["CONF", "--set", "split.kind=official"], "split.kind"),
+        (["CONF", "--set", "partition.clients=silos", "--set", "partition.num-silos=9999"], "num-silos"),
+        (["--resume", "nowhere"], "config.toml"),
+    ],
+)
+def test_a_users_mistake_ends_with_its_mend_and_code_2(
+    arguments: list[str], word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import typer
+
+    monkeypatch.setenv("COLUMNS", "200")
+    conf = str(Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml")
+    application = typer.Typer()
+    application.command()(runner.main)
+    given = [conf if argument == "CONF" else argument for argument in arguments]
+    out = [] if "--resume" in given else ["--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(application, [*given, *out])
+    assert result.exit_code == 2
+    assert word in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    RunFolder.create(tmp_path, settings)
+    with pytest.raises(ValueError, match="--resume"):
+        RunFolder.create(tmp_path, settings)
+
+
+def test_the_teacher_is_better_than_the_public_users_alone(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, load(None, [f"runtime.run-folder={json.dumps(str(tmp_path))}"]))
+    settings = folder.config().model_copy(
+        update={
+            "evaluation": folder.config().evaluation.model_copy(update={"baselines": ("popularity", "public-teacher")})
+        }
+    )
+    models = run(settings, folder)["models"]
+    assert federation(settings).partition.num_clients == 540
+    assert models["student"]["ndcg@20"]["low"] > models["public-teacher"]["ndcg@20"]["high"]
+    assert models["public-teacher"]["ndcg@20"]["low"] > models["popularity"]["ndcg@20"]["high"]
