@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedkd.report.run import Interval
 
 WIDTH, HEIGHT = 520, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 30, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 54, 30, 14, 50
 
 
 @dataclass(frozen=True)

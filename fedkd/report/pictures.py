@@ -39,7 +39,9 @@ def quality_against_bytes(run: Run, metric: str) -> Chart | None:
         points = [(spent[number], value) for number, value in run.curve(f"{name}.{metric}") if spent.get(number)]
         values = [Interval(value, value, value) for _, value in points]
         series += [Series(title(name), name, [count for count, _ in points], values)] if points else []
-    for name in (model for model in run.models if model not in LEARNING):
+    for name in (
+        model for model in run.models if model not in (*LEARNING, "local-only")
+    ):  # who trains alone sends nothing
         count, value = _trained_with(run, name), run.interval(name, metric)
         series += [Series(title(name), name, [count], [value])] if count > 0 and value is not None else []
     if not series:
@@ -78,7 +80,7 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
             else ", counting only targets of one kind; 95 % intervals."
         ),
         category_axis(
-            "items in the history" if by_history else "popularity of the target: a third of all interactions each",
+            "items in the history" if by_history else "targets, a third of all interactions each",
             [name.replace(kind, "") for name in names],
         ),
         value_axis(metric_title(metric), [end for line in series for y in line.y for end in (y.low, y.high)]),

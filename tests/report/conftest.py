@@ -40,6 +40,7 @@ def summary(rounds: int, level: float = 1.0) -> dict[str, Any]:
     models = {name: model(level * mean) for name, mean in LEVEL.items()}
     models["student"] |= {"parameters": 105_600, "bytes": 211_200, "agreement@10": 0.81}
     models["fedavg"] |= {"traffic": {"total-up-bytes-per-client": 1.7e7, "total-down-bytes-per-client": 1.8e7}}
+    models["local-only"] |= {"traffic": {"total-up-bytes-per-client": 254.0, "total-down-bytes-per-client": 258.0}}
     return {
         "name": "ml100k",
         "algorithm": "residual",

@@ -155,6 +155,7 @@ def test_a_row_with_its_own_federation_is_a_point_of_the_bytes_plot(make_run: Ma
     points = {series.style: (series.x[0], series.y[0].mean) for series in chart.series}
     assert points["fedavg"] == pytest.approx((3.5e7, 0.352))
     assert points["student"] == pytest.approx(((134_000_000 + 7_800_000) / 849, 0.447))
+    assert set(points) == {"student", "teacher", "fedavg"}
     assert chart.aside(0) == 0
     assert {series.style for series in chart.references} == {"ease", "centralised", "public-teacher", "popularity"}
 
