@@ -51,18 +51,20 @@ def split(loaded: Loaded | Interactions, options: SplitOptions, seed: int) -> Sp
     else:
         kind = options.kind
         test = _divide(interactions, everything, kind, options, options.test_fraction, stream(seed, "split"))
+    _check(test, "test", options)
     rng = stream(seed, "split", "validation")
     validation = _divide(interactions, test.train, kind, options, options.validation_fraction, rng)
+    _check(validation, "validation", options)
     folds = {name: _fold(interactions, parts) for name, parts in (("test", test), ("validation", validation))}
-    for name, fold in folds.items():
-        if not len(fold.target) or not len(fold.train):
-            raise UserError(
-                f"the {options.kind} split leaves nothing for {name}; change split.{name}-fraction or the kind"
-            )
     digest = hashlib.sha256(interactions.fingerprint.encode())
     for parts in (test, validation):
         digest.update(np.packbits(np.stack([parts.train, parts.history, parts.target])).tobytes())
     return Split(folds["validation"], folds["test"], digest.hexdigest()[:16], _counts(folds["test"]))
+
+
+def _check(parts: Parts, name: str, options: SplitOptions) -> None:
+    if not parts.target.any() or not parts.train.any():
+        raise UserError(f"the {options.kind} split leaves nothing for {name}; change split.{name}-fraction or the kind")
 
 
 def _divide(
