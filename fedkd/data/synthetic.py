@@ -23,18 +23,18 @@ OPENING = 1_577_836_800
 LARGEST_SHARE = 0.8
 """No user takes more than this share of the catalogue."""
 COMMUNITIES = 12
-FAVOURITES = 4
+FAVOURITES = 8
 ACTIVITY_SPREAD = 1.0
-COMMUNITY_STRENGTH = 2.0
-PERSONALITY = 0.7
-EXPOSURE = 3.0
+COMMUNITY_STRENGTH = 1.5
+PERSONALITY = 0.6
+EXPOSURE = 2.3
 """Items that are shown for every item that is taken."""
 MOMENTUM = 0.8
 """Probability that the next item shown is of the same genre."""
 FOLLOW = 0.25
 """Probability that the next item shown continues the series."""
-TASTE = 3.0
-REACH = 1.5
+TASTE = 6.0
+REACH = 1.3
 """How far from a favourite a user still likes an item, in units of style."""
 
 

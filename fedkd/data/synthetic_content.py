@@ -19,10 +19,14 @@ HORIZON = 3 * 365 * 86_400
 STYLE = 8
 TEXT = 32
 IMAGE = 16
-ZIPF_EXPONENT = 1.0
-ZIPF_HEAD = 0.02
+ZIPF_EXPONENT = 1.7
+ZIPF_HEAD = 0.03
 """Ranks below this share of the catalogue are nearly equally popular: the flattened head."""
 ITEMS_PER_SERIES = 4
+GENRE_SPREAD = 0.9
+SERIES_SPREAD = 0.5
+ITEM_SPREAD = 0.3
+"""How far genres, the series of a genre and the items of a series lie apart in taste space."""
 OPENING_STOCK = 0.7
 """Share of the items that are there from the beginning; the others are born later."""
 
@@ -66,8 +70,9 @@ def draw_shelf(num_items: int, rng: np.random.Generator) -> Shelf:
     share = np.arange(1, genres + 1) ** -0.5
     series_genre = rng.choice(genres, num_series, p=share / share.sum())
     series = rng.integers(num_series, size=num_items)
-    centre = rng.normal(size=(genres, STYLE))[series_genre] + 0.6 * rng.normal(size=(num_series, STYLE))
-    style = centre[series] + 0.3 * rng.normal(size=(num_items, STYLE))
+    genre_centre = GENRE_SPREAD * rng.normal(size=(genres, STYLE))
+    centre = genre_centre[series_genre] + SERIES_SPREAD * rng.normal(size=(num_series, STYLE))
+    style = centre[series] + ITEM_SPREAD * rng.normal(size=(num_items, STYLE))
     fame = 0.5 * rng.normal(size=num_series)[series] + rng.normal(size=num_items)
     birth = rng.integers(HORIZON, size=num_items) * (rng.random(num_items) >= OPENING_STOCK)
     return Shelf(series_genre[series], series, style, _zipf(fame), birth)
