@@ -8,6 +8,7 @@ import numpy as np
 
 from fedkd.config import Config
 from fedkd.data.interactions import Interactions
+from fedkd.distill.gram import Gram, ease_teacher
 from fedkd.distill.residual import UserWeights, ridge
 from fedkd.federation import Federation
 from fedkd.models.base import Recommender
@@ -33,6 +34,14 @@ def central_ease(train: Interactions, config: Config) -> Recommender:
     return fit_ease(train, ridge(strength, train, weights), user_weights)
 
 
+def public_ease(public: Interactions, config: Config) -> Recommender:
+    """Return the same for few users of a catalogue of any size: no array of items x items where items are many."""
+    weights, strength = _teacher_rule(config)
+    root = np.sqrt(weights.of(public.histories.lengths))[:, None]
+    rows = public.matrix(np.float64).multiply(root).todense()
+    return ease_teacher(Gram(np.asarray(rows), np.zeros(public.num_items)), ridge(strength, public, weights))
+
+
 def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     rule = config.algorithm if isinstance(config.algorithm, Residual) else Residual()
     return UserWeights(1000, rule.damping), rule.regularisation
@@ -46,10 +55,13 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender]] = {
     "popularity": lambda config, together: fit_popularity(together.fold.train),
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
-    "public-teacher": lambda config, together: central_ease(_public(together), config),
+    "public-teacher": lambda config, together: public_ease(_public(together), config),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
 }
 """Models trained in one place: ``public-teacher`` on the public users alone, the others on everyone."""
+
+
+DENSE = ("item-knn", "ease", "centralised")
 
 
 def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
@@ -59,7 +71,7 @@ def central_model(name: str, config: Config, together: Federation) -> Recommende
     """
     if name == "public-teacher" and not len(together.partition.public):
         return None
-    if name != "popularity" and together.fold.train.num_items > MAX_DENSE_ITEMS:
+    if name in DENSE and together.fold.train.num_items > MAX_DENSE_ITEMS:
         return None
     return CENTRAL[name](config, together)
 

@@ -58,7 +58,8 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Run a configuration into its folder, add what a simulation can measure besides, and return the summary."""
     torch.set_num_threads(config.runtime.threads)
     begun = time.monotonic()
-    simulate(config)
+    if not folder.finished:
+        simulate(config)
     summary, together = folder.read_json("summary.json"), federation(config)
     models = summary["models"]
     found = {
@@ -94,7 +95,8 @@ def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
     path = folder.path / "baselines" / name
     other = federated_baseline(name, config, path)
     done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
-    simulate(other)
+    if not done.finished:
+        simulate(other)
     summary = done.read_json("summary.json")
     spent = summary["traffic"]
     total = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
