@@ -12,6 +12,7 @@ from threading import Thread
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fedkd.data import movielens
@@ -192,11 +193,11 @@ def test_the_real_100k() -> None:
 def test_the_real_1m_is_the_file_of_the_sequential_literature() -> None:
     data = load(DataOptions(source="movielens-1m", path=real("ml-1m"))).interactions
     assert (data.num_users, data.num_items, len(data)) == (6040, 3416, 999_611)
-    items = data.histories.values
-    distinct, first = np.unique(items, return_index=True)
-    number = np.empty(data.num_items, np.int64)
-    number[distinct[np.argsort(first)]] = np.arange(1, data.num_items + 1)
-    lines = zip((data.histories.row_index + 1).tolist(), number[items].tolist(), strict=True)
+    row = {user: position for position, user in enumerate(data.users.tolist())}
+    order = pd.read_csv(real("ml-1m") / "interactions.csv", dtype=str)["user_id"].unique()
+    ordered = data.histories.take(np.array([row[user] for user in order]))
+    number = pd.factorize(ordered.values)[0] + 1
+    lines = zip((ordered.row_index + 1).tolist(), number.tolist(), strict=True)
     text = "".join(f"{user} {item}\n" for user, item in lines).encode()
     expected = "b725f3acb3986fe3130bffd1e77a74d182a1f51799567a236dbd60270f95b0a2"
     assert hashlib.sha256(text).hexdigest() == expected
