@@ -5,7 +5,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedkd.data.interactions import Interactions
 from fedkd.distill.pipeline import sub_sampled
 from fedkd.distill.training import Rows, TrainingOptions, Watch, train
 from fedkd.models.base import Recommender, multi_hot, padded_histories
@@ -30,18 +29,18 @@ class CentralTraining(Options):
         L2 penalty, as Adam adds it to the gradient.
     """
 
-    epochs: int = Field(40, ge=0)
+    epochs: int = Field(60, ge=0)
     learning_rate: float = Field(0.003, gt=0)
     batch_size: int = Field(32, ge=1)
     visible: float = Field(0.5, gt=0, le=1)
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(2e-4, ge=0)
 
 
 def train_centrally(
-    model: Recommender, interactions: Interactions, how: CentralTraining, rng: np.random.Generator
+    model: Recommender, histories: Ragged, how: CentralTraining, rng: np.random.Generator
 ) -> Recommender:
     """Train a model in place on hard labels, users weighted by the root of their history's length, and return it."""
-    histories = nonempty(interactions.histories)
+    histories = nonempty(histories)
     steps = how.epochs * -(-len(histories) // how.batch_size)
     options = TrainingOptions(
         steps=steps, batch_size=how.batch_size, learning_rate=how.learning_rate, weight_decay=how.weight_decay

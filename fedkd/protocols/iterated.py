@@ -61,7 +61,7 @@ class Iterated(Protocol):
     references: int = Field(128, ge=1)
     panel: int = Field(0, ge=0)
     local: LocalTraining = LocalTraining(epochs=1, learning_rate=0.1, batch_size=4096, optimiser="sgd")
-    pretraining: CentralTraining = CentralTraining()
+    pretraining: CentralTraining = CentralTraining(epochs=150)
     learning_rate: float = Field(0.03, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     solver_steps: int = Field(60, ge=1)
@@ -75,7 +75,7 @@ class Iterated(Protocol):
                 "set partition.public-fraction above 0, for example 0.1"
             )
         blank = self.model.build(setup.public.num_items, setup.seed)
-        student = train_centrally(blank, setup.public, self.pretraining, stream(setup.seed, "pretrain"))
+        student = train_centrally(blank, setup.public.histories, self.pretraining, stream(setup.seed, "pretrain"))
         return State(setup, student_arrays(student) | {"rounds-taught": np.array(0)})
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
@@ -132,7 +132,8 @@ class Iterated(Protocol):
 
     def centralised(self, train: Interactions, seed: int) -> Recommender:
         """Return the same student trained in one place."""
-        return train_centrally(self.model.build(train.num_items, seed), train, self.central, stream(seed, "central"))
+        blank = self.model.build(train.num_items, seed)
+        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
 
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""

@@ -83,7 +83,8 @@ class LocalOnly(Protocol):
 
     def centralised(self, train: Interactions, seed: int) -> Recommender:
         """Return the same student trained in one place."""
-        return train_centrally(self.model.build(train.num_items, seed), train, self.central, stream(seed, "central"))
+        blank = self.model.build(train.num_items, seed)
+        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
 
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""

@@ -4,11 +4,12 @@ from typing import get_args
 
 from fedkd.protocols.base import Protocol
 from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.fedmd import FedMD
 from fedkd.protocols.iterated import Iterated
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.residual import Residual
 
-AnyProtocol = Residual | Iterated | FedAvg | LocalOnly
+AnyProtocol = Residual | Iterated | FedMD | FedAvg | LocalOnly
 """Told apart by ``name`` in a configuration."""
 
 PROTOCOLS: tuple[type[Protocol], ...] = get_args(AnyProtocol)

@@ -5,11 +5,17 @@ import json
 import numpy as np
 import pytest
 
+from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
+from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.table import PROTOCOLS
 
 SMALL = ModelSpec(family="autoencoder", width=4)
-QUICK = {"residual": {"references": 8, "panel": 15, "rank": 4}}
+QUICK = {
+    "residual": {"references": 8, "panel": 15, "rank": 4},
+    "iterated": {"references": 6, "panel": 20, "pretraining": CentralTraining(epochs=5)},
+    "fedmd": {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)},
+}
 
 
 def small(kind):
@@ -61,6 +67,13 @@ def test_the_seed_decides_the_result(protocol, run_federation):
 def test_clients_may_come_and_go(protocol, run_federation):
     outcome = run_federation(protocol, rounds=3, share=0.3)
     assert np.isfinite(outcome.scores).all()
+
+
+def test_the_centralised_bound_scores_the_catalogue(protocol, private_fold):
+    train = private_fold(20, seed=1).train
+    scores = score(protocol.centralised(train, seed=0), train.histories)
+    assert scores.shape == (20, 30)
+    assert np.isfinite(scores).all()
 
 
 def test_nobody_answering_does_no_harm(protocol, public_setup):

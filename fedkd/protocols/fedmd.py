@@ -1,0 +1,207 @@
+"""FedMD: heterogeneous federated learning by consensus on public data, for histories instead of images."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from fedkd.cohort.chunks import Model, Parameters
+from fedkd.cohort.cohort import Cohort
+from fedkd.cohort.engine import predict, train
+from fedkd.cohort.examples import Examples
+from fedkd.cohort.training import Training
+from fedkd.data.interactions import Interactions
+from fedkd.distill.training import Rows, TrainingOptions, Watch
+from fedkd.distill.training import train as train_steps
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
+from fedkd.models.base import Recommender, padded_histories
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.base import Metrics, Protocol, Setup, State, load_arrays
+from fedkd.protocols.central import CentralTraining, nonempty, train_centrally
+from fedkd.protocols.optimise import named, part, student_arrays, student_of, summed, taken_sums
+from fedkd.protocols.private import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.ragged import Ragged, offsets
+from fedkd.streams import stream
+
+LESSON = "lesson."
+"""Prefix of what a client digests: the histories of the round before, and the consensus on them."""
+
+DIGEST_BATCH = 32
+
+
+class FedMD(Protocol):
+    """Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019, algorithm 1.
+
+    Transfer learning: every client trains its student on public histories first, then on its own. In every round the
+    clients score a fresh subset of the public histories, the consensus is the mean of these scores (logits, not
+    probabilities), everyone *digests* it, by the mean absolute difference to its own scores, and *revisits* its own
+    data. A round here begins with the consensus of the round before. Clients keep their students, which recommend to
+    them; the server distils a global student from the same consensus, in the same way.
+
+    All clients of a run have one shape of student.
+
+    Attributes
+    ----------
+    model : ModelSpec
+        The student.
+    references : int
+        Public histories that are scored in a round, drawn anew; all of them where there are fewer.
+    panel : int
+        Items whose scores are asked for, the most popular ones; 0 for all.
+    transfer : CentralTraining
+        On the public histories: of the global student before the first round, and of a client's before its first.
+    digest_epochs : int
+        Passes over the consensus in a round.
+    digest_learning_rate : float
+        Of Adam in them.
+    local : LocalTraining
+        The revisit.
+    central : CentralTraining
+        Training of the centralised comparison.
+    """
+
+    name: Literal["fedmd"] = "fedmd"
+    model: ModelSpec = ModelSpec(family="autoencoder")
+    references: int = Field(64, ge=1)
+    panel: int = Field(0, ge=0)
+    transfer: CentralTraining = CentralTraining()
+    digest_epochs: int = Field(2, ge=1)
+    digest_learning_rate: float = Field(0.003, gt=0)
+    local: LocalTraining = LocalTraining(epochs=2, learning_rate=0.001)
+    central: CentralTraining = CentralTraining()
+
+    def begin(self, setup: Setup) -> State:
+        """Train the global student on the public users."""
+        histories = nonempty(setup.public.histories)
+        if not len(histories):
+            raise UserError(
+                "algorithm fedmd needs public users, whose histories everyone scores, and there are none; "
+                "set partition.public-fraction above 0, for example 0.1"
+            )
+        blank = self.model.build(setup.public.num_items, setup.seed)
+        student = train_centrally(blank, histories, self.transfer, stream(setup.seed, "transfer"))
+        return State(setup, student_arrays(student))
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send the consensus of the round before, and what to score now."""
+        del rng
+        lesson = part(state, LESSON)
+        if lesson:
+            lesson["scores"] = lesson["scores"].astype(np.float16)
+        shared = named(LESSON, lesson)
+        return Asks(round_number, clients, shared, reference=self._reference(state.setup, round_number))
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return the scores, and how many clients are in the sum."""
+        assert asks.reference is not None
+        shape = (len(asks.reference.histories), len(asks.reference.panel))
+        return {"scores": Spec(Kind.SCORES, shape), "clients": Spec(Kind.STATISTICS, ())}
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Digest the consensus, revisit the private data, and score the new references."""
+        assert asks.reference is not None
+        student, parameters = self._students(cohort, asks.round, asks.reference)
+        panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
+        if LESSON + "scores" in asks.shared:
+            self._digest(student, parameters, cohort, asks)
+        train_privately(student, parameters, cohort, self.local, asks.round)
+        history = padded_histories(asks.reference.histories, student.num_items)
+        scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
+        values = {"scores": scores, "clients": np.ones(len(cohort))}
+        return keep_students(cohort, parameters), Answers(
+            asks.round, cohort.clients, values, asks.reference.fingerprint
+        )
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Add up the scores."""
+        return summed(state, answers.values).with_arrays(round=np.array(answers.round))
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Take the mean for the consensus, and let the global student digest it."""
+        state, sums = taken_sums(state)
+        count = float(sums.get("clients", np.zeros(())))
+        if count == 0:
+            return state, {}
+        reference = self._reference(state.setup, int(state.arrays["round"]))
+        consensus = (sums["scores"] / count).astype(np.float32)
+        student = self.student(state)
+        distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), rng)
+        lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
+        return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {"distance": distance}
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return None: the consensus is the teacher, and it is no model."""
+        del state
+        return None
+
+    def student(self, state: State) -> Recommender:
+        """Return the global student."""
+        return student_of(state, self.blank_student(state.setup.public.num_items))
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Score every user's history by his client's own student, or the global one before it first took part."""
+        return own_scores(load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared), cohort)
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the same student trained in one place."""
+        blank = self.model.build(train.num_items, seed)
+        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return self.model.build(num_items, seed=0)
+
+    def _reference(self, setup: Setup, round_number: int) -> Reference:
+        histories = nonempty(setup.public.histories)
+        rng = stream(setup.seed, "references", round_number)
+        rows = np.sort(rng.permutation(len(histories))[: self.references])
+        popular = np.argsort(-setup.public.popularity(), kind="stable").astype(np.int32)
+        return Reference(histories.take(rows), popular[: self.panel or len(popular)])
+
+    def _students(self, cohort: Cohort, round_number: int, reference: Reference) -> tuple[Recommender, Parameters]:
+        """Return every client's student; those that have none yet learn the public histories first."""
+        student = self.model.build(cohort.data.train.num_items, cohort.seed)
+        if any(not any(name.startswith(OWN) for name in kept) for kept in cohort.states):
+            rng = stream(cohort.seed, "transfer", round_number)
+            train_centrally(student, reference.histories, self.transfer, rng)
+        return student.eval(), own_students(student, cohort)
+
+    def _digest_centrally(
+        self, student: Recommender, reference: Reference, consensus: Tensor, rng: np.random.Generator
+    ) -> float:
+        """Train the global student towards the consensus, in place; return how far it was before."""
+        history = padded_histories(reference.histories, student.num_items)
+        panel = torch.from_numpy(reference.panel.astype(np.int64))
+
+        def loss_of(rows: Rows) -> Tensor:
+            distance: Tensor = (student(history[rows])[:, panel] - consensus[rows]).abs().mean()
+            return distance
+
+        with torch.no_grad():
+            before = float(loss_of(np.arange(len(history))))
+        steps = self.digest_epochs * -(-len(history) // DIGEST_BATCH)
+        options = TrainingOptions(steps=steps, batch_size=DIGEST_BATCH, learning_rate=self.digest_learning_rate)
+        train_steps(student, loss_of, len(history), options, rng, Watch(), "digest")
+        return before
+
+    def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:
+        """Train every client towards the consensus, in place."""
+        assert asks.reference is not None
+        lesson = {name: asks.shared[LESSON + name] for name in ("values", "lengths", "scores")}
+        histories = Ragged(lesson["values"], offsets(lesson["lengths"]))
+        history = padded_histories(histories, student.num_items)
+        consensus = torch.from_numpy(lesson["scores"].astype(np.float32))
+        panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
+
+        def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
+            return (model(history[batch["row"]])[..., panel] - consensus[batch["row"]]).abs().mean(-1)
+
+        rows = Ragged.from_rows([np.arange(len(history))] * len(cohort), np.int64)
+        streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]
+        training = Training(self.digest_learning_rate, self.digest_epochs, DIGEST_BATCH)
+        train(student, parameters, Examples({"row": rows}), loss, training, streams)
