@@ -45,8 +45,8 @@ class DistilOptions(Options):
     layer : int, optional
         Layer whose features are compared, in convolutional models; the last before the scores without it.
     training : TrainingOptions
-        Length and speed. ``visible`` belongs to the histories here: sub-sample them by `sub_sampled` before the
-        teacher scores them.
+        Length and speed. ``visible`` applies to the sub-sampled views that `give_lessons` adds, which the teacher
+        scores as they are; without views it does nothing.
     """
 
     temperature: float = Field(1.0, gt=0)
