@@ -101,7 +101,7 @@ def _train_chunk(
     model, examples, touched = localise(model, examples)
     own = borrow(model, parameters, rows, touched)
     optimise = Optimiser(own, training)
-    losses = np.zeros((len(rows), training.epochs))
+    losses = np.where(examples.lengths[:, None] > 0, np.zeros(training.epochs), np.nan)
     for batch in batches(examples, training.epochs, training.batch_size, streams):
         mean = _step(model, own, batch, loss, optimise)
         losses[np.arange(len(mean)), batch.epoch] += mean * batch.share

@@ -73,6 +73,9 @@ class Touched:
 def renumber(examples: Examples, num_items: int) -> tuple[Examples, Touched]:
     """Give every client's items numbers from 0, and say which they are; ``num_items`` (padding) becomes ``width``."""
     flat = {name: np.asarray(examples.columns[name].values, np.int64) for name in examples.items}
+    for name, values in flat.items():
+        if values.min(initial=0) < 0 or values.max(initial=0) > num_items:
+            raise ValueError(f"column {name} must hold items 0..{num_items - 1}, or {num_items} for padding")
     owner = examples._first.row_index
     keys = [np.broadcast_to(_tall(owner, v.ndim), v.shape).ravel() * (num_items + 1) + v.ravel() for v in flat.values()]
     unique, inverse = np.unique(np.concatenate(keys), return_inverse=True)

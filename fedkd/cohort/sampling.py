@@ -29,7 +29,8 @@ def sample_negatives(
     Ragged of int64
         One row per client, ``per_positive`` times as long as his positives; empty where he touched every item.
     """
-    rows = [_draw(positives[client], num_items, per_positive, generator) for client, generator in enumerate(streams)]
+    clients = zip(range(len(positives)), streams, strict=True)
+    rows = [_draw(positives[client], num_items, per_positive, generator) for client, generator in clients]
     values = np.concatenate(rows) if rows else np.zeros(0, np.int64)
     return Ragged(values, offsets(np.fromiter(map(len, rows), np.int64, len(rows))))
 

@@ -67,11 +67,8 @@ class NCF(nn.Module):
         item = table.flatten(0, 1).index_select(0, (items + first).flatten()).view(*items.shape, -1)
         for_user, for_item = parameters["first.weight"].mT.chunk(2, dim=1)
         of_user = torch.baddbmm(parameters["first.bias"].unsqueeze(1), user, for_user)
-        hidden = torch.relu(torch.baddbmm(of_user, item, for_item))
-        hidden = torch.relu(_layer(parameters, "second", hidden))
-        return _layer(parameters, "last", hidden).squeeze(-1)
-
-
-def _layer(parameters: Mapping[str, Tensor], name: str, features: Tensor) -> Tensor:
-    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    return torch.baddbmm(bias.unsqueeze(1), features, weight.mT)
+        hidden = torch.baddbmm(of_user, item, for_item).relu_()
+        weight, bias = parameters["second.weight"], parameters["second.bias"]
+        hidden = torch.baddbmm(bias.unsqueeze(1), hidden, weight.mT).relu_()
+        # One output a pair: a sum of products is faster than a matrix product with a single column.
+        return (hidden * parameters["last.weight"]).sum(-1) + parameters["last.bias"]
