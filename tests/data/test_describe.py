@@ -1,0 +1,72 @@
+"""The statistics of a data set against naive ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from fedkd.data.describe import Description, describe, description_table, gini, plot
+from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.sources import Loaded
+from fedkd.errors import UserError
+from fedkd.ragged import Ragged
+
+
+def tiny(times: bool = True) -> Description:
+    data = Interactions(
+        np.array(["u", "v", "w"]),
+        Ragged.from_rows([[0, 1], [0, 2, 3], [0]], np.int32),
+        Catalogue(np.array(list("abcde")), None, ("News", "Sport"), np.zeros((5, 2), bool)),
+        np.array([0, 86400, 5, 6, 7, 90000]) if times else None,
+    )
+    return describe(Loaded(data, {"negative user or item id": 1234}, "made up", "none"))
+
+
+def text(description: Description) -> str:
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(description_table(description))
+    return captured.get()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30).filter(any))
+def test_gini_is_half_the_relative_mean_difference(counts: list[int]) -> None:
+    differences = np.mean([abs(one - other) for one in counts for other in counts])
+    assert gini(np.array(counts)) == pytest.approx(differences / (2 * np.mean(counts)))
+
+
+def test_statistics_are_those_counted_by_hand() -> None:
+    found = tiny()
+    assert (found.users, found.items, found.interactions) == (3, 5, 6)
+    assert found.density == pytest.approx(6 / 15)
+    assert found.popularity.tolist() == [3, 1, 1, 1, 0]
+    assert found.head_share == pytest.approx(0.5)  # one item of five is a fifth
+    assert found.history_lengths.tolist() == [2, 3, 1]
+    assert found.times == (0, 90000)
+
+
+def test_the_table_says_it_all_and_what_was_dropped() -> None:
+    shown = text(tiny())
+    for words in ("40.00%", "50% of the interactions", "median 2", "1970-01-01 to 1970-01-02", "News, Sport"):
+        assert words in shown
+    assert "dropped: negative user or item id" in shown
+    assert "1,234" in shown
+
+
+def test_without_times_order_alone_is_said() -> None:
+    assert "order alone" in text(tiny(times=False))
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
+def test_the_plot_is_a_picture(tmp_path: Path, name: str, begins: bytes) -> None:
+    plot(tiny(), tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "none/a.png"])
+def test_a_plot_that_cannot_be_written_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be written.*\.png or \.svg"):
+        plot(tiny(), tmp_path / name)
