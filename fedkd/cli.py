@@ -135,6 +135,8 @@ def compare(
     from fedkd.report import compare as join
     from fedkd.report import render_comparison
 
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
     console = Console(highlight=False)
     console.print(_comparison_table(rows))

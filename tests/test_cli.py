@@ -150,6 +150,7 @@ def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path
     assert "--allow-different" in refused("compare", *runs)
     assert "student" in fine("compare", *runs, "--allow-different")
     assert "Missing argument" in refused("compare")
+    assert "does not exist" in refused("compare", runs[0], "--out", tmp_path / "none" / "all.html")
 
 
 def test_the_doctor_gives_every_line_a_mark_and_counts_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
