@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import Message, RecordDict
 from flwr.common.constant import ErrorCode
+from flwr.common.logger import log
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
+
+WARNING = 30
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ def collect(asked: list[Message], replies: list[Message]) -> Replies:
 
 def _reason(reply: Message) -> str:
     names = {int(code): name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
-    return names.get(reply.error.code, f"error {reply.error.code}").lower().replace("_", " ")
+    name = names.get(reply.error.code, f"error {reply.error.code}").lower().replace("_", " ")
+    log(WARNING, "a node failed: %s: %s", name, reply.error.reason)
+    return name
 
 
 def find_hosts(grid: Grid, known: Mapping[int, NDArray[np.int64]], timeout: float) -> dict[int, NDArray[np.int64]]:

@@ -51,11 +51,15 @@ class Recorder:
 
     def round(self, record: Record, progress: Progress) -> None:
         """Save a checkpoint, add the round's line, and log it."""
+        self.save(progress)
+        self.folder.append("rounds.jsonl", record)
+        log(INFO, "%s", round_line(record, self.config.num_server_rounds))
+
+    def save(self, progress: Progress) -> None:
+        """Save a checkpoint, from which a killed run continues."""
         kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
-        self.folder.append("rounds.jsonl", record)
-        log(INFO, "%s", round_line(record, self.config.num_server_rounds))
 
     def finish(self, strategy: Distillation, teacher: PerUser | None) -> None:
         """Write the models, the clients' table and the summary."""

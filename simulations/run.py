@@ -25,6 +25,7 @@ from server.app import app as server_app
 from simulations import analysis
 from simulations.baselines import CENTRAL, central_model, federated_baseline
 from simulations.grid import InProcessGrid
+from simulations.plan import plan
 
 ORDER = (
     "popularity",
@@ -155,9 +156,15 @@ def main(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-TIME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict bytes, time and memory; run nothing.")] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
     console = Console()
+    if dry_run and conf is not None:
+        planned = load(conf, overrides or [])
+        for line in plan(planned, federation(planned)).lines(planned):
+            console.print(line, soft_wrap=True, highlight=False)
+        return
     config, folder = _open(conf, overrides or [], out, resume)
     summary = run(config, folder)
     console.print(table(summary))

@@ -65,7 +65,7 @@ class StateStore:
         path = self._path(client, round_number)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, partial)
+        save_file({name: np.asarray(array, order="C") for name, array in state.items()}, partial)
         partial.replace(path)  # a crash leaves the whole old file or the whole new one
 
     def _rounds(self, client: int) -> list[int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender, score
 from fedkd.options import Options
@@ -124,8 +125,21 @@ class Protocol(Options, ABC):
         return score(student, cohort.data.history.histories)
 
     @abstractmethod
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the student that everyone's histories in one place would give: the bound of this protocol."""
+    def centralised(self, train: Interactions, seed: int) -> Recommender | None:
+        """Return the student that everyone's histories in one place would give, or None where there is no such thing."""
+
+    def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
+        """Return the state in which some clients will be asked to take back what they contributed.
+
+        Raises
+        ------
+        UserError
+            The protocol keeps no contributions apart; only training anew without the clients removes them.
+        """
+        raise UserError(
+            f"{self.name} mixes contributions beyond recall, so clients {clients.tolist()} cannot withdraw; "
+            "run again without them, or use the residual protocol"
+        )
 
     @abstractmethod
     def blank_student(self, num_items: int) -> Recommender:

@@ -39,3 +39,11 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "5" / "1.safetensors").write_bytes(b"nonsense")
     with pytest.raises(UserError, match="client 5"):
         store.load(np.array([5]), 2)
+
+
+def test_a_number_stays_a_number(tmp_path: Path) -> None:
+    store = StateStore(tmp_path)
+    store.save(np.array([0]), [{"round": np.array(3), "rows": np.zeros((2, 3)).T}], 1)
+    (state,) = store.load(np.array([0]), 2)
+    assert int(state["round"]) == 3
+    assert state["rows"].shape == (3, 2)

@@ -10,13 +10,16 @@ from typer.testing import CliRunner
 
 from clients.app import app as client_app
 from fedkd.config import Config, flatten, load
+from fedkd.errors import UserError
 from fedkd.federation import federation
 from fedkd.runs import RunFolder
 from server.app import app as server_app
 from server.strategy import Distillation
 from simulations import run as runner
 from simulations.grid import FIRST_NODE, InProcessGrid
+from simulations.plan import plan
 from simulations.run import run, simulate
+from simulations.withdraw import withdraw
 
 SMALL = [
     "data.synthetic.users=60",
@@ -224,3 +227,37 @@ def test_the_teacher_is_better_than_the_public_users_alone(tmp_path: Path) -> No
     assert federation(settings).partition.num_clients == 540
     assert models["student"]["ndcg@20"]["low"] > models["public-teacher"]["ndcg@20"]["high"]
     assert models["public-teacher"]["ndcg@20"]["low"] > models["popularity"]["ndcg@20"]["high"]
+
+
+def test_a_plan_predicts_the_bytes_that_a_run_then_spends(tmp_path: Path) -> None:
+    settings = config(tmp_path / "run")
+    predicted = plan(settings, federation(settings))
+    spent = simulated(tmp_path / "run")["traffic"]
+    assert predicted.up == spent["up-bytes-per-client-round"]
+    assert predicted.down == pytest.approx(spent["down-bytes-per-client-round"], abs=1)
+    assert predicted.clients == predicted.asked == 54
+    assert any("can read" in line for line in predicted.lines(settings))
+
+
+def test_who_withdraws_leaves_no_trace(tmp_path: Path) -> None:
+    simulated(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    before = folder.read_arrays("checkpoint/state.safetensors")
+    simulate(withdraw(folder, [3, 5]))
+    after = folder.read_arrays("checkpoint/state.safetensors")
+    assert after["leaving"].nonzero()[0].tolist() == [3, 5]
+    together = federation(folder.config())
+    _, data = together.held_by(np.array([3, 5]))
+    panel, weights = after["reference.panel"], folder.config().algorithm.weights
+    seen = data.train.matrix(np.int64).toarray()
+    level = weights.of(data.train.histories.lengths)
+    theirs = (seen[:, after["reference.values"]] * level[:, None]).T @ seen[:, panel]
+    assert np.array_equal(before["sum"] - after["sum"], theirs)
+
+
+def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path) -> None:
+    settings = load(None, [*SMALL[:3], "algorithm.name=fedavg", f"runtime.run-folder={json.dumps(str(tmp_path))}"])
+    RunFolder.create(tmp_path, settings)
+    simulate(settings)
+    with pytest.raises(UserError, match="beyond recall"):
+        withdraw(RunFolder(tmp_path), [0])

@@ -1,0 +1,58 @@
+"""``python -m simulations.withdraw RUN CLIENT...``: clients leave a simulated run and take their contribution back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tomli_w
+import typer
+
+from fedkd.config import Config, dump
+from fedkd.errors import UserError
+from fedkd.federation import federation
+from fedkd.report import render
+from fedkd.runs import RunFolder
+from fedkd.terminal import guarded
+from server.record import Recorder
+from simulations.run import run
+
+
+def withdraw(folder: RunFolder, clients: list[int]) -> Config:
+    """Mark clients as leaving and add the round in which they take everything back; return the new configuration.
+
+    Raises
+    ------
+    UserError
+        The run is not finished, a client does not exist, or the protocol cannot undo a contribution.
+    """
+    config = folder.config()
+    recorder = Recorder(folder, config)
+    progress = recorder.progress(federation(config).setup(config))
+    registered = progress.state.setup.num_clients
+    if not folder.finished:
+        raise UserError(f"{folder.path} is not finished; continue it with python -m simulations.run --resume first")
+    if not all(0 <= client < registered for client in clients):
+        raise UserError(f"clients are numbered 0..{registered - 1}, it got {clients}")
+    leaving = np.unique(np.asarray(clients, np.int64))
+    state = config.algorithm.withdraw(progress.state, leaving)
+    recorder.save(type(progress)(state, progress.round, progress.clients, progress.seconds))
+    longer = config.model_copy(update={"num_server_rounds": progress.round + 1})
+    (folder.path / "config.toml").write_text(tomli_w.dumps(dump(longer)), encoding="utf-8")
+    (folder.path / "summary.json").unlink()
+    return longer
+
+
+@guarded
+def main(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    clients: Annotated[list[int], typer.Argument(help="Numbers of the clients that leave.")],
+) -> None:
+    """Let clients take their contribution back in one more round, and teach teacher and student without them."""
+    opened = RunFolder.open(folder.absolute())
+    config = withdraw(opened, clients)
+    run(config, opened)
+    print(f"clients {sorted(set(clients))} have left; report: {render(opened.path)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
