@@ -39,6 +39,7 @@ def test_good_rows_all_stay(tmp_path: Path) -> None:
     ("bad", "words"),
     [
         (",a,5,5\nv,,6,5\nNaN,b,6,5\n", "missing user or item"),
+        ("  ,a,5,5\nv, ,6,5\n  ,b,6,5\n", "missing user or item"),
         ("-1,a,5,5\nv,-7,6,5\n-1,b,6,5\n", "negative user or item"),
         ("w,a,soon,5\nw,b,,5\nw,a,inf,5\n", "time cannot be read"),
         ("u,a,8,5\nu,a,9,2\nv,b,7,1\n", "same user and item"),

@@ -82,6 +82,8 @@ def test_an_archive_is_downloaded_once_checked_and_unpacked(
     assert "no redistribution" in caplog.text
     assert (folder / "u.data").read_text() == TINY_100K["u.data"]
     (site[1] / "tiny.zip").unlink()
+    for kept in (tmp_path / "cache").glob("*.zip"):
+        kept.unlink()
     assert download(tiny, tmp_path / "cache") == folder
 
 
