@@ -130,20 +130,21 @@ def batches(
     steps = -(-lengths // batch_size)
     order = shuffled(lengths, epochs, batch_size, streams)
     columns = {name: tensor_of(column.values) for name, column in examples.columns.items()}
-    start = examples._first.indptr[:-1]
-    for step in range(int(epochs * steps.max(initial=0))):
+    epoch, number = np.divmod(np.arange(int(epochs * steps.max(initial=0))), np.maximum(steps, 1)[:, None])
+    sizes = np.clip(lengths[:, None] - number * batch_size, 0, batch_size)
+    first = epochs * examples._first.indptr[:-1, None] + epoch * lengths[:, None] + number * batch_size
+    for step in range(epoch.shape[1]):
         active = int(np.count_nonzero(epochs * steps > step))
-        epoch, number = np.divmod(step, steps[:active])
-        size = np.minimum(batch_size, lengths[:active] - number * batch_size)
+        size = sizes[:active, step, None]
         inside = np.arange(int(size.max()))
-        first = epochs * start[:active] + epoch * lengths[:active] + number * batch_size
-        rows = order[np.minimum(first[:, None] + inside, len(order) - 1)]
-        weight = torch.from_numpy((inside < size[:, None]) / size[:, None].astype(np.float32))
+        rows = order.take(first[:active, step, None] + inside, mode="clip")
         flat = torch.from_numpy(rows.ravel())
-        chosen = {
-            name: column.index_select(0, flat).view(*rows.shape, *column.shape[1:]) for name, column in columns.items()
-        }
-        yield Batch(chosen, weight, epoch, size / lengths[:active])
+        yield Batch(
+            {name: c.index_select(0, flat).view(*rows.shape, *c.shape[1:]) for name, c in columns.items()},
+            torch.from_numpy((inside < size) * (np.float32(1) / size.astype(np.float32))),
+            epoch[:active, step],
+            size[:, 0] / lengths[:active],
+        )
 
 
 def shuffled(
