@@ -51,7 +51,7 @@ def _public(together: Federation) -> Interactions:
     return together.fold.train.take(together.partition.public)
 
 
-CENTRAL: dict[str, Callable[[Config, Federation], Recommender]] = {
+CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "popularity": lambda config, together: fit_popularity(together.fold.train),
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),

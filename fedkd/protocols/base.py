@@ -116,17 +116,13 @@ class Protocol(Options, ABC):
         arrays = {} if student is None else export_arrays(student)
         return Asks(round_number, clients, shared=arrays)
 
+    @abstractmethod
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Clients: score the catalogue for every user's history on the device, shape [users, items].
-
-        By default the deployed student does; protocols whose clients keep their own students say how.
-        """
-        student = load_arrays(self.blank_student(cohort.data.history.num_items), asks.shared)
-        return score(student, cohort.data.history.histories)
+        """Clients: score the catalogue for every user's history on the device, shape [users, items]."""
 
     @abstractmethod
     def centralised(self, train: Interactions, seed: int) -> Recommender | None:
-        """Return the student that everyone's histories in one place would give, or None where there is no such thing."""
+        """Return the student that everyone's histories in one place would give; None where there is no such thing."""
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients will be asked to take back what they contributed.
@@ -141,9 +137,18 @@ class Protocol(Options, ABC):
             "run again without them, or use the residual protocol"
         )
 
+
+class GlobalStudent(Protocol):
+    """A protocol that ends in one student for everyone, which recommends on the devices."""
+
     @abstractmethod
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape for the arrays that ``deploy`` sends."""
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Clients: score the catalogue for every user's history with the deployed student."""
+        student = load_arrays(self.blank_student(cohort.data.history.num_items), asks.shared)
+        return score(student, cohort.data.history.histories)
 
 
 def export_arrays(model: Recommender) -> dict[str, NDArray[Any]]:

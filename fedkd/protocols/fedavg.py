@@ -9,18 +9,14 @@ from pydantic import Field
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import replicate
-from fedkd.data.interactions import Interactions
 from fedkd.knowledge import Answers, Asks, Kind, Spec
-from fedkd.models.base import Recommender
-from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import Metrics, Protocol, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.central import CentralTraining, train_centrally
-from fedkd.protocols.optimise import adam_moved, moved, student_arrays, student_of, summed, taken_sums
+from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.optimise import adam_moved, moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, interactions_of, train_privately
-from fedkd.streams import stream
+from fedkd.protocols.trained import TrainedStudent
 
 
-class FedAvg(Protocol):
+class FedAvg(TrainedStudent):
     """McMahan et al., Communication-efficient learning of deep networks, AISTATS 2017, algorithm 1.
 
     Every client trains the global student on its own histories and answers with the change of its parameters times its
@@ -29,12 +25,8 @@ class FedAvg(Protocol):
 
     Attributes
     ----------
-    model : ModelSpec
-        The student.
     local : LocalTraining
         Training on the clients.
-    central : CentralTraining
-        Training of the centralised comparison.
     server_optimiser : str
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
@@ -42,9 +34,7 @@ class FedAvg(Protocol):
     """
 
     name: Literal["fedavg"] = "fedavg"
-    model: ModelSpec = ModelSpec(family="autoencoder")
     local: LocalTraining = LocalTraining()
-    central: CentralTraining = CentralTraining()
     server_optimiser: Literal["average", "adam"] = "average"
     server_learning_rate: float = Field(1.0, gt=0)
 
@@ -55,7 +45,7 @@ class FedAvg(Protocol):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the global student."""
         del rng
-        return Asks(round_number, clients, export_arrays(self.student(state)))
+        return Asks(round_number, clients, export_arrays(self.global_student(state)))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return one array per parameter, and the weight of the sums."""
@@ -89,24 +79,6 @@ class FedAvg(Protocol):
         step = moved if self.server_optimiser == "average" else adam_moved
         norm = float(np.sqrt(sum(np.square(array).sum() for array in change.values())))
         return step(state, change, self.server_learning_rate), {"change": norm}
-
-    def teacher(self, state: State) -> Recommender | None:
-        """Return None: there is no large model."""
-        del state
-        return None
-
-    def student(self, state: State) -> Recommender:
-        """Return the global student."""
-        return student_of(state, self.blank_student(state.setup.public.num_items))
-
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the same student trained in one place."""
-        blank = self.model.build(train.num_items, seed)
-        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
-
-    def blank_student(self, num_items: int) -> Recommender:
-        """Return a student of the right shape."""
-        return self.model.build(num_items, seed=0)
 
 
 def _tall(weight: NDArray[np.float64], dimensions: int) -> NDArray[np.float32]:

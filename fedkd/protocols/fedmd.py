@@ -14,17 +14,16 @@ from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import predict, train
 from fedkd.cohort.examples import Examples
 from fedkd.cohort.training import Training
-from fedkd.data.interactions import Interactions
 from fedkd.distill.training import Rows, TrainingOptions, Watch
 from fedkd.distill.training import train as train_steps
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import Metrics, Protocol, Setup, State, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State, load_arrays
 from fedkd.protocols.central import CentralTraining, nonempty, train_centrally
-from fedkd.protocols.optimise import named, part, student_arrays, student_of, summed, taken_sums
+from fedkd.protocols.optimise import named, part, student_arrays, summed, taken_sums
 from fedkd.protocols.private import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.protocols.trained import TrainedStudent
 from fedkd.ragged import Ragged, offsets
 from fedkd.streams import stream
 
@@ -34,7 +33,7 @@ LESSON = "lesson."
 DIGEST_BATCH = 32
 
 
-class FedMD(Protocol):
+class FedMD(TrainedStudent):
     """Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019, algorithm 1.
 
     Transfer learning: every client trains its student on public histories first, then on its own. In every round the
@@ -47,8 +46,6 @@ class FedMD(Protocol):
 
     Attributes
     ----------
-    model : ModelSpec
-        The student.
     references : int
         Public histories that are scored in a round, drawn anew; all of them where there are fewer.
     panel : int
@@ -61,19 +58,15 @@ class FedMD(Protocol):
         Of Adam in them.
     local : LocalTraining
         The revisit.
-    central : CentralTraining
-        Training of the centralised comparison.
     """
 
     name: Literal["fedmd"] = "fedmd"
-    model: ModelSpec = ModelSpec(family="autoencoder")
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)
     transfer: CentralTraining = CentralTraining()
     digest_epochs: int = Field(2, ge=1)
     digest_learning_rate: float = Field(0.003, gt=0)
     local: LocalTraining = LocalTraining(epochs=2, learning_rate=0.001)
-    central: CentralTraining = CentralTraining()
 
     def begin(self, setup: Setup) -> State:
         """Train the global student on the public users."""
@@ -129,32 +122,14 @@ class FedMD(Protocol):
             return state, {}
         reference = self._reference(state.setup, int(state.arrays["round"]))
         consensus = (sums["scores"] / count).astype(np.float32)
-        student = self.student(state)
+        student = self.global_student(state)
         distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), rng)
         lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
         return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {"distance": distance}
 
-    def teacher(self, state: State) -> Recommender | None:
-        """Return None: the consensus is the teacher, and it is no model."""
-        del state
-        return None
-
-    def student(self, state: State) -> Recommender:
-        """Return the global student."""
-        return student_of(state, self.blank_student(state.setup.public.num_items))
-
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history by his client's own student, or the global one before it first took part."""
         return own_scores(load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared), cohort)
-
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the same student trained in one place."""
-        blank = self.model.build(train.num_items, seed)
-        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
-
-    def blank_student(self, num_items: int) -> Recommender:
-        """Return a student of the right shape."""
-        return self.model.build(num_items, seed=0)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
         histories = nonempty(setup.public.histories)

@@ -11,21 +11,20 @@ from pydantic import Field
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import predict, replicate
-from fedkd.data.interactions import Interactions
 from fedkd.distill.residual import history_reference
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import Metrics, Protocol, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
 from fedkd.protocols.central import CentralTraining, nonempty, train_centrally, weighted_loss
 from fedkd.protocols.curvature import parameter_change
-from fedkd.protocols.optimise import adam_moved, student_arrays, student_of, summed, taken_sums
+from fedkd.protocols.optimise import adam_moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, train_privately
+from fedkd.protocols.trained import TrainedStudent
 from fedkd.streams import stream
 
 
-class Iterated(Protocol):
+class Iterated(TrainedStudent):
     """What private training changed in a student's scores on shared histories, round after round.
 
     In a round a client makes one gradient step on its own history and answers with the residual: its scores of the
@@ -36,8 +35,6 @@ class Iterated(Protocol):
 
     Attributes
     ----------
-    model : ModelSpec
-        The student; there is no larger teacher, which would only stand between the residual and the student.
     references : int
         Public histories that everyone scores; all of them where there are fewer.
     panel : int
@@ -52,12 +49,9 @@ class Iterated(Protocol):
         L2 penalty of Adam.
     solver_steps : int
         Conjugate gradient steps of the least-squares problem.
-    central : CentralTraining
-        Training of the centralised comparison.
     """
 
     name: Literal["iterated"] = "iterated"
-    model: ModelSpec = ModelSpec(family="autoencoder")
     references: int = Field(128, ge=1)
     panel: int = Field(0, ge=0)
     local: LocalTraining = LocalTraining(epochs=1, learning_rate=0.1, batch_size=4096, optimiser="sgd")
@@ -65,7 +59,6 @@ class Iterated(Protocol):
     learning_rate: float = Field(0.03, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     solver_steps: int = Field(60, ge=1)
-    central: CentralTraining = CentralTraining()
 
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users."""
@@ -81,7 +74,9 @@ class Iterated(Protocol):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the student and the references."""
         del rng
-        return Asks(round_number, clients, export_arrays(self.student(state)), reference=self._reference(state.setup))
+        return Asks(
+            round_number, clients, export_arrays(self.global_student(state)), reference=self._reference(state.setup)
+        )
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the change of the scores on every reference, and the weight of the sums."""
@@ -113,31 +108,13 @@ class Iterated(Protocol):
         if weight == 0:
             return state, {}
         residual = torch.from_numpy(sums["residual"] / (weight * self.local.learning_rate)).float()
-        student, reference = self.student(state), self._reference(state.setup)
+        student, reference = self.global_student(state), self._reference(state.setup)
         history, panel = _inputs(student, reference)
         change, explained = parameter_change(student, history, panel, residual, self.solver_steps)
         state = adam_moved(state, self._with_public(state, student, change, rng), self._rate(state), self.weight_decay)
         count = np.array(int(state.arrays["rounds-taught"]) + 1)
         metrics = {"residual": float(residual.square().mean().sqrt()), "explained": explained}
         return state.with_arrays(**{"rounds-taught": count}), metrics
-
-    def teacher(self, state: State) -> Recommender | None:
-        """Return None: there is no large model."""
-        del state
-        return None
-
-    def student(self, state: State) -> Recommender:
-        """Return the global student."""
-        return student_of(state, self.blank_student(state.setup.public.num_items))
-
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the same student trained in one place."""
-        blank = self.model.build(train.num_items, seed)
-        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
-
-    def blank_student(self, num_items: int) -> Recommender:
-        """Return a student of the right shape."""
-        return self.model.build(num_items, seed=0)
 
     def _reference(self, setup: Setup) -> Reference:
         items = setup.public.num_items

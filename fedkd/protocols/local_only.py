@@ -7,33 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.cohort.cohort import Cohort
-from fedkd.data.interactions import Interactions
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
-from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import Metrics, Protocol, Setup, State
-from fedkd.protocols.central import CentralTraining, train_centrally
+from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.private import LocalTraining, keep_students, own_scores, own_students, train_privately
-from fedkd.streams import stream
+from fedkd.protocols.trained import TrainedStudent
 
 
-class LocalOnly(Protocol):
+class LocalOnly(TrainedStudent):
     """Every client trains its own student on nothing but its own histories; all start from the same numbers.
 
     Attributes
     ----------
-    model : ModelSpec
-        The student.
     local : LocalTraining
         Training in a round.
-    central : CentralTraining
-        Training of the centralised comparison.
     """
 
     name: Literal["local-only"] = "local-only"
-    model: ModelSpec = ModelSpec(family="autoencoder")
     local: LocalTraining = LocalTraining()
-    central: CentralTraining = CentralTraining()
 
     def begin(self, setup: Setup) -> State:
         """Return an empty state: the server learns nothing."""
@@ -66,11 +57,6 @@ class LocalOnly(Protocol):
         del rng
         return state, {}
 
-    def teacher(self, state: State) -> Recommender | None:
-        """Return None: the server has no model."""
-        del state
-        return None
-
     def student(self, state: State) -> Recommender | None:
         """Return None: every client keeps its own."""
         del state
@@ -80,15 +66,6 @@ class LocalOnly(Protocol):
         """Score every user's history by his client's own student."""
         del asks
         return own_scores(self._start(cohort), cohort)
-
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the same student trained in one place."""
-        blank = self.model.build(train.num_items, seed)
-        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
-
-    def blank_student(self, num_items: int) -> Recommender:
-        """Return a student of the right shape."""
-        return self.model.build(num_items, seed=0)
 
     def _start(self, cohort: Cohort) -> Recommender:
         return self.model.build(cohort.data.train.num_items, cohort.seed)

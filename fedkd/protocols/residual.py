@@ -33,14 +33,14 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
-from fedkd.protocols.base import Metrics, Protocol, Setup, State
+from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
 from fedkd.ragged import Ragged, offsets
 
 EXACT = 1000
 """Levels of a weight where it need not be rounded to few bits."""
 
 
-class Residual(Protocol):
+class Residual(GlobalStudent):
     """Parameters of residual distillation.
 
     Attributes
