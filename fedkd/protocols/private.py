@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedkd.cohort.chunks import Model, Parameters
 from fedkd.cohort.cohort import ClientState, Cohort
@@ -101,7 +101,7 @@ def history_loss(num_items: int) -> Callable[[Model, Mapping[str, Tensor]], Tens
     return loss
 
 
-def own_students(model: Recommender, cohort: Cohort) -> Parameters:
+def own_students(model: nn.Module, cohort: Cohort) -> Parameters:
     """Return every client's own student; clients that have none yet begin with ``model``."""
     parameters = replicate(model, len(cohort))
     for row, state in enumerate(cohort.states):

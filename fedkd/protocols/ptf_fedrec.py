@@ -1,0 +1,291 @@
+"""PTF-FedRec: predictions of single pairs travel instead of parameters, labelled by user."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from fedkd.cohort.chunks import Model, Parameters
+from fedkd.cohort.cohort import ClientState, Cohort
+from fedkd.cohort.engine import train
+from fedkd.cohort.examples import Examples
+from fedkd.cohort.sampling import labelled_pairs, sample_negatives
+from fedkd.cohort.training import Training
+from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks, Kind, Spec
+from fedkd.models.base import Recommender
+from fedkd.models.ncf import NCF
+from fedkd.protocols.base import Metrics, Protocol, Setup, State
+from fedkd.protocols.optimise import named, part
+from fedkd.protocols.private import keep_students, own_students
+from fedkd.protocols.triples import UploadRule, chosen, remembered, swap_top, taught_items
+from fedkd.ragged import Ragged, offsets
+from fedkd.streams import stream
+
+SERVER, ROUND, KNOWN = "server.", "triples.", "told."
+"""Prefixes of the server's model, of the answers of a round, and of what a client was told."""
+
+
+class PTFFedRec(Protocol):
+    """Yuan et al., Hide your model: a parameter transmission-free federated recommender system, ICDE 2024.
+
+    A client trains its own NCF on its positives, on sampled negatives, and on the scores that the server ever sent, as
+    soft labels. It uploads ``(item, score)`` for a random part of its positives and negatives, the scores of some of
+    them swapped. The server trains a wider NCF, with a row for every client, on the triples ``(client, item, score)``
+    of the round, and sends back scores of items that the client did not upload. Nothing is averaged: user ids travel,
+    and only here. Every client must hold one user.
+
+    The server's model scores clients, not histories, so it is no `Recommender` and there is no teacher to measure; what
+    counts is what clients recommend with their own students. A client that never took part has an untrained one.
+    All clients start from equal numbers; Adam starts anew in every round, on the clients and on the server.
+
+    Attributes
+    ----------
+    dimensions, server_dimensions : int
+        Length of the vectors of the clients' and the server's NCF.
+    local_epochs, server_epochs : int
+        Passes in a round.
+    batch_size, server_batch_size : int
+        Pairs in a step.
+    learning_rate : float
+        Of Adam, on both sides.
+    negatives : int
+        Sampled for each positive in training.
+    upload_positives, upload_negatives : tuple of float
+        Bounds of the uploaded share of the positives, and of the negatives uploaded for each of them.
+    swapped : float
+        Share of the uploaded positives whose scores are swapped with negatives'.
+    download : int
+        Most items that a client is told about in a round; it keeps no more than it has positives.
+    """
+
+    name: Literal["ptf-fedrec"] = "ptf-fedrec"
+    dimensions: int = Field(16, ge=1)
+    server_dimensions: int = Field(32, ge=1)
+    local_epochs: int = Field(5, ge=1)
+    server_epochs: int = Field(2, ge=1)
+    batch_size: int = Field(256, ge=1)
+    server_batch_size: int = Field(1024, ge=1)
+    learning_rate: float = Field(0.001, gt=0)
+    negatives: int = Field(4, ge=1)
+    upload_positives: tuple[float, float] = (0.1, 1.0)
+    upload_negatives: tuple[float, float] = (1.0, 4.0)
+    swapped: float = Field(0.1, ge=0, le=1)
+    download: int = Field(30, ge=0)
+
+    def begin(self, setup: Setup) -> State:
+        """Build the server's model; no one has uploaded anything."""
+        if setup.num_clients != setup.num_private_users:
+            raise UserError(
+                f"algorithm ptf-fedrec needs clients of one user each; {setup.num_clients} clients hold "
+                f"{setup.num_private_users} users; set partition.clients to users"
+            )
+        items = setup.public.num_items
+        server = _build(items, setup.num_clients, self.server_dimensions, setup.seed)
+        arrays = {name: tensor.numpy().copy() for name, tensor in server.state_dict().items()}
+        history = {"uploaded": np.zeros((setup.num_clients, items), bool), "counts": np.zeros(items, np.int64)}
+        return State(setup, named(SERVER, arrays) | history)
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send every client scores of items that it did not upload; nothing before the server has learnt."""
+        del rng
+        if not state.arrays["counts"].any():
+            return Asks(round_number, clients)
+        scores = self._server_scores(state, clients)
+        uploaded, counts = state.arrays["uploaded"][clients], state.arrays["counts"]
+        items, values = taught_items(scores, uploaded, counts, self.download)
+        return Asks(round_number, clients, own={"item": items, "score": values})
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return items and scores, of different number for every client."""
+        del asks
+        return {
+            "item": Spec(Kind.TRIPLES, (-1,), sums=False, dtype="int32"),
+            "score": Spec(Kind.TRIPLES, (-1,), sums=False),
+        }
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Remember what was told, train privately, and upload some predictions."""
+        cohort = _told(cohort, asks)
+        model = self._blank(cohort)
+        parameters = own_students(model, cohort)
+        positives = _positives(cohort)
+        streams = [stream(cohort.seed, "train", asks.round, int(client)) for client in cohort.clients]
+        negatives = sample_negatives(positives, model.num_items, self.negatives, streams)
+        examples = _with_told(*labelled_pairs(positives, negatives), cohort)
+        training = Training(self.learning_rate, self.local_epochs, self.batch_size)
+        train(model, parameters, examples, pair_loss, training, streams)
+        values = self._upload(cohort, parameters, (positives, negatives), asks.round)
+        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, values)
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Collect the triples."""
+        items, scores = answers.values["item"], answers.values["score"]
+        users = np.repeat(answers.clients, items.lengths)
+        valid = (items.values >= 0) & (items.values < state.setup.public.num_items)
+        new = {"user": users[valid], "item": items.values[valid].astype(np.int64), "score": scores.values[valid]}
+        before = part(state, ROUND)
+        joined = {name: np.concatenate([before.get(name, array[:0]), array]) for name, array in new.items()}
+        return state.with_arrays(**named(ROUND, joined))
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Train the server's model on the triples of the round, and count what was uploaded."""
+        triples = part(state, ROUND)
+        state = State(state.setup, {n: a for n, a in state.arrays.items() if not n.startswith(ROUND)})
+        if not triples:
+            return state, {}
+        order = np.lexsort((triples["item"], triples["user"]))
+        user, item, score = (triples[name][order] for name in ("user", "item", "score"))
+        server = self._server(state)
+        loss = self._train_server(server, user, item, score, rng)
+        uploaded = state.arrays["uploaded"].copy()
+        uploaded[user, item] = True
+        counts = state.arrays["counts"] + np.bincount(item, minlength=len(state.arrays["counts"]))
+        arrays = {name: tensor.numpy().copy() for name, tensor in server.state_dict().items()}
+        metrics = {"loss": loss, "triples": float(len(user))}
+        return state.with_arrays(**named(SERVER, arrays), uploaded=uploaded, counts=counts), metrics
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return None: the server's model knows clients by number and scores no histories."""
+        del state
+        return None
+
+    def student(self, state: State) -> Recommender | None:
+        """Return None: every client keeps its own."""
+        del state
+        return None
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Score the catalogue for every user by his own NCF."""
+        del asks
+        model = self._blank(cohort)
+        everything = torch.arange(model.num_items).expand(len(cohort), -1)
+        with torch.no_grad():
+            logits = NCF.stacked(own_students(model, cohort), everything)
+        return np.asarray(logits.numpy()[cohort.owner])
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender | None:
+        """Return None: an NCF of everyone's data would know users by number."""
+        del train, seed
+        return None
+
+    def _blank(self, cohort: Cohort) -> NCF:
+        return _build(cohort.data.train.num_items, 1, self.dimensions, cohort.seed)
+
+    def _server(self, state: State) -> NCF:
+        model = _build(state.setup.public.num_items, state.setup.num_clients, self.server_dimensions, 0)
+        model.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in part(state, SERVER).items()})
+        return model
+
+    def _server_scores(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the server's probabilities, shape [clients, items]."""
+        server = self._server(state)
+        items = torch.arange(server.num_items)
+        out = np.empty((len(clients), server.num_items), np.float32)
+        with torch.no_grad():
+            for row, client in enumerate(clients):
+                out[row] = torch.sigmoid(server(items, torch.full_like(items, int(client)))).numpy()
+        return out
+
+    def _train_server(
+        self,
+        server: NCF,
+        user: NDArray[np.int64],
+        item: NDArray[np.int64],
+        score: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> float:
+        """Train on triples by the summed cross entropy, in place; return the mean loss of a triple in the last pass."""
+        adam = torch.optim.Adam(server.parameters(), lr=self.learning_rate)
+        columns = [torch.from_numpy(np.array(column)) for column in (user, item, score)]
+        total = 0.0
+        for _ in range(self.server_epochs):
+            total = 0.0
+            order = torch.from_numpy(rng.permutation(len(user)))
+            for start in range(0, len(user), self.server_batch_size):
+                users, items, labels = (column[order[start : start + self.server_batch_size]] for column in columns)
+                loss = functional.binary_cross_entropy_with_logits(server(items, users), labels, reduction="sum")
+                adam.zero_grad()
+                torch.autograd.backward(loss)
+                adam.step()
+                total += float(loss.detach())
+        return total / len(user)
+
+    def _upload(
+        self, cohort: Cohort, parameters: Parameters, pairs: tuple[Ragged, Ragged], round_number: int
+    ) -> dict[str, Ragged]:
+        """Return what every client says of some of its positives and negatives, ordered by item."""
+        rule = UploadRule(self.upload_positives, self.upload_negatives, self.swapped)
+        items, scores = [], []
+        for row, client in enumerate(cohort.clients):
+            rng = stream(cohort.seed, "upload", round_number, int(client))
+            positives, negatives = (np.unique(ragged[row]).astype(np.int64) for ragged in pairs)
+            liked, others = chosen(positives, negatives, rule, rng)
+            own = {name: stacked[[row]] for name, stacked in parameters.items()}
+            told = swap_top(_probabilities(own, liked), _probabilities(own, others), rule.swapped)
+            both = np.concatenate([liked, others])
+            order = np.argsort(both)
+            items.append(both[order])
+            scores.append(np.concatenate(told)[order])
+        return {"item": Ragged.from_rows(items, np.int32), "score": Ragged.from_rows(scores, np.float32)}
+
+
+def pair_loss(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the binary cross entropy of every pair with its hard or soft label, shape [batch]."""
+    logits = student(batch["item"])
+    return functional.softplus(logits) - batch["label"] * logits
+
+
+def _build(num_items: int, num_users: int, dimensions: int, seed: int) -> NCF:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NCF(num_items, num_users, dimensions)
+
+
+def _probabilities(own: Parameters, items: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return one student's probabilities of some items, shape [items]."""
+    with torch.no_grad():
+        scores: NDArray[np.float32] = torch.sigmoid(NCF.stacked(own, torch.from_numpy(items)[None]))[0].numpy()
+    return scores
+
+
+def _positives(cohort: Cohort) -> Ragged:
+    """Return the training items of every client, one row a client."""
+    histories = cohort.data.train.histories
+    return Ragged(histories.values, offsets(np.bincount(cohort.owner, histories.lengths, len(cohort)).astype(np.int64)))
+
+
+def _told(cohort: Cohort, asks: Asks) -> Cohort:
+    """Return the cohort that remembers what the server said, each client at most as many items as it has positives."""
+    if "item" not in asks.own:
+        return cohort
+    before: tuple[ClientState, ...] = cohort.states or ({},) * len(cohort)
+    most = _positives(cohort).lengths
+    states = []
+    for row, state in enumerate(before):
+        items, scores = (asks.own[name][row][: most[row]] for name in ("item", "score"))
+        joined = remembered(*_known(state), items.astype(np.int64), scores.astype(np.float32))
+        states.append({**state, **named(KNOWN, dict(zip(("item", "score"), joined, strict=True)))})
+    return cohort.with_states(tuple(states))
+
+
+def _known(state: ClientState) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    nothing: tuple[NDArray[Any], NDArray[Any]] = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return (state[KNOWN + "item"], state[KNOWN + "score"]) if KNOWN + "item" in state else nothing
+
+
+def _with_told(items: Ragged, labels: Ragged, cohort: Cohort) -> Examples:
+    """Return pairs with hard labels, followed by those with the server's scores, as training examples."""
+    known = [_known(state) for state in cohort.states] or [_known({})] * len(cohort)
+    rows = [(np.concatenate([items[r], i]), np.concatenate([labels[r], s])) for r, (i, s) in enumerate(known)]
+    columns = {
+        "item": Ragged.from_rows([row[0] for row in rows], np.int64),
+        "label": Ragged.from_rows([row[1] for row in rows], np.float32),
+    }
+    return Examples(columns, items=("item",))
