@@ -12,7 +12,7 @@ from fedkd.config import Config, unflatten
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
 from fedkd.federation import Federation, federation
 from fedkd.models.base import Recommender
-from fedkd.protocols.base import Metrics, Setup
+from fedkd.protocols.base import Setup
 from fedkd.runs import RunFolder
 from server.depot import read_setup
 from server.record import Recorder
@@ -45,18 +45,15 @@ def main(grid: Grid, context: Context) -> None:
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
-    teacher = strategy.protocol.teacher(strategy.progress.state)
-    recorder.finish(strategy, None if together is None or teacher is None else measure_private(teacher, together))
+    recorder.finish(strategy)
 
 
-def measure_private(model: Recommender, together: Federation) -> PerUser:
-    """Measure a model on the private users; only a simulation has their data, and no byte of it is counted."""
-    return evaluate(model_scores(model), together.fold, together.private)
+def teacher_scorer(together: Federation) -> Callable[[Recommender], PerUser]:
+    """Return a function that measures a model on the private users.
 
-
-def teacher_scorer(together: Federation) -> Callable[[Recommender], Metrics]:
-    """Return a function that gives a model's mean metrics on the private users."""
-    return lambda model: measure_private(model, together).means()
+    Only a simulation has their data; no byte of it is counted.
+    """
+    return lambda model: evaluate(model_scores(model), together.fold, together.private)
 
 
 def deployed_setup(config: Config) -> Setup:

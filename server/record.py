@@ -12,7 +12,7 @@ from flwr.common.logger import log
 from numpy.typing import NDArray
 
 from fedkd.config import Config
-from fedkd.evaluation.evaluator import PerUser, intervals
+from fedkd.evaluation.evaluator import intervals
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State, export_arrays
 from fedkd.runs import RunFolder
@@ -61,7 +61,7 @@ class Recorder:
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
 
-    def finish(self, strategy: Distillation, teacher: PerUser | None) -> None:
+    def finish(self, strategy: Distillation) -> None:
         """Write the models, the clients' table and the summary."""
         progress, protocol = strategy.progress, strategy.protocol
         models: dict[str, Any] = {}
@@ -73,8 +73,8 @@ class Recorder:
                 arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
                 self.folder.write_arrays(f"{name}.safetensors", arrays)
                 models[name] = model_size(model, deployed=name == "student")
-        if teacher is not None and "teacher" in models:
-            models["teacher"] |= intervals(teacher, self.config.seed)
+        if strategy.teacher_per_user is not None:
+            models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
         if strategy.per_user is not None:
             models.setdefault("student", {}).update(intervals(strategy.per_user, self.config.seed))
         self.folder.write_table("clients.parquet", clients_table(progress))

@@ -18,7 +18,7 @@ from fedkd.evaluation.device import DEVICE_METRICS
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
-from fedkd.protocols.base import Metrics, Protocol
+from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
@@ -50,8 +50,8 @@ class Distillation(Strategy):
         Measures the teacher on private users; possible in a simulation only, and outside byte counts.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
-    per_user : PerUser, optional
-        The latest evaluation on the devices, users in the order of their clients.
+    per_user, teacher_per_user : PerUser, optional
+        The latest evaluation on the devices, users in the order of their clients, and that of the teacher.
     """
 
     protocol: Protocol
@@ -60,9 +60,10 @@ class Distillation(Strategy):
     timeout: float = 600.0
     wait: float = 60.0
     evaluate_every: int = 1
-    score_teacher: Callable[[Recommender], Metrics] | None = None
+    score_teacher: Callable[[Recommender], PerUser] | None = None
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
+    teacher_per_user: PerUser | None = None
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
@@ -227,7 +228,8 @@ class Distillation(Strategy):
         teacher = self.protocol.teacher(self.progress.state)
         if teacher is None or self.score_teacher is None:
             return {}
-        return {f"teacher.{name}": float(value) for name, value in self.score_teacher(teacher).items()}
+        self.teacher_per_user = self.score_teacher(teacher)
+        return {f"teacher.{name}": mean for name, mean in self.teacher_per_user.means().items()}
 
     def _record(self, before: Progress, metrics: dict[str, Any], seconds: float) -> Record:
         spent = {n: self.progress.total([n]) - before.total([n]) for n in self.progress.clients}
