@@ -1,0 +1,1 @@
+"""Budgets that are planned, spent and enforced: mechanisms, accounting, ledger, secure sums."""
