@@ -153,6 +153,8 @@ class Spec:
         How floats and ids travel where there is no grid.
     grid : Grid, optional
         How the release codes the values as integers.
+    clip : float, optional
+        Largest Euclidean norm of one client's array, in the units of its values; the release scales longer ones down.
     """
 
     kind: Kind
@@ -160,6 +162,7 @@ class Spec:
     sums: bool = True
     dtype: str = "float32"
     grid: Grid | None = None
+    clip: float | None = None
 
 
 @dataclass(frozen=True)

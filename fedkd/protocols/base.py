@@ -35,6 +35,8 @@ class Setup:
         How many rounds are planned.
     seed : int
         The run's seed.
+    noise : float
+        Standard deviation of the noise that will be on a round's sum, divided by the clip; public, 0 without noise.
     """
 
     public: Interactions
@@ -42,6 +44,7 @@ class Setup:
     num_private_users: int
     num_rounds: int
     seed: int
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
