@@ -23,14 +23,15 @@ class Progress:
         Rounds done.
     clients : dict of str to ndarray of int64, shape [registered clients]
         Counts and bytes by client, named as in ``COUNTS``.
-    seconds : float
-        Time spent in rounds.
+    seconds, teaching_seconds : float
+        Time spent in rounds, evaluation left out, and what of it the server's teaching took.
     """
 
     state: State
     round: int
     clients: dict[str, NDArray[np.int64]]
     seconds: float = 0.0
+    teaching_seconds: float = 0.0
 
     @classmethod
     def begin(cls, state: State) -> "Progress":

@@ -44,10 +44,11 @@ class Recorder:
         if not (self.folder.path / CHECKPOINT).exists():
             return begun
         arrays = self.folder.read_arrays(CHECKPOINT)
-        number, seconds = int(arrays.pop("run/round")), float(arrays.pop("run/seconds"))
+        number = int(arrays.pop("run/round"))
+        seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
         clients = {name: arrays.pop(f"clients/{name}") for name in begun.clients}
         self.folder.forget_rounds(number)
-        return Progress(State(setup, arrays), number, clients, seconds)
+        return Progress(State(setup, arrays), number, clients, seconds, teaching)
 
     def round(self, record: Record, progress: Progress) -> None:
         """Save a checkpoint, add the round's line, and log it."""
@@ -59,6 +60,7 @@ class Recorder:
         """Save a checkpoint, from which a killed run continues."""
         kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
+        kept["run/teaching-seconds"] = np.array(progress.teaching_seconds)
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
 
     def finish(self, strategy: Distillation) -> None:
@@ -83,7 +85,6 @@ class Recorder:
     def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
         """Return the content of ``summary.json`` as far as the server knows it."""
         progress = strategy.progress
-        answered = max(1, progress.total(["answered"]))
         return {
             "name": self.config.name,
             "algorithm": self.config.algorithm.name,
@@ -91,11 +92,7 @@ class Recorder:
             "seed": self.config.seed,
             "models": models,
             "traffic": traffic(progress),
-            "speed": {
-                "seconds-per-round": progress.seconds / max(1, progress.round),
-                "client-rounds-per-second": answered / max(progress.seconds, 1e-9),
-                "peak-memory-bytes": peak_memory(),
-            },
+            "speed": speed(progress),
             "clients": {
                 "registered": progress.state.setup.num_clients,
                 "answered": int((progress.clients["answered"] > 0).sum()),
@@ -108,6 +105,17 @@ class Recorder:
                 "statement": self.config.privacy.statement,
             },
         }
+
+
+def speed(progress: Progress) -> dict[str, float]:
+    """Return seconds and memory; client-rounds per second leave the server's teaching out, as it is shown beside."""
+    rounds, exchange = max(1, progress.round), max(progress.seconds - progress.teaching_seconds, 1e-9)
+    return {
+        "seconds-per-round": progress.seconds / rounds,
+        "teaching-seconds-per-round": progress.teaching_seconds / rounds,
+        "client-rounds-per-second": progress.total(["answered"]) / exchange,
+        "peak-memory-bytes": peak_memory(),
+    }
 
 
 def traffic(progress: Progress) -> dict[str, float]:

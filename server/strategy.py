@@ -143,8 +143,10 @@ class Distillation(Strategy):
             self.progress = self.progress.counted("up-bytes", answers.clients, answer_bytes(answers, specs))
             self.progress = self.progress.counted("answered", answers.clients)
             state = self.protocol.pool(state, answers)
+        begun = time.monotonic()
         state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
-        self.progress = replace(self.progress, state=state)
+        spent = self.progress.teaching_seconds + time.monotonic() - begun
+        self.progress = replace(self.progress, state=state, teaching_seconds=spent)
         return None, MetricRecord(dict(metrics))
 
     def configure_evaluate(
@@ -236,6 +238,7 @@ class Distillation(Strategy):
         return {
             "round": self.progress.round,
             "seconds": round(seconds, 4),
+            "teaching-seconds": round(self.progress.teaching_seconds - before.teaching_seconds, 4),
             "asked": spent["asked"],
             "answers": spent["answered"],
             "failures": dict(self._failures),

@@ -74,7 +74,11 @@ def main(
     speed = {name: run["speed"]["client-rounds-per-second"] for name, run in (("in process", ours), ("Ray", rays))}
     for name, run in (("in process", ours), ("Ray", rays)):
         quality = run["models"]["student"]["ndcg@20"]["mean"]
-        print(f"{name:>10}: {speed[name]:10.1f} client-rounds per second, student NDCG@20 {quality:.4f}")
+        taught = run["speed"]["teaching-seconds-per-round"]
+        print(
+            f"{name:>10}: {speed[name]:10.1f} client-rounds per second, "
+            f"teaching {taught:.2f} s besides, student NDCG@20 {quality:.4f}"
+        )
     print(f"ratio: {speed['in process'] / speed['Ray']:.1f}")
 
 

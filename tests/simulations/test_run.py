@@ -57,7 +57,12 @@ def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
         for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10"):
             assert row[metric]["low"] <= row[metric]["mean"] <= row[metric]["high"]
     assert summary["traffic"]["up-bytes-per-client-round"] > 0
-    assert set(summary["speed"]) == {"seconds-per-round", "client-rounds-per-second", "peak-memory-bytes"}
+    assert set(summary["speed"]) == {
+        "seconds-per-round",
+        "teaching-seconds-per-round",
+        "client-rounds-per-second",
+        "peak-memory-bytes",
+    }
     assert summary["privacy"]["mode"] == "none"
     assert len(summary["data"]["fingerprint"]) == len(summary["split"]["fingerprint"]) == 16
     names = {path.name for path in folder.path.iterdir()}
