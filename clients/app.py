@@ -25,7 +25,7 @@ def whoami(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Digest, train privately, and release an answer."""
     host, asks = open_host(context), read_ask(message.content)
-    specs = host.config.algorithm.expects(asks)
+    specs = host.protection.specs(host.config.algorithm.expects(asks))
     return Message(answer_record(merge(list(_answers(host, asks)), specs), specs), reply_to=message)
 
 
@@ -35,7 +35,7 @@ def _answers(host: Host, asks: Asks) -> Iterator[Answers]:
         own = asks.take(cohort.clients)
         learnt, answers = protocol.learn(cohort, own)
         host.store.save(learnt.clients, learnt.states, asks.round)
-        yield release(answers, protocol.expects(own))
+        yield release(answers, host.protection.specs(protocol.expects(own)), host.protection)
 
 
 @app.evaluate()

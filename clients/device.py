@@ -25,14 +25,15 @@ class Device:
     ----------
     folder : Path
         Where it lies.
-    client : int
-        The client's id.
+    client, registered : int
+        The client's id, and how many clients take part in all.
     data : Fold
         His users' data over the whole catalogue.
     """
 
     folder: Path
     client: int
+    registered: int
     data: Fold
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
@@ -42,12 +43,12 @@ class Device:
         return np.zeros(self.data.train.num_users, np.int64), self.data
 
 
-def write_device(folder: Path, client: int, data: Fold) -> None:
+def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
     folder.mkdir(parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
     pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
-    about = {"client": client, "users": data.train.num_users, "items": data.train.num_items}
+    about = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
     (folder / "device.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
@@ -64,7 +65,7 @@ def read_device(folder: Path) -> Device:
         about = json.loads((folder / "device.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
         items, users = int(about["items"]), int(about["users"])
-        client = int(about["client"])
+        client, registered = int(about["client"]), int(about["registered"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"
@@ -72,7 +73,7 @@ def read_device(folder: Path) -> Device:
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
     train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
-    return Device(folder, client, Fold(train, history, target))
+    return Device(folder, client, registered, Fold(train, history, target))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.store import StateStore
 from fedkd.config import Config, unflatten
 from fedkd.data.fold import Fold
-from fedkd.federation import federation, shard
+from fedkd.federation import federation, protection, shard
+from fedkd.privacy.protection import Protection
 
 
 class Holder(Protocol):
@@ -39,12 +40,20 @@ class Host:
         Their private data.
     store : StateStore
         What they keep between rounds, on disk.
+    registered : int
+        How many clients take part in all.
     """
 
     config: Config
     clients: NDArray[np.int64]
     holder: Holder
     store: StateStore
+    registered: int
+
+    @property
+    def protection(self) -> Protection:
+        """The noise that this run's clients add."""
+        return protection(self.config, self.registered)
 
     def cohorts(self, clients: NDArray[np.int64], before_round: int) -> Iterator[Cohort]:
         """Yield the chosen clients in cohorts of the configured size, with what they kept from earlier rounds."""
@@ -61,11 +70,13 @@ def open_host(context: Context) -> Host:
     node = context.node_config
     if "data-path" in node:
         device = read_device(Path(str(node["data-path"])))
-        return Host(config, np.array([device.client]), device, StateStore(device.folder / "state"))
+        return Host(config, np.array([device.client]), device, StateStore(device.folder / "state"), device.registered)
     together = federation(config)
     partition, count = int(node["partition-id"]), int(node["num-partitions"])
     clients = shard(together.partition.num_clients, partition, count)
-    return Host(config, clients, together, StateStore(_state_folder(config, context.run_id)))
+    return Host(
+        config, clients, together, StateStore(_state_folder(config, context.run_id)), together.partition.num_clients
+    )
 
 
 @lru_cache(maxsize=4)

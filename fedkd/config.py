@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.options import Options
+from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
@@ -73,26 +74,6 @@ class RuntimeOptions(Options):
     server_data: Path | None = None
 
 
-class PrivacyOptions(Options):
-    """How answers are protected.
-
-    Attributes
-    ----------
-    mode : str
-        ``none``: answers are not protected.
-    """
-
-    mode: Literal["none"] = "none"
-
-    @property
-    def statement(self) -> str:
-        """The plain sentence that log, report and README carry wherever this mode runs."""
-        return (
-            "Privacy mode none: answers are neither noised nor masked, and until they are summed securely a server "
-            "that sees one client's answer can read that client's history from it."
-        )
-
-
 class Config(Options):
     """Everything that decides a run.
 
@@ -119,6 +100,20 @@ class Config(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
+
+    @model_validator(mode="after")
+    def _protectable(self) -> "Config":
+        mode = self.privacy.mode
+        if mode == "none":
+            return self
+        if reason := self.algorithm.unprotectable(mode):
+            raise ValueError(f"privacy.mode={mode} and algorithm {self.algorithm.name} do not go together: {reason}")
+        if self.privacy.unit == "user" and self.partition.clients != "users":
+            raise ValueError(
+                f"privacy.unit=user needs one user a client, and partition.clients is {self.partition.clients}; "
+                "set privacy.unit=client, which hides a whole silo"
+            )
+        return self
 
 
 def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
@@ -250,6 +245,8 @@ def _explain(detail: Any) -> str:
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
         return f"{key}: no such key{_did_you_mean(key)}"
+    if detail["type"] == "value_error":
+        return ": ".join(part for part in (key, str(detail["ctx"]["error"])) if part)
     return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
 
 

@@ -12,6 +12,8 @@ from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.data.partition import partition as deal
 from fedkd.data.sources import Loaded, load
 from fedkd.data.splits import split as divide
+from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup
 
 
@@ -49,6 +51,8 @@ class Federation:
             num_private_users=len(self.private),
             num_rounds=config.num_server_rounds,
             seed=config.seed,
+            participants=protection(config, self.partition.num_clients).participants,
+            noise=protection(config, self.partition.num_clients).noise,
         )
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
@@ -61,6 +65,18 @@ def federation(config: Config) -> Federation:
     """Load, split and deal out the data of a configuration; the latest few are remembered."""
     seeded = (config.seed, config.evaluation.target)
     return _federation(config.data, config.split, config.partition, *seeded)
+
+
+def protection(config: Config, num_clients: int) -> Protection:
+    """Return the noise of a run with so many registered clients."""
+    return _protection(
+        config.privacy, config.fraction_train, config.algorithm.releases(config.num_server_rounds), num_clients
+    )
+
+
+@lru_cache(maxsize=8)
+def _protection(privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int) -> Protection:
+    return Protection(privacy, max(1, round(fraction * num_clients)), releases)
 
 
 @lru_cache(maxsize=2)

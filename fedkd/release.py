@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedkd.knowledge import Answers, Grid, Outer, Spec
+from fedkd.privacy.protection import OPEN, Protection
 from fedkd.ragged import Ragged
 
 
-def release(answers: Answers, specs: Mapping[str, Spec]) -> Answers:
-    """Code every client's values on their grid and sum what sums; clients with non-finite values are refused.
+def release(answers: Answers, specs: Mapping[str, Spec], protection: Protection = OPEN) -> Answers:
+    """Bound, code and sum every client's values, and add the noise that clients add.
+
+    Without protection, clients with non-finite values are refused. Under protection nothing may depend on the data but
+    the noised sum, so what is not finite counts as zero.
 
     Parameters
     ----------
@@ -21,12 +25,18 @@ def release(answers: Answers, specs: Mapping[str, Spec]) -> Answers:
         One row per client, as ``learn`` returns them.
     specs : mapping of str to Spec
         What the values must be.
+    protection : Protection
+        Where noise goes.
 
     Returns
     -------
     Answers
         Integers where the spec has a grid. ``refused`` names the clients whose values were not finite.
     """
+    if protection.active:
+        count = len(answers.clients)
+        bounded = {name: _coded(clipped(answers.values[name], spec, count), spec) for name, spec in specs.items()}
+        return replace(answers, values=protection.share(count, specs, bounded))
     finite = np.ones(len(answers.clients), bool)
     for values in answers.values.values():
         finite &= _finite_clients(values, len(finite))
@@ -34,6 +44,55 @@ def release(answers: Answers, specs: Mapping[str, Spec]) -> Answers:
     values = {name: _coded(_take(answers.values[name], kept), spec) for name, spec in specs.items()}
     refused = {} if finite.all() else {"values were not finite": answers.clients[~finite].tolist()}
     return replace(answers, clients=answers.clients[kept], values=values, refused={**answers.refused, **refused})
+
+
+def clipped(values: Any, spec: Spec, count: int) -> Any:
+    """Return values on the spec's grid whose Euclidean norm, client by client, is at most the clip.
+
+    What is not finite becomes zero first. Rounding towards zero never makes a norm larger, so the bound holds exactly
+    for the integers. All arithmetic is in double precision, scaled by the largest magnitude, so nothing overflows.
+
+    Parameters
+    ----------
+    values : ndarray or Outer
+        One leading row per client, or factors.
+    spec : Spec
+        With a clip and a grid.
+    count : int
+        How many clients.
+
+    Returns
+    -------
+    ndarray or Outer
+        Multiples of the grid's step.
+    """
+    assert spec.clip is not None
+    assert spec.grid is not None
+    if isinstance(values, Outer):
+        return _clipped_outer(values, spec.clip, spec.grid, count)
+    flat = np.nan_to_num(np.asarray(values, np.float64).reshape(count, -1), nan=0.0, posinf=0.0, neginf=0.0)
+    largest = np.abs(flat).max(axis=1, initial=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        norm = largest * np.linalg.norm(np.where(largest[:, None] > 0, flat / largest[:, None], 0.0), axis=1)
+        factor = np.where(norm > spec.clip, (1 - ROUNDING) * spec.clip / norm, 1.0)
+    return (np.trunc(flat * factor[:, None] / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
+
+
+ROUNDING = 1e-12
+"""How much a clip is tightened, so that no floating-point error ever exceeds it."""
+
+
+def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
+    left = np.nan_to_num(_dense(values.left), nan=0.0, posinf=0.0, neginf=0.0)
+    right = np.nan_to_num(_dense(values.right), nan=0.0, posinf=0.0, neginf=0.0)
+    inner = (left @ left.T) * (right @ right.T) * (values.owner[:, None] == values.owner)
+    norm = np.sqrt(np.maximum(np.bincount(values.owner, inner.sum(axis=1), minlength=count), 0.0))
+    factor = np.where(norm > clip, (1 - ROUNDING) * clip / np.where(norm > 0, norm, 1.0), 1.0)[values.owner]
+    return Outer(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
+
+
+def _dense(matrix: Any) -> NDArray[np.float64]:
+    return np.asarray(matrix.toarray() if isinstance(matrix, sparse.csr_array) else matrix, np.float64)
 
 
 def merge(parts: list[Answers], specs: Mapping[str, Spec]) -> Answers:

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedkd.config import Config, unflatten
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
-from fedkd.federation import Federation, federation
+from fedkd.federation import Federation, federation, protection
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup
 from fedkd.runs import RunFolder
@@ -37,18 +37,18 @@ def main(grid: Grid, context: Context) -> None:
     strategy = Distillation(
         config.algorithm,
         recorder.progress(setup),
-        fraction_train=config.fraction_train,
+        protection(config, setup.num_clients),
         timeout=config.runtime.timeout_seconds,
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
-        score_teacher=None if together is None else teacher_scorer(together),
+        score=None if together is None else scorer(together),
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
     recorder.finish(strategy)
 
 
-def teacher_scorer(together: Federation) -> Callable[[Recommender], PerUser]:
+def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
     """Return a function that measures a model on the private users.
 
     Only a simulation has their data; no byte of it is counted.

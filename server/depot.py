@@ -9,6 +9,7 @@ import pandas as pd
 from fedkd.config import Config
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
+from fedkd.federation import protection
 from fedkd.protocols.base import Setup
 from fedkd.ragged import Ragged
 
@@ -48,4 +49,5 @@ def read_setup(folder: Path, config: Config) -> Setup:
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(table["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
     public = Interactions(np.arange(users).astype(np.str_), histories, Catalogue(np.arange(items).astype(np.str_)))
-    return Setup(public, clients, private, config.num_server_rounds, config.seed)
+    guard = protection(config, clients)
+    return Setup(public, clients, private, config.num_server_rounds, config.seed, guard.participants, guard.noise)

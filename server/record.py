@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedkd.config import Config
 from fedkd.evaluation.evaluator import intervals
 from fedkd.models.base import Recommender
+from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup, State, export_arrays
 from fedkd.runs import RunFolder
 from server.progress import Progress
@@ -98,13 +99,27 @@ class Recorder:
                 "answered": int((progress.clients["answered"] > 0).sum()),
                 "failed-answers": progress.total(["failed"]),
             },
-            "privacy": {
-                "mode": self.config.privacy.mode,
-                "epsilon": None,
-                "delta": None,
-                "statement": self.config.privacy.statement,
-            },
+            "privacy": privacy(self.config, strategy.protection, progress.round),
         }
+
+
+def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, Any]:
+    """Return what was promised and spent; epsilon and delta are None where nothing is protected."""
+    options = config.privacy
+    told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": options.statement}
+    if not protection.active:
+        return told
+    return told | {
+        "epsilon": protection.spent(rounds),
+        "epsilon-planned": options.epsilon,
+        "delta": options.delta,
+        "unit": options.unit,
+        "adjacency": options.adjacency,
+        "sampling": "no amplification",
+        "noise-multiplier": protection.multiplier,
+        "noise-on-the-sum": protection.noise,
+        "releases-per-client": protection.releases,
+    }
 
 
 def speed(progress: Progress) -> dict[str, float]:
@@ -170,4 +185,5 @@ def round_line(record: Record, rounds: int) -> str:
     line += (
         f" | up {spent['up-bytes'] / 1e6:.2f} MB, down {spent['down-bytes'] / 1e6:.2f} MB | {record['seconds']:.1f} s"
     )
+    line += f" | epsilon {record['epsilon']:.3g}" if "epsilon" in record else ""
     return line + (f" | {failed} failed: {record['failures']}" if failed else "")

@@ -18,8 +18,10 @@ from fedkd.evaluation.device import DEVICE_METRICS
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
+from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
+from fedkd.release import merge
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
 from server.exchange import collect, find_hosts, wait_for_hosts
@@ -40,14 +42,15 @@ class Distillation(Strategy):
         What is asked, learnt, pooled and taught.
     progress : Progress
         Where the run stands; a resumed run begins with a saved one.
-    fraction_train : float
-        Share of the registered clients asked in a round.
+    protection : Protection
+        The noise of every release.
     timeout, wait : float
         Seconds until an answer counts as missing, and for all clients to connect.
     evaluate_every : int
         Rounds between evaluations on the devices; 0 for the last round only.
-    score_teacher : callable, optional
-        Measures the teacher on private users; possible in a simulation only, and outside byte counts.
+    score : callable, optional
+        Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
+        teacher, and under protection the student too: devices' own metrics would be one more release.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -56,11 +59,11 @@ class Distillation(Strategy):
 
     protocol: Protocol
     progress: Progress
-    fraction_train: float = 1.0
+    protection: Protection
     timeout: float = 600.0
     wait: float = 60.0
     evaluate_every: int = 1
-    score_teacher: Callable[[Recommender], PerUser] | None = None
+    score: Callable[[Recommender], PerUser] | None = None
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
@@ -114,9 +117,11 @@ class Distillation(Strategy):
         metrics = dict(taught or {})
         trained = time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            sent = list(self.configure_evaluate(number, nothing, ConfigRecord(), grid))
-            metrics |= dict(self.aggregate_evaluate(number, grid.send_and_receive(sent, timeout=self.timeout)) or {})
-            metrics |= self._teacher_metrics()
+            if not self.protection.active:
+                sent = list(self.configure_evaluate(number, nothing, ConfigRecord(), grid))
+                replies = grid.send_and_receive(sent, timeout=self.timeout)
+                metrics |= dict(self.aggregate_evaluate(number, replies) or {})
+            metrics |= self._measured()
         self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
         record = self._record(before, metrics, trained)
         for sink in self.sinks:
@@ -138,11 +143,17 @@ class Distillation(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Check the answers, fold them into the state in a fixed order, and teach."""
+        parts: list[Answers] = []
         state = self.progress.state
-        for answers, specs in self._read(replies, self.protocol.expects):
+        for answers, specs in self._read(replies, self._specs):
             self.progress = self.progress.counted("up-bytes", answers.clients, answer_bytes(answers, specs))
             self.progress = self.progress.counted("answered", answers.clients)
-            state = self.protocol.pool(state, answers)
+            if self.protection.active:
+                parts = [merge([*parts, answers], specs)]
+            else:
+                state = self.protocol.pool(state, answers)
+        if parts:
+            state = self.protocol.pool(state, self.protection.sum(parts[0], specs))
         begun = time.monotonic()
         state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
         spent = self.progress.teaching_seconds + time.monotonic() - begun
@@ -169,8 +180,11 @@ class Distillation(Strategy):
         self.per_user = PerUser(np.arange(len(table)), table)
         return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
 
+    def _specs(self, asks: Asks) -> Mapping[str, Spec]:
+        return self.protection.specs(self.protocol.expects(asks))
+
     def _quota(self) -> int:
-        return max(1, round(self.fraction_train * self.progress.state.setup.num_clients))
+        return self.protection.participants
 
     def _connected(self) -> NDArray[np.int64]:
         return np.sort(np.concatenate([*self._hosts.values(), np.zeros(0, np.int64)]))
@@ -226,12 +240,19 @@ class Distillation(Strategy):
         self._failures[reason] += len(clients)
         self.progress = self.progress.counted("failed", clients)
 
-    def _teacher_metrics(self) -> dict[str, float]:
-        teacher = self.protocol.teacher(self.progress.state)
-        if teacher is None or self.score_teacher is None:
+    def _measured(self) -> dict[str, float]:
+        """Measure the teacher where that is possible, and the student where devices may not say how good it is."""
+        state = self.progress.state
+        metrics: dict[str, float] = {}
+        if self.score is None:
             return {}
-        self.teacher_per_user = self.score_teacher(teacher)
-        return {f"teacher.{name}": mean for name, mean in self.teacher_per_user.means().items()}
+        if (teacher := self.protocol.teacher(state)) is not None:
+            self.teacher_per_user = self.score(teacher)
+            metrics |= {f"teacher.{name}": mean for name, mean in self.teacher_per_user.means().items()}
+        if self.protection.active and (student := self.protocol.student(state)) is not None:
+            self.per_user = self.score(student)
+            metrics |= {f"student.{name}": mean for name, mean in self.per_user.means().items()}
+        return metrics
 
     def _record(self, before: Progress, metrics: dict[str, Any], seconds: float) -> Record:
         spent = {n: self.progress.total([n]) - before.total([n]) for n in self.progress.clients}
@@ -243,5 +264,6 @@ class Distillation(Strategy):
             "answers": spent["answered"],
             "failures": dict(self._failures),
             "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
+            **({"epsilon": self.protection.spent(self.progress.round)} if self.protection.active else {}),
             "traffic": {name: spent[name] for name in spent if name.endswith("-bytes")},
         }

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.config import Config
-from fedkd.federation import Federation
+from fedkd.federation import Federation, protection
 from fedkd.release import release
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes
@@ -28,6 +28,8 @@ class Plan:
         Of all rounds on this machine, at most; teaching and evaluation come on top.
     memory : int
         Resident bytes of this process after one cohort's work.
+    noise : float
+        Standard deviation of the noise on a round's sum, over the clip.
     """
 
     clients: int
@@ -36,6 +38,7 @@ class Plan:
     down: float
     seconds: float
     memory: int
+    noise: float
 
     def lines(self, config: Config) -> list[str]:
         """Return the plan as sentences."""
@@ -45,7 +48,7 @@ class Plan:
             f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
             f"time: about {self.seconds:,.1f} s of training in this process; teaching and evaluation come on top",
             f"memory: {self.memory / 1e9:.2f} GB after one cohort",
-            f"epsilon: none. {config.privacy.statement}",
+            f"noise on a round's sum: {self.noise:.3g} times the clip. {config.privacy.statement}",
         ]
 
 
@@ -53,14 +56,15 @@ def plan(config: Config, together: Federation) -> Plan:
     """Let one cohort answer the first ask, send nothing, and predict the run from it."""
     protocol, setup = config.algorithm, together.setup(config)
     state = protocol.begin(setup)
-    asked = max(1, round(config.fraction_train * setup.num_clients))
+    asked = setup.participants
     sample = np.arange(min(config.runtime.cohort_size, setup.num_clients))
     asks = protocol.ask(state, sample, 1, stream(config.seed, "ask", 1))
     owner, data = together.held_by(sample)
     begun = time.monotonic()
     _, answers = protocol.learn(Cohort(sample, owner, data, config.seed, ({},) * len(sample)), asks)
-    specs = protocol.expects(asks)
-    released = release(answers, specs)
+    guard = protection(config, setup.num_clients)
+    specs = guard.specs(protocol.expects(asks))
+    released = release(answers, specs, guard)
     seconds = (time.monotonic() - begun) / len(sample) * asked * config.num_server_rounds
     up, down = answer_bytes(released, specs).mean(), ask_bytes(asks).mean()
-    return Plan(setup.num_clients, asked, float(up), float(down), seconds, peak_memory())
+    return Plan(setup.num_clients, asked, float(up), float(down), seconds, peak_memory(), guard.noise)

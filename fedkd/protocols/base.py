@@ -35,6 +35,8 @@ class Setup:
         How many rounds are planned.
     seed : int
         The run's seed.
+    participants : int
+        How many clients are asked in a round (a public constant); 0 stands for all of them.
     noise : float
         Standard deviation of the noise that will be on a round's sum, divided by the clip; public, 0 without noise.
     """
@@ -44,6 +46,7 @@ class Setup:
     num_private_users: int
     num_rounds: int
     seed: int
+    participants: int = 0
     noise: float = 0.0
 
 
@@ -126,6 +129,18 @@ class Protocol(Options, ABC):
     @abstractmethod
     def centralised(self, train: Interactions, seed: int) -> Recommender | None:
         """Return the student that everyone's histories in one place would give; None where there is no such thing."""
+
+    def unprotectable(self, mode: str) -> str | None:
+        """Return why answers cannot be protected in a privacy mode; None where they can.
+
+        What can be protected sums, and has a bound: every spec has a clip.
+        """
+        del mode
+        return None
+
+    def releases(self, num_rounds: int) -> int:
+        """Return how often one client contributes to what is released in so many rounds, at most."""
+        return num_rounds
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients will be asked to take back what they contributed.

@@ -10,10 +10,11 @@ from pydantic import Field
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import replicate
 from fedkd.knowledge import Answers, Asks, Kind, Spec
+from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
 from fedkd.protocols.optimise import adam_moved, moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, interactions_of, train_privately
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
 
 
 class FedAvg(TrainedStudent):
@@ -31,38 +32,46 @@ class FedAvg(TrainedStudent):
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
         Step size of the server: 1 is the plain average; Adam wants about 0.01.
+    clip : float
+        Under protection: the largest Euclidean norm of one client's change. Clients then weigh the same, and the sum
+        is divided by the planned number of participants.
     """
 
     name: Literal["fedavg"] = "fedavg"
     local: LocalTraining = LocalTraining()
     server_optimiser: Literal["average", "adam"] = "average"
     server_learning_rate: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Build the student that everyone starts from."""
         return State(setup, student_arrays(self.model.build(setup.public.num_items, setup.seed)))
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the global student."""
+        """Send the global student, and whether clients weigh the same."""
         del rng
-        return Asks(round_number, clients, export_arrays(self.global_student(state)))
+        shared = export_arrays(self.global_student(state))
+        return Asks(round_number, clients, equally_weighted(shared, state.setup))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return one array per parameter, and the weight of the sums."""
-        changes = {name: Spec(Kind.PARAMETERS, array.shape) for name, array in asks.shared.items()}
-        return {**changes, "weight": Spec(Kind.STATISTICS, ())}
+        """Return the change of all parameters, one after the other, and the weight of the sum."""
+        size = sum(array.size for name, array in asks.shared.items() if name != EQUAL)
+        change = {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip)}
+        return change if EQUAL in asks.shared else {**change, "weight": Spec(Kind.STATISTICS, ())}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed."""
         student = load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared)
         parameters = replicate(student, len(cohort))
         train_privately(student, parameters, cohort, self.local, asks.round)
-        weight = interactions_of(cohort)
-        values = {
-            name: (parameters[name] - start.detach()).numpy() * _tall(weight, start.dim())
+        changes = [
+            (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()
-        }
-        return cohort, Answers(asks.round, cohort.clients, {**values, "weight": weight})
+        ]
+        weight = np.ones(len(cohort)) if EQUAL in asks.shared else interactions_of(cohort)
+        change = np.concatenate(changes, axis=1) * weight[:, None].astype(np.float32)
+        values = {"change": change} if EQUAL in asks.shared else {"change": change, "weight": weight}
+        return cohort, Answers(asks.round, cohort.clients, values)
 
     def pool(self, state: State, answers: Answers) -> State:
         """Add up the weighted changes."""
@@ -72,14 +81,18 @@ class FedAvg(TrainedStudent):
         """Move the student by the mean change."""
         del rng
         state, sums = taken_sums(state)
-        weight = float(sums.pop("weight", np.zeros(())))
+        weight = total_weight(sums, state.setup)
         if weight == 0:
             return state, {"change": 0.0}
-        change = {name: total / weight for name, total in sums.items()}
+        mean = sums["change"] / weight
         step = moved if self.server_optimiser == "average" else adam_moved
-        norm = float(np.sqrt(sum(np.square(array).sum() for array in change.values())))
-        return step(state, change, self.server_learning_rate), {"change": norm}
+        student = self.global_student(state)
+        return step(state, _shaped(mean, student), self.server_learning_rate), {"change": float(np.linalg.norm(mean))}
 
 
-def _tall(weight: NDArray[np.float64], dimensions: int) -> NDArray[np.float32]:
-    return weight.astype(np.float32).reshape(-1, *[1] * dimensions)
+def _shaped(flat: NDArray[np.float64], student: Recommender) -> dict[str, NDArray[np.float64]]:
+    """Return the parts of a flat array that belong to the student's parameters."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in student.named_parameters()}
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    parts = np.split(flat, ends[:-1])
+    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

@@ -19,16 +19,19 @@ from fedkd.distill.training import train as train_steps
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.protocols.base import Metrics, Setup, State, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
 from fedkd.protocols.central import CentralTraining, nonempty, train_centrally
 from fedkd.protocols.optimise import named, part, student_arrays, summed, taken_sums
 from fedkd.protocols.private import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
 from fedkd.ragged import Ragged, offsets
 from fedkd.streams import stream
 
 LESSON = "lesson."
 """Prefix of what a client digests: the histories of the round before, and the consensus on them."""
+
+COMMON = "common."
+"""Prefix of the global student, where clients answer with their distance to its scores."""
 
 DIGEST_BATCH = 32
 
@@ -58,6 +61,9 @@ class FedMD(TrainedStudent):
         Of Adam in them.
     local : LocalTraining
         The revisit.
+    clip : float
+        Under protection: the largest Euclidean norm of how far one client's scores are from what everybody knows, the
+        global student's scores of the same references.
     """
 
     name: Literal["fedmd"] = "fedmd"
@@ -67,6 +73,7 @@ class FedMD(TrainedStudent):
     digest_epochs: int = Field(2, ge=1)
     digest_learning_rate: float = Field(0.003, gt=0)
     local: LocalTraining = LocalTraining(epochs=2, learning_rate=0.001)
+    clip: float = Field(10.0, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Train the global student on the public users."""
@@ -86,14 +93,17 @@ class FedMD(TrainedStudent):
         lesson = part(state, LESSON)
         if lesson:
             lesson["scores"] = lesson["scores"].astype(np.float16)
-        shared = named(LESSON, lesson)
+        shared = equally_weighted(named(LESSON, lesson), state.setup)
+        if EQUAL in shared:
+            shared |= named(COMMON, export_arrays(self.global_student(state)))
         return Asks(round_number, clients, shared, reference=self._reference(state.setup, round_number))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the scores, and how many clients are in the sum."""
         assert asks.reference is not None
         shape = (len(asks.reference.histories), len(asks.reference.panel))
-        return {"scores": Spec(Kind.SCORES, shape), "clients": Spec(Kind.STATISTICS, ())}
+        scores = {"scores": Spec(Kind.SCORES, shape, clip=self.clip)}
+        return scores if EQUAL in asks.shared else {**scores, "weight": Spec(Kind.STATISTICS, ())}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Digest the consensus, revisit the private data, and score the new references."""
@@ -105,7 +115,11 @@ class FedMD(TrainedStudent):
         train_privately(student, parameters, cohort, self.local, asks.round)
         history = padded_histories(asks.reference.histories, student.num_items)
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
-        values = {"scores": scores, "clients": np.ones(len(cohort))}
+        values = {"scores": scores, "weight": np.ones(len(cohort))}
+        if EQUAL in asks.shared:
+            common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
+            known = load_arrays(self.blank_student(student.num_items), common).eval()
+            values = {"scores": scores - _scores(known, asks.reference)}
         return keep_students(cohort, parameters), Answers(
             asks.round, cohort.clients, values, asks.reference.fingerprint
         )
@@ -117,12 +131,14 @@ class FedMD(TrainedStudent):
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Take the mean for the consensus, and let the global student digest it."""
         state, sums = taken_sums(state)
-        count = float(sums.get("clients", np.zeros(())))
+        count = total_weight(sums, state.setup)
         if count == 0:
             return state, {}
         reference = self._reference(state.setup, int(state.arrays["round"]))
-        consensus = (sums["scores"] / count).astype(np.float32)
         student = self.global_student(state)
+        consensus = (sums["scores"] / count).astype(np.float32)
+        if state.setup.noise:
+            consensus += _scores(load_arrays(student, export_arrays(student)).eval(), reference)
         distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), rng)
         lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
         return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {"distance": distance}
@@ -180,3 +196,11 @@ class FedMD(TrainedStudent):
         streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]
         training = Training(self.digest_learning_rate, self.digest_epochs, DIGEST_BATCH)
         train(student, parameters, Examples({"row": rows}), loss, training, streams)
+
+
+def _scores(student: Recommender, reference: Reference) -> NDArray[np.float32]:
+    """Return a student's scores of a reference, shape [references, panel]."""
+    history = padded_histories(reference.histories, student.num_items)
+    with torch.no_grad():
+        scores: NDArray[np.float32] = student(history)[:, torch.from_numpy(reference.panel.astype(np.int64))].numpy()
+    return scores

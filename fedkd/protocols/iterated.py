@@ -20,7 +20,7 @@ from fedkd.protocols.central import CentralTraining, nonempty, train_centrally, 
 from fedkd.protocols.curvature import parameter_change
 from fedkd.protocols.optimise import adam_moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, train_privately
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
 from fedkd.streams import stream
 
 
@@ -50,6 +50,8 @@ class Iterated(TrainedStudent):
         L2 penalty of Adam.
     solver_steps : int
         Conjugate gradient steps of the least-squares problem.
+    clip : float
+        Under protection: the largest Euclidean norm of one client's residual. Clients then weigh the same.
     """
 
     name: Literal["iterated"] = "iterated"
@@ -60,6 +62,7 @@ class Iterated(TrainedStudent):
     learning_rate: float = Field(0.03, gt=0)
     weight_decay: float = Field(2e-4, ge=0)
     solver_steps: int = Field(60, ge=1)
+    clip: float = Field(0.1, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users."""
@@ -76,14 +79,18 @@ class Iterated(TrainedStudent):
         """Send the student and the references."""
         del rng
         return Asks(
-            round_number, clients, export_arrays(self.global_student(state)), reference=self._reference(state.setup)
+            round_number,
+            clients,
+            equally_weighted(export_arrays(self.global_student(state)), state.setup),
+            reference=self._reference(state.setup),
         )
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the change of the scores on every reference, and the weight of the sums."""
         assert asks.reference is not None
         shape = (len(asks.reference.histories), len(asks.reference.panel))
-        return {"residual": Spec(Kind.SCORES, shape), "weight": Spec(Kind.STATISTICS, ())}
+        residual = {"residual": Spec(Kind.SCORES, shape, clip=self.clip)}
+        return residual if EQUAL in asks.shared else {**residual, "weight": Spec(Kind.STATISTICS, ())}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed in its scores."""
@@ -95,7 +102,9 @@ class Iterated(TrainedStudent):
         after = _reference_scores(student, parameters, asks.reference)
         roots = np.sqrt(cohort.data.train.histories.lengths)
         weight = np.bincount(cohort.owner, weights=roots, minlength=len(cohort))
-        values = {"residual": (after - before) * weight[:, None, None].astype(np.float32), "weight": weight}
+        values: dict[str, NDArray[Any]] = {"residual": after - before}
+        if EQUAL not in asks.shared:
+            values = {"residual": values["residual"] * weight[:, None, None].astype(np.float32), "weight": weight}
         return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
 
     def pool(self, state: State, answers: Answers) -> State:
@@ -105,7 +114,7 @@ class Iterated(TrainedStudent):
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Distil the mean residual into the student."""
         state, sums = taken_sums(state)
-        weight = float(sums.get("weight", np.zeros(())))
+        weight = total_weight(sums, state.setup)
         if weight == 0:
             return state, {}
         residual = torch.from_numpy(sums["residual"] / (weight * self.local.learning_rate)).float()

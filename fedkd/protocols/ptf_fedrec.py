@@ -102,6 +102,11 @@ class PTFFedRec(Protocol):
         items, values = taught_items(scores, uploaded, counts, self.download)
         return Asks(round_number, clients, own={"item": items, "score": values})
 
+    def unprotectable(self, mode: str) -> str | None:
+        """Return why: counting the item ids over a few rounds reveals histories, whatever is done to the scores."""
+        del mode
+        return "clients upload item ids in the clear; no noise on their scores hides which items they hold"
+
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return items and scores, of different number for every client."""
         del asks

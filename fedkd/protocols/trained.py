@@ -1,12 +1,36 @@
 """What protocols have in common whose student is trained by gradient."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from fedkd.data.interactions import Interactions
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import GlobalStudent, State
+from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.central import CentralTraining, train_centrally
 from fedkd.protocols.optimise import student_of
 from fedkd.streams import stream
+
+EQUAL = "equal"
+"""Marks asks under protection: clients weigh the same, and their weight does not travel."""
+
+
+def equally_weighted(shared: dict[str, NDArray[Any]], setup: Setup) -> dict[str, NDArray[Any]]:
+    """Return what every client is sent, marked where noise makes weights a public constant."""
+    return {**shared, EQUAL: np.ones(1, np.int8)} if setup.noise else shared
+
+
+def total_weight(sums: Mapping[str, NDArray[Any]], setup: Setup) -> float:
+    """Return what a sum is divided by: the weights that came with it, or the planned number of participants.
+
+    The number of those who did answer depends on who takes part, so under protection it is not used.
+    """
+    if setup.noise and sums:
+        return float(setup.participants)
+    return float(sums.get("weight", np.zeros(())))
 
 
 class TrainedStudent(GlobalStudent):

@@ -20,10 +20,11 @@ def deal_out(config: Config, folder: Path) -> int:
     """Write ``server/`` and one ``client-N/`` per client; return how many clients there are."""
     together = federation(config)
     write_depot(folder / "server", together.setup(config))
-    for client in range(together.partition.num_clients):
+    registered = together.partition.num_clients
+    for client in range(registered):
         _, data = together.held_by(np.array([client]))
-        write_device(folder / f"client-{client}", client, data)
-    return together.partition.num_clients
+        write_device(folder / f"client-{client}", client, registered, data)
+    return registered
 
 
 @guarded

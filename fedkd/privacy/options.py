@@ -1,0 +1,82 @@
+"""The privacy of a run, as a person writes it down."""
+
+import math
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedkd.options import Options
+
+Mode = Literal["none", "central", "distributed", "local"]
+
+UNPROTECTED = (
+    "Privacy mode none: answers are neither noised nor masked, and until they are summed securely a server "
+    "that sees one client's answer can read that client's history from it."
+)
+
+TRUST: dict[str, str] = {
+    "central": (
+        "the server is trusted: it sees answers without noise, clips nothing away that a client has not clipped, and "
+        "adds the noise to their sum before anything is taught; whoever sees models or metrics learns at most this"
+    ),
+    "distributed": (
+        "every client adds a share of the noise, and the sum is private against whoever sees the sum alone, as long as "
+        "the stated share of clients is honest and stays; a party that sees single answers is not kept from anything"
+    ),
+    "local": "nobody is trusted: every client adds all the noise to its own answer before it leaves",
+}
+"""Who is trusted in a mode, and what is noised."""
+
+
+class PrivacyOptions(Options):
+    """How answers are protected: one total budget for the whole run.
+
+    Attributes
+    ----------
+    mode : str
+        ``none``; ``central``: the server adds noise to the sum; ``distributed``: every client adds a share of the
+        noise; ``local``: every client adds all of it.
+    epsilon, delta : float, optional
+        The total that everything released about a unit may cost; a mode other than ``none`` needs both.
+    unit : str
+        Whose presence is hidden: ``user`` (each client is one user) or ``client`` (a silo with everyone in it).
+    adjacency : str
+        ``add-remove`` one unit, or ``replace-one`` by another, which takes twice the noise.
+    honest_fraction : float
+        Distributed mode: the share of the planned clients that must add their noise for the guarantee to hold.
+    ledger : Path, optional
+        File of the ledger; budgets belong to data, so runs that share data must share it. In the run folder without it.
+    """
+
+    mode: Mode = "none"
+    epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    delta: float | None = Field(default=None, gt=0, lt=1)
+    unit: Literal["user", "client"] = "user"
+    adjacency: Literal["add-remove", "replace-one"] = "add-remove"
+    honest_fraction: float = Field(default=0.9, gt=0, le=1)
+    ledger: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "PrivacyOptions":
+        given = [value is not None for value in (self.epsilon, self.delta)]
+        if self.mode == "none" and any(given):
+            raise ValueError("epsilon and delta do nothing in mode none; set privacy.mode=central, or leave them out")
+        if self.mode != "none" and not all(given):
+            raise ValueError(f"mode {self.mode} needs a budget; set privacy.epsilon=4 and privacy.delta=1e-5")
+        return self
+
+    @property
+    def budget(self) -> tuple[float, float]:
+        """Epsilon and delta; infinite and 1 where there is no budget."""
+        return (math.inf, 1.0) if self.epsilon is None or self.delta is None else (self.epsilon, self.delta)
+
+    @property
+    def statement(self) -> str:
+        """The plain sentence that log and report carry."""
+        if self.mode == "none":
+            return UNPROTECTED
+        return (
+            f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
+            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}."
+        )

@@ -1,0 +1,159 @@
+"""Where the noise of a run goes, and how much: derived from the configuration, and from public numbers alone."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Grid, Spec
+from fedkd.privacy.gaussian import epsilon, noise_multiplier
+from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.randomness import noise_generator
+from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
+
+FINEST = 2.0**-16
+"""The grid of protected answers, over the clip: so fine that rounding adds next to nothing to the noise."""
+
+WIDEST = 1 << 24
+"""Most coordinates that a protected answer may have; bounds its norm l1, and thereby the noise of the shares."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """The noise of every release, fixed before the run.
+
+    Attributes
+    ----------
+    options : PrivacyOptions
+        Mode and budget.
+    participants : int
+        Clients asked in a round, a public constant; never the number that happened to answer.
+    releases : int
+        How often one client contributes in the whole run, at most.
+    """
+
+    options: PrivacyOptions
+    participants: int
+    releases: int
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is protected."""
+        return self.options.mode != "none"
+
+    @property
+    def sensitivity(self) -> float:
+        """How far one unit can move a sum, over the clip."""
+        return 2.0 if self.options.adjacency == "replace-one" else 1.0
+
+    @cached_property
+    def multiplier(self) -> float:
+        """Noise of one release over the clip: on the sum, or in local mode on a single answer."""
+        total, delta = self.options.budget
+        if self.options.mode != "distributed":
+            return self.sensitivity * noise_multiplier(total, delta, self.releases)
+        steps = self.sensitivity / FINEST
+        one = skellam_multiplier(total, delta, steps, steps * math.sqrt(WIDEST), self.releases)
+        return self.sensitivity * one
+
+    @cached_property
+    def noise(self) -> float:
+        """Standard deviation of the noise on a round's sum, over the clip; 0 where nothing is protected."""
+        if not self.active:
+            return 0.0
+        if self.options.mode == "local":
+            return self.multiplier * math.sqrt(self.participants)
+        return self.multiplier / math.sqrt(self._honest / self.participants if self._shared else 1.0)
+
+    def grid(self, spec: Spec) -> Grid:
+        """Return the grid on which a protected answer is coded; sums of all participants and the noise never wrap."""
+        assert spec.clip is not None
+        limit = round(1 / FINEST)
+        room = self.participants * limit + math.ceil(20 * self.noise * limit)
+        return Grid(spec.clip * FINEST, -limit, limit, (2 * room).bit_length())
+
+    def specs(self, specs: Mapping[str, Spec]) -> Mapping[str, Spec]:
+        """Return what answers look like under protection: bounded, summed, on a fine grid.
+
+        Raises
+        ------
+        UserError
+            An answer that has no bound, or that does not sum.
+        """
+        if not self.active:
+            return specs
+        for name, spec in specs.items():
+            if spec.clip is None or not spec.sums:
+                raise UserError(f"{name} has no bound or does not sum, so mode {self.options.mode} cannot protect it")
+            if math.prod(spec.shape) > WIDEST:
+                raise UserError(f"{name} has {math.prod(spec.shape)} numbers; at most {WIDEST} can be protected")
+        return {name: replace(spec, grid=self.grid(spec)) for name, spec in specs.items()}
+
+    def share(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return sums of ``count`` clients with the noise that these clients add before anything leaves.
+
+        Sums of Skellam numbers are Skellam numbers, and rounded Gaussian ones are drawn client by client, so the noise
+        of a simulated cohort is what its clients would have added one by one.
+        """
+        mode, scale = self.options.mode, self.multiplier / FINEST
+        if mode in ("none", "central") or not count:
+            return dict(values)
+        if mode == "distributed":
+            variance = count * scale**2 / self._honest
+            return {n: v + skellam(variance, specs[n].shape, noise_generator()) for n, v in values.items()}
+        return {n: v + rounded_normal(scale, count, specs[n].shape, noise_generator()) for n, v in values.items()}
+
+    def sum(self, answers: Answers, specs: Mapping[str, Spec]) -> Answers:
+        """Return a round's sum, in the units of the answers, with the noise that a trusted server adds."""
+        values = dict(answers.values)
+        if self.options.mode == "central":
+            scale, generator = self.multiplier / FINEST, noise_generator()
+            values = {n: v + rounded_normal(scale, 1, np.shape(v), generator) for n, v in values.items()}
+        return replace(answers, values={n: v * _step(specs[n]) for n, v in values.items()})
+
+    def spent(self, rounds: int) -> float:
+        """Return epsilon after so many rounds, at the budget's delta."""
+        releases = min(rounds, self.releases)
+        epsilon_, delta = self.options.budget
+        if releases == self.releases:
+            return epsilon_
+        if self._shared:
+            steps = self.sensitivity / FINEST
+            variance = (self.multiplier / FINEST) ** 2
+            return skellam_epsilon(variance, steps, steps * math.sqrt(WIDEST), delta, releases)
+        return epsilon(self.multiplier / self.sensitivity / math.sqrt(releases), delta)
+
+    @property
+    def _shared(self) -> bool:
+        return self.options.mode == "distributed"
+
+    @property
+    def _honest(self) -> int:
+        return max(1, math.floor(self.options.honest_fraction * self.participants))
+
+
+OPEN = Protection(PrivacyOptions(), 1, 1)
+"""Nothing is protected."""
+
+
+def _step(spec: Spec) -> float:
+    assert spec.grid is not None
+    return spec.grid.step
+
+
+def rounded_normal(
+    scale: float, count: int, shape: tuple[int, ...], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the sum of ``count`` draws of Gaussian noise, each rounded to whole numbers.
+
+    Added to whole numbers, rounding is post-processing: the guarantee is that of the Gaussian mechanism.
+    """
+    total = np.zeros(shape, np.int64)
+    for _ in range(count):
+        total += np.rint(generator.normal(0.0, scale, shape)).astype(np.int64)
+    return total

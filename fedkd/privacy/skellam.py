@@ -1,0 +1,53 @@
+"""The Skellam mechanism: integer noise whose sums are Skellam again, so that every client can add a share of it.
+
+Agarwal, Kairouz & Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021, theorem 3.5:
+noise of variance ``mu`` on integers of sensitivities ``D1`` and ``D2`` (in the norms l1 and l2) has Renyi divergence at
+most ``a D2^2 / (2 mu) + min(((2a - 1) D2^2 + 6 D1) / (4 mu^2), 3 D1 / (2 mu))`` for every whole order ``a``. It becomes
+(epsilon, delta) as in Canonne, Kamath & Steinke, The discrete Gaussian, NeurIPS 2020, proposition 12.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.errors import UserError
+
+ORDERS = np.concatenate([np.arange(2, 128), np.geomspace(128, 1 << 20, 200).round()])
+
+
+def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, releases: int = 1) -> float:
+    """Return epsilon of some releases of integers under Skellam noise.
+
+    Parameters
+    ----------
+    variance : float
+        Of the noise on every coordinate of the sum, in squared grid steps.
+    l2, l1 : float
+        Sensitivities of the sum, in grid steps.
+    delta : float
+        Between 0 and 1.
+    releases : int
+        How many such sums are released.
+    """
+    first = ORDERS * l2**2 / (2 * variance)
+    second = np.minimum(((2 * ORDERS - 1) * l2**2 + 6 * l1) / (4 * variance**2), 3 * l1 / (2 * variance))
+    divergence = releases * (first + second)
+    return float(np.min(divergence + np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)).clip(0))
+
+
+def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, releases: int = 1) -> float:
+    """Return the smallest standard deviation over ``l2`` that keeps some releases within a budget."""
+    low, high = 1e-3, 1e6
+    if skellam_epsilon((high * l2) ** 2, l2, l1, delta, releases) > epsilon:
+        raise UserError(f"no noise brings epsilon down to {epsilon} at delta {delta} for {releases} releases; raise it")
+    while high - low > 1e-9 * high:
+        middle = math.sqrt(low * high)
+        enough = skellam_epsilon((middle * l2) ** 2, l2, l1, delta, releases) <= epsilon
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def skellam(variance: float, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return independent Skellam numbers of mean 0: the difference of two Poisson numbers."""
+    return generator.poisson(variance / 2, shape) - generator.poisson(variance / 2, shape)
