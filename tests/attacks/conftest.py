@@ -1,0 +1,31 @@
+"""A plain Gaussian mechanism, written without the code that it checks."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Mechanism = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def clip_rows(contributions: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
+    """Zero what is not finite, then shorten."""
+    finite = np.where(np.isfinite(contributions), contributions, 0.0)
+    norms = np.linalg.norm(finite, axis=1, keepdims=True)
+    return finite * np.minimum(1.0, clip / np.maximum(norms, 1e-300))
+
+
+def gaussian_sum(clip: float, deviation: float, rng: np.random.Generator) -> Mechanism:
+    """The clipped sum with noise."""
+    return lambda rows: clip_rows(rows, clip).sum(axis=0) + rng.normal(0, deviation, rows.shape[1])
+
+
+@pytest.fixture
+def clipped_rows() -> Callable[..., NDArray[np.float64]]:
+    return clip_rows
+
+
+@pytest.fixture
+def correct_mechanism() -> Callable[..., Mechanism]:
+    return gaussian_sum

@@ -1,0 +1,155 @@
+"""Privacy bugs, planted one at a time: the audit must accuse every one, at several epsilons."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fedkd.privacy.protection as protection_module
+import fedkd.release as release_module
+from fedkd.attacks.canaries import Claim, audit, release_path
+from fedkd.privacy.gaussian import noise_multiplier
+from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.protection import Protection
+from tests.attacks.conftest import clip_rows
+
+CLIP, DELTA = 2.0, 1e-5
+
+
+def half_the_noise(rows, noise, rng):
+    return clip_rows(rows, CLIP).sum(axis=0) + rng.normal(0, noise / 2, rows.shape[1])
+
+
+def noise_before_clip(rows, noise, rng):
+    finite = np.nan_to_num(rows, nan=0.0)
+    return clip_rows(finite + rng.normal(0, noise / math.sqrt(len(rows)), rows.shape), CLIP).sum(axis=0)
+
+
+def noise_on_the_sum_before_clip(rows, noise, rng):
+    total = np.nan_to_num(rows, nan=0.0).sum(axis=0) + rng.normal(0, noise, rows.shape[1])
+    return clip_rows(total[None], CLIP * len(rows))[0]
+
+
+def not_a_number_passes(rows, noise, rng):
+    factors = np.array([min(1.0, CLIP / max(np.sqrt((row**2).sum()), 1e-300)) for row in rows])
+    return np.nan_to_num((rows * factors[:, None]).sum(axis=0)) + rng.normal(0, noise, rows.shape[1])
+
+
+def not_a_number_spreads(rows, noise, rng):
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows * np.minimum(1, CLIP / np.maximum(norms, 1e-300))).sum(axis=0) + rng.normal(0, noise, rows.shape[1])
+
+
+def clip_skipped(rows, noise, rng):
+    return np.nan_to_num(rows).sum(axis=0) + rng.normal(0, noise, rows.shape[1])
+
+
+def true_number_divides(rows, noise, rng):
+    return (clip_rows(rows, CLIP).sum(axis=0) + rng.normal(0, noise, rows.shape[1])) / len(rows)
+
+
+def seed_used_again(rows, noise, rng):
+    return clip_rows(rows, CLIP).sum(axis=0) + np.random.default_rng(7).normal(0, noise, rows.shape[1])
+
+
+def noise_of_a_mean_on_a_sum(rows, noise, rng):
+    return clip_rows(rows, CLIP).sum(axis=0) + rng.normal(0, noise / len(rows), rows.shape[1])
+
+
+def evaluation_not_charged(rows, noise, rng):
+    total = clip_rows(rows, CLIP).sum(axis=0)
+    return np.stack([total + rng.normal(0, noise, len(total)), total + rng.normal(0, noise, len(total))])
+
+
+def retried_with_fresh_noise(rows, noise, rng):
+    sent = [clip_rows(rows, CLIP).sum(axis=0) + rng.normal(0, noise, rows.shape[1]) for _ in range(2)]
+    return np.stack(sent)
+
+
+def no_noise(rows, noise, rng):
+    return clip_rows(rows, CLIP).sum(axis=0)
+
+
+BUGS = (
+    half_the_noise,
+    noise_before_clip,
+    noise_on_the_sum_before_clip,
+    not_a_number_passes,
+    not_a_number_spreads,
+    clip_skipped,
+    true_number_divides,
+    seed_used_again,
+    noise_of_a_mean_on_a_sum,
+    evaluation_not_charged,
+    retried_with_fresh_noise,
+    no_noise,
+)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 4.0, 8.0])
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_is_accused(bug, epsilon):
+    rng = np.random.default_rng(0)
+    noise = CLIP * noise_multiplier(epsilon, DELTA)
+    many = 40_000 if bug in (evaluation_not_charged, retried_with_fresh_noise) and epsilon < 4 else 16_000
+    found = audit(lambda rows: bug(rows, noise, rng), Claim(epsilon, DELTA), CLIP, rng, canaries=many, together=400)
+    assert found.exceeded, found
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 4.0, 8.0])
+def test_the_noise_of_another_adjacency_is_accused(epsilon):
+    """Noise for adding or removing one client does not protect replacing one, which moves the sum twice as far."""
+    rng = np.random.default_rng(0)
+    noise = CLIP * noise_multiplier(epsilon, DELTA)
+
+    def mechanism(rows):
+        return clip_rows(rows, CLIP).sum(axis=0) + rng.normal(0, noise, rows.shape[1])
+
+    assert not audit(mechanism, Claim(epsilon, DELTA), CLIP, rng, together=400).exceeded
+    assert audit(mechanism, Claim(epsilon, DELTA, adjacency="replace-one"), CLIP, rng, together=400).exceeded
+
+
+def halve(patch):
+    full = Protection.multiplier.func
+    patch.setattr(Protection, "multiplier", property(lambda self: full(self) / 2))
+
+
+def skip_the_clip(patch):
+    patch.setattr(release_module, "clipped", lambda values, spec, count: np.nan_to_num(values))
+    patch.setattr(release_module, "_round", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
+
+
+def repeat_the_seed(patch):
+    patch.setattr(protection_module, "noise_generator", lambda: np.random.default_rng(1))
+
+
+def forget_the_adjacency(patch):
+    patch.setattr(Protection, "sensitivity", property(lambda self: 1.0))
+
+
+def forget_the_noise(patch):
+    patch.setattr(protection_module, "rounded_normal", lambda scale, count, shape, generator: np.zeros(shape, np.int64))
+    patch.setattr(protection_module, "skellam", lambda variance, shape, generator: np.zeros(shape, np.int64))
+
+
+def divide_the_noise(patch):
+    """The noise of the mean, on the sum."""
+    real = protection_module.rounded_normal
+    patch.setattr(
+        protection_module, "rounded_normal", lambda scale, count, shape, rng: real(scale / 100, count, shape, rng)
+    )
+
+
+@pytest.mark.parametrize("mode", ["central", "distributed", "local"])
+@pytest.mark.parametrize(
+    "plant", [halve, skip_the_clip, repeat_the_seed, forget_the_adjacency, forget_the_noise, divide_the_noise]
+)
+def test_a_bug_planted_in_the_real_release_is_accused(monkeypatch, plant, mode):
+    if plant is divide_the_noise and mode == "distributed":
+        pytest.skip("shares are drawn in one place, whatever the number of clients")
+    plant(monkeypatch)
+    adjacency = "replace-one" if plant is forget_the_adjacency else "add-remove"
+    options = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA, adjacency=adjacency)
+    mechanism = release_path(Protection(options, math.ceil(300 / options.honest_fraction), 1), {"x": CLIP})
+    claim = Claim(4.0, DELTA, adjacency=adjacency)
+    assert audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=4500, together=300).exceeded
