@@ -8,4 +8,4 @@ from randomgen import AESCounter
 
 def noise_generator() -> np.random.Generator:
     """Return a generator keyed with 128 secret bits of the operating system."""
-    return np.random.Generator(AESCounter(key=secrets.randbits(128), mode="sequence"))
+    return np.random.Generator(AESCounter(key=secrets.randbits(128)))

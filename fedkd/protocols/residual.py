@@ -16,6 +16,7 @@ from scipy import sparse
 
 from fedkd.cohort.cohort import ClientState, Cohort
 from fedkd.data.interactions import Interactions
+from fedkd.distill.block import RIDGE, block_answer, block_spec, protected_gram
 from fedkd.distill.gram import Gram, ease_teacher, low_rank_student
 from fedkd.distill.residual import (
     UserWeights,
@@ -61,6 +62,8 @@ class Residual(GlobalStudent):
         The teacher's ridge, relative to the mean weight of an interaction.
     rank : int
         Width of the student.
+    block : int
+        Under noise: the most popular items whose square of the Gram matrix clients answer with.
     """
 
     name: Literal["residual"] = "residual"
@@ -73,6 +76,7 @@ class Residual(GlobalStudent):
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
     rank: int = Field(default=32, ge=1)
+    block: int = Field(default=450, ge=1, le=4096)
 
     @property
     def weights(self) -> UserWeights:
@@ -85,7 +89,12 @@ class Residual(GlobalStudent):
         if self.rank >= items:
             raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
         reference = self._choose(setup)
-        spec = answer_spec(reference, self.weights, setup.num_private_users)
+        if setup.noise and not setup.public.num_users:
+            raise UserError(
+                "under noise, algorithm residual needs public users, whose histories tell what to expect of the sum; "
+                "set partition.public-fraction above 0, for example 0.1"
+            )
+        shape = (len(reference.histories), len(reference.panel))
         arrays: dict[str, NDArray[Any]] = {
             "reference.values": reference.histories.values,
             "reference.lengths": reference.histories.lengths,
@@ -94,7 +103,7 @@ class Residual(GlobalStudent):
             "leaving": np.zeros(setup.num_clients, bool),
             "accepted": np.zeros(setup.num_clients, np.int32),
         }
-        return State(setup, arrays | {"sum": np.zeros(spec.shape, np.int64)})
+        return State(setup, arrays | {"sum": np.zeros(shape, np.float64 if setup.noise else np.int64)})
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return who has not contributed yet, has changed since, or leaves."""
@@ -104,19 +113,25 @@ class Residual(GlobalStudent):
         """Send the references, and each client which of his answers counts (its round) and whether he leaves."""
         del rng
         setup = state.setup
-        sizes = np.array([setup.public.num_items, setup.num_private_users], np.int64)
+        sizes = np.array([setup.public.num_items, setup.num_private_users, setup.noise > 0], np.int64)
         told = np.stack([state.arrays["accepted"][clients], state.arrays["leaving"][clients]], axis=1)
         own = Ragged(told.astype(np.int32).reshape(-1), offsets(np.full(len(clients), 2)))
         return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, _reference(state))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return the scores of the panel on every reference, as sums of whole numbers."""
+        """Return the scores of the panel on every reference, as sums of whole numbers; under noise a bounded block."""
         assert asks.reference is not None
+        if asks.shared["sizes"][2]:
+            return {"block": block_spec(asks.reference.panel)}
         return {"residual": answer_spec(asks.reference, self.weights, int(asks.shared["sizes"][1]))}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train in closed form, and answer with the difference to what was contributed before."""
         assert asks.reference is not None
+        if asks.shared["sizes"][2]:
+            train, panel = cohort.data.train, asks.reference.panel
+            block = block_answer(train.histories, cohort.owner, panel, train.num_items)
+            return cohort, Answers(asks.round, cohort.clients, {"block": block}, asks.reference.fingerprint)
         accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
         histories = cohort.data.train.histories
         staying = np.flatnonzero(leaving[cohort.owner] == 0)
@@ -133,10 +148,13 @@ class Residual(GlobalStudent):
         )
 
     def pool(self, state: State, answers: Answers) -> State:
-        """Add the sums modulo their grids: the running total is never negative and always fits."""
-        grid = answer_spec(_reference(state), self.weights, state.setup.num_private_users).grid
-        assert grid is not None
-        total = (state.arrays["sum"] + answers.values["residual"]) % (1 << grid.bits)
+        """Add the sums, whole numbers modulo their grid: the running total is never negative and always fits."""
+        if state.setup.noise:
+            total = state.arrays["sum"] + answers.values["block"]
+        else:
+            grid = answer_spec(_reference(state), self.weights, state.setup.num_private_users).grid
+            assert grid is not None
+            total = (state.arrays["sum"] + answers.values["residual"]) % (1 << grid.bits)
         due = state.arrays["due"].copy()
         due[answers.clients] = False
         accepted = state.arrays["accepted"].copy()
@@ -149,8 +167,15 @@ class Residual(GlobalStudent):
         setup = state.setup
         contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
         users = round(setup.num_private_users * contributors / setup.num_clients)
-        gram = pooled_gram(state.arrays["sum"], _reference(state), setup.public, self.weights, users, self.complement)
-        teacher = ease_teacher(gram, ridge(self.regularisation, setup.public, self.weights))
+        if setup.noise:
+            gram, strength = self._protected(state)
+        else:
+            args = (_reference(state), setup.public, self.weights, users, self.complement)
+            gram, strength = (
+                pooled_gram(state.arrays["sum"], *args),
+                ridge(self.regularisation, setup.public, self.weights),
+            )
+        teacher = ease_teacher(gram, strength)
         student = low_rank_student(teacher, gram, self.rank)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
         return taught, {"contributors": contributors}
@@ -185,14 +210,41 @@ class Residual(GlobalStudent):
         return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
-        """Return the state in which some clients are asked to take their contribution back."""
+        """Return the state in which some clients are asked to take their contribution back.
+
+        Raises
+        ------
+        UserError
+            The sum is noised: taking something back would be one more release about those who leave.
+        """
+        if state.setup.noise:
+            raise UserError(
+                "a noised sum bounds what it says of anyone; to be rid of a contribution, run again without"
+            )
         due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
         leaving[clients] = True
         due[clients] = ~due[clients]  # who never contributed has nothing to take back
         return state.with_arrays(due=due, leaving=leaving)
 
+    def releases(self, num_rounds: int) -> int:
+        """Return 1: every client contributes once."""
+        del num_rounds
+        return 1
+
+    def _protected(self, state: State) -> tuple[Gram, float]:
+        """Return the Gram matrix that the noised sum supports, and the ridge that suits it."""
+        setup, panel = state.setup, state.arrays["reference.panel"]
+        rounds = len(np.unique(state.arrays["accepted"][state.arrays["accepted"] > 0]))
+        noise = setup.noise * rounds**0.5 if rounds else np.inf
+        lengths = setup.public.histories.lengths
+        strength = RIDGE * self.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
+        return protected_gram(state.arrays["sum"], panel, setup.public, setup.num_private_users, noise), float(strength)
+
     def _choose(self, setup: Setup) -> Reference:
         items, users = setup.public.num_items, setup.num_private_users
+        if setup.noise:
+            size = min(self.block, items)
+            return item_reference(setup.public.popularity(), size, size)
         references, panel = self.references, self.panel or items
         if not references:
             references, panel = sizes_for_budget(items, users, self.levels, self.upload_budget_bytes)
