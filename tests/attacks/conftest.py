@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.ragged import Ragged
+
 Mechanism = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -29,3 +32,14 @@ def clipped_rows() -> Callable[..., NDArray[np.float64]]:
 @pytest.fixture
 def correct_mechanism() -> Callable[..., Mechanism]:
     return gaussian_sum
+
+
+@pytest.fixture
+def private_interactions() -> Callable[[int], Interactions]:
+    def make(users: int, items: int = 40) -> Interactions:
+        rng = np.random.default_rng(0)
+        rows = [rng.choice(items, rng.integers(6, 14), replace=False) for _ in range(users)]
+        names = np.arange(users).astype(np.str_)
+        return Interactions(names, Ragged.from_rows(rows, np.int32), Catalogue(np.arange(items).astype(np.str_)))
+
+    return make
