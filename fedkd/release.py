@@ -70,12 +70,9 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
     assert spec.grid is not None
     if isinstance(values, Outer):
         return _clipped_outer(values, spec.clip, spec.grid, count)
-    flat = np.nan_to_num(np.asarray(values, np.float64).reshape(count, -1), nan=0.0, posinf=0.0, neginf=0.0)
-    largest = np.abs(flat).max(axis=1, initial=0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        norm = largest * np.linalg.norm(np.where(largest[:, None] > 0, flat / largest[:, None], 0.0), axis=1)
-        factor = np.where(norm > spec.clip, (1 - ROUNDING) * spec.clip / norm, 1.0)
-    return (np.trunc(flat * factor[:, None] / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
+    flat = np.asarray(values, np.float64).reshape(count, -1)
+    short = _shortened(flat, np.full(count, spec.clip))
+    return (np.trunc(short / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
 
 
 ROUNDING = 1e-12
@@ -83,12 +80,27 @@ ROUNDING = 1e-12
 
 
 def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
-    left = np.nan_to_num(_dense(values.left), nan=0.0, posinf=0.0, neginf=0.0)
+    """Clip factors: first every row's product, then the sum of a client's rows by the triangle inequality.
+
+    Cross terms would be tighter and could cancel beyond double precision; a client of one user has none.
+    """
     right = np.nan_to_num(_dense(values.right), nan=0.0, posinf=0.0, neginf=0.0)
-    inner = (left @ left.T) * (right @ right.T) * (values.owner[:, None] == values.owner)
-    norm = np.sqrt(np.maximum(np.bincount(values.owner, inner.sum(axis=1), minlength=count), 0.0))
-    factor = np.where(norm > clip, (1 - ROUNDING) * clip / np.where(norm > 0, norm, 1.0), 1.0)[values.owner]
+    size = np.linalg.norm(right, axis=1)
+    left = _shortened(_dense(values.left), np.divide(clip, size, out=np.zeros_like(size), where=size > 0))
+    total = np.bincount(values.owner, np.linalg.norm(left, axis=1) * size, minlength=count)
+    factor = np.where(total > clip, (1 - ROUNDING) * clip / np.where(total > 0, total, 1.0), 1.0)[values.owner]
     return Outer(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
+
+
+def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows scaled down to their greatest norms; what is not finite becomes zero first, nothing overflows."""
+    finite = np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+    largest = np.abs(finite).max(axis=1, initial=0.0)
+    scaled = finite / np.where(largest > 0, largest, 1.0)[:, None]
+    norm = np.linalg.norm(scaled, axis=1)
+    long = norm > longest / np.where(largest > 0, largest, 1.0)
+    factor = np.where(long, (1 - ROUNDING) * longest / np.where(norm > 0, norm, 1.0), largest)
+    return np.asarray(scaled * factor[:, None])
 
 
 def _dense(matrix: Any) -> NDArray[np.float64]:

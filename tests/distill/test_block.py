@@ -68,8 +68,8 @@ def test_the_estimate_is_nearer_the_truth_than_public_users_or_the_noisy_sum() -
     truth = own.T @ own
     errors = np.zeros(3)
     for _ in range(50):
-        noisy = truth + rng.normal(0, 20.0, truth.shape)
-        guess = posterior(noisy, units, 30.0, 20.0)
+        noisy = truth + rng.normal(0, 8.0, truth.shape)
+        guess = posterior(noisy, units, 30.0, 8.0)
         for i, other in enumerate((guess, (noisy + noisy.T) / 2, 30.0 * units.T @ units)):
             errors[i] += np.linalg.norm(other - truth) ** 2
     assert errors[0] < errors[1]
