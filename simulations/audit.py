@@ -1,0 +1,299 @@
+"""``python -m simulations.audit RUN|CONF``: what attackers learn of a run, against what it claims.
+
+Attacks with a claim to compare with print ``claimed at most ... measured at least ...``; the exit code is 1 where the
+measurement proves that more leaks than was claimed, and 0 otherwise, which is no proof of the contrary.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.attacks.attributes import attribute_inference
+from fedkd.attacks.bounds import Finding, best_auroc
+from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit, release_path
+from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
+from fedkd.attacks.guessing import top_guess
+from fedkd.attacks.membership import halves, hidden_loss, likelihood_ratio, membership
+from fedkd.config import Config, load
+from fedkd.errors import UserError
+from fedkd.federation import Federation, federation, protection
+from fedkd.knowledge import Answers, Kind, Outer
+from fedkd.privacy.gaussian import epsilon, noise_multiplier
+from fedkd.privacy.protection import Protection
+from fedkd.release import release
+from fedkd.runs import RunFolder
+from fedkd.streams import stream
+from fedkd.terminal import guarded
+from simulations.rehearsal import Rehearsal
+
+TOGETHER = 250
+"""Canaries in one call of the mechanism."""
+
+SEEN_NUMBERS = 20_000_000
+"""Of single clients' answers that are held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one attack achieved against what was claimed.
+
+    Attributes
+    ----------
+    attack : str
+        Its name, and what is measured.
+    claimed : float, optional
+        The largest value that the run's guarantee allows; None where it promises nothing.
+    measured : float
+        The least that the attack proves.
+    value, random : float, optional
+        What the attack achieved, and chance.
+    confidence : float
+        With which ``measured`` holds.
+    note : str
+        What the attack rests on.
+    """
+
+    attack: str
+    claimed: float | None
+    measured: float
+    confidence: float
+    value: float | None = None
+    random: float | None = None
+    note: str = ""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more leaks than was claimed."""
+        return self.claimed is not None and self.measured > self.claimed
+
+    def sentence(self, conditions: str) -> str:
+        """Return the comparison in words, and what its numbers are about."""
+        claimed = "nothing is claimed" if self.claimed is None else f"claimed at most {self.claimed:.4g}"
+        measured = f"measured at least {self.measured:.4g}"
+        return f"{self.attack}: {claimed}, {measured} ({conditions}, confidence {self.confidence:g})"
+
+
+def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
+    """Run every attack that applies to a configuration.
+
+    Parameters
+    ----------
+    config : Config
+        Of a simulated run.
+    canaries : int
+        Made-up clients of the canary audit.
+    pairs : int
+        Pairs of shadow federations for membership inference; 0 leaves it out.
+    """
+    if config.runtime.server_data is not None:
+        raise UserError("this is a deployed run, and its private data is not here; audit a simulation of it")
+    together = federation(config)
+    everyone = Rehearsal(config, together, np.arange(together.partition.num_clients))
+    if Kind.TRIPLES in {spec.kind for spec in everyone.first_asks()[1].values()}:
+        return upload_lines(everyone)
+    lines = canary_lines(config, everyone, canaries)
+    lines += membership_lines(config, together, pairs) if pairs else []
+    return lines + answer_lines(config, together)
+
+
+def canary_lines(config: Config, everyone: Rehearsal, canaries: int) -> list[Line]:
+    """Audit the release of a run's answers with canaries; nothing where nothing is protected."""
+    options = config.privacy
+    if options.epsilon is None or options.delta is None:
+        return []
+    planned = protection(config, everyone.together.partition.num_clients)
+    guard = Protection(options, math.ceil(TOGETHER / options.honest_fraction), planned.releases)
+    one = Rehearsal(config, everyone.together, everyone.clients[:1])
+    asks, specs = one.first_asks()
+    factored = any(isinstance(value, Outer) for value in one.learnt(asks).values.values())
+    mechanism = release_path(guard, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)
+    claim = Claim(options.epsilon, options.delta, options.unit, options.adjacency)
+    rng = np.random.default_rng()
+    return _canary_lines(audit(mechanism, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
+
+
+def _canary_lines(found: CanaryAudit, claim: Claim) -> list[Line]:
+    if found.broken:
+        return [Line("epsilon by canaries", claim.epsilon, math.inf, found.confidence, note=found.broken)]
+    how = f"{found.canaries:,} canaries"
+    return [
+        Line("epsilon by canaries", claim.epsilon, found.gaussian, found.confidence, note=f"{how}, Gaussian noise"),
+        Line("epsilon in one run", claim.epsilon, found.one_run, found.confidence, note=f"{how}, no assumption"),
+    ]
+
+
+def record_lines(config: Config, folder: RunFolder) -> list[Line]:
+    """Compare the noise that a finished run wrote down with what its budget needs."""
+    told, options = folder.read_json("summary.json")["privacy"], config.privacy
+    if options.epsilon is None or options.delta is None or options.mode == "distributed":
+        return []
+    planned = protection(config, 1)
+    each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
+    spent = epsilon(each, options.delta) / (1 + 1e-9)  # planned and written down with so many digits
+    return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
+
+
+def membership_lines(config: Config, together: Federation, pairs: int) -> list[Line]:
+    """Tell the half of the clients that took part in a federation from the other half, alone and with shadows."""
+    count, rng = together.partition.num_clients, stream(config.seed, "audit", "members")
+    takes_part = np.concatenate([halves(count, 1, rng)[:1], halves(count, pairs, rng)])
+    models = [Rehearsal(config, together, np.flatnonzero(own)).model() for own in takes_part]
+    if any(model is None for model in models):
+        return []
+    owner, data = together.held_by(np.arange(count))
+    known = data.train.histories.lengths > 1
+    losses = np.stack([hidden_loss(model, data.train.histories) for model in models if model is not None])[:, known]
+    member = takes_part[:, owner[known]]
+    scores = {"loss": -losses[0], "shadows": likelihood_ratio(losses[0], losses[1:], member[1:])}
+    claimed = _largest_auroc(config)
+    lines = []
+    for name, values in scores.items():
+        found = membership(name, values, member[0], CONFIDENCE)
+        lines += [_line(found.auroc, claimed), _line(found.recognised)]
+    return lines
+
+
+def _largest_auroc(config: Config) -> float | None:
+    options = config.privacy
+    if options.epsilon is None or options.delta is None or options.unit != "user":
+        return None
+    return best_auroc(1 / noise_multiplier(options.epsilon, options.delta))
+
+
+def upload_lines(everyone: Rehearsal) -> list[Line]:
+    """Attack the item ids and scores that clients upload in clear."""
+    uploads = [received for _, received in everyone.rounds()]
+    _, data = everyone.together.held_by(everyone.clients)
+    histories, num_items = data.train.histories, data.train.num_items
+    items = [received.values["item"] for received in uploads if len(received.clients) == len(everyone.clients)]
+    if not items:
+        return []
+    last = uploads[-1].values
+    findings = [count_attack(items, histories, num_items), intersection_attack(items, histories, num_items)]
+    findings += [top_guess(last["item"], last["score"], histories.take(uploads[-1].clients))]
+    counts = upload_counts(items, num_items).astype(np.float64)
+    return [_line(found) for found in findings] + attribute_lines(everyone, counts)
+
+
+def answer_lines(config: Config, together: Federation) -> list[Line]:
+    """Attack the single answers that leave clients, as whoever receives them sees them."""
+    chosen = Rehearsal(config, together, np.arange(min(1, together.partition.num_clients)))
+    size = sum(math.prod(spec.shape) for spec in chosen.first_asks()[1].values())
+    most = max(10, min(together.partition.num_clients, SEEN_NUMBERS // size))
+    clients = np.arange(together.partition.num_clients)[:most]
+    chosen = replace(chosen, clients=clients)
+    asks, _ = chosen.first_asks()
+    seen = seen_of_clients(config, chosen)
+    lines = attribute_lines(chosen, seen.reshape(len(clients), -1))
+    _, data = together.held_by(clients)
+    if asks.reference is not None and seen.ndim == 3 and data.train.num_users == len(clients):
+        found = answer_attack(seen, asks.reference, data.train.histories, data.train.num_items)
+        lines = [_line(found), *lines]
+    return lines
+
+
+def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
+    """Return what leaves every client in the first round, shape [clients, ...]; several arrays are joined flat."""
+    asks, plain = chosen.first_asks()
+    guard = protection(config, chosen.together.partition.num_clients)
+    specs = guard.specs(plain)
+    rows: list[list[NDArray[Any]]] = []
+    for client in chosen.clients:
+        own = asks.take(np.array([client]))
+        sent: Answers = release(chosen.learnt(own), specs, guard)
+        rows.append([np.asarray(sent.values[name], np.float64) for name in specs])
+    if len(specs) == 1:
+        return np.stack([row[0] for row in rows])
+    return np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
+
+
+def attribute_lines(chosen: Rehearsal, features: NDArray[np.float64]) -> list[Line]:
+    """Infer each client's group (community, shop, region) from what it sends, where the source names one."""
+    owner, data = chosen.together.held_by(chosen.clients)
+    groups = data.train.groups
+    if groups is None or len(np.unique(groups)) < 2 or len(owner) != len(chosen.clients):
+        return []
+    rng = stream(chosen.config.seed, "audit", "folds")
+    return [_line(attribute_inference(features, groups, rng))]
+
+
+def _line(found: Finding, claimed: float | None = None) -> Line:
+    note = f"{found.trials:,} clients"
+    return Line(found.metric, claimed, found.low, found.confidence, found.value, found.random, note)
+
+
+def table(lines: list[Line]) -> Table:
+    """Return all attacks as a table for the terminal."""
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("attack", overflow="fold")
+    for name in ("claimed at most", "measured at least", "value", "chance"):
+        shown.add_column(name, justify="right")
+    for line in lines:
+        style = "bold red" if line.exceeded else ""
+        numbers = (line.claimed, line.measured, line.value, line.random)
+        shown.add_row(line.attack, *("" if n is None else f"{n:.3g}" for n in numbers), style=style)
+    return shown
+
+
+def conditions(config: Config) -> str:
+    """Return what every number of the audit is about."""
+    options = config.privacy
+    if options.epsilon is None:
+        return "nothing is claimed"
+    return f"unit {options.unit}, delta {options.delta:g}, {options.adjacency}, no amplification by sampling"
+
+
+RECEIVER = {
+    "none": "Mode none: nothing is claimed, and nothing is hidden.",
+    "central": "Mode central trusts the server: single answers reach it without noise.",
+    "distributed": "Mode distributed: a single answer carries only a share of the noise; its sum carries all of it.",
+    "local": "Mode local: a single answer carries all the noise.",
+}
+"""Who sees what the attacks on single answers see."""
+
+
+@guarded
+def main(
+    target: Annotated[Path, typer.Argument(metavar="RUN|CONF", help="A run's folder, or a configuration (TOML).")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
+    canaries: Annotated[int, typer.Option(min=20, help="Made-up clients of the canary audit.")] = 16_000,
+    shadows: Annotated[int, typer.Option(min=0, help="Pairs of shadow federations; 0: no membership inference.")] = 4,
+) -> None:
+    """Attack a simulated run: exit code 1 where more leaks than it claims."""
+    config, folder = _open(target, overrides or [])
+    torch.set_num_threads(config.runtime.threads)
+    lines = examine(config, canaries, shadows)
+    lines += record_lines(config, folder) if folder is not None and folder.finished else []
+    console = Console(highlight=False)
+    console.print(table(lines))
+    for line in lines:
+        if line.claimed is not None:
+            console.print(line.sentence(conditions(config)), soft_wrap=True, style="bold red" if line.exceeded else "")
+    console.print(RECEIVER[config.privacy.mode], soft_wrap=True)
+    if folder is not None:
+        told = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
+        folder.write_json("audit.json", {"conditions": conditions(config), "attacks": told})
+    if any(line.exceeded for line in lines):
+        raise typer.Exit(1)
+
+
+def _open(target: Path, overrides: list[str]) -> tuple[Config, RunFolder | None]:
+    """Return a configuration, and the folder of the run that it belongs to."""
+    if not target.is_dir():
+        return load(target, overrides), None
+    if overrides:
+        raise UserError("a run is audited as it was configured; leave --set out, or audit its config.toml")
+    folder = RunFolder.open(target.absolute())
+    return folder.config(), folder
+
+
+if __name__ == "__main__":
+    typer.run(main)
