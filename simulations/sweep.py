@@ -72,7 +72,7 @@ def sweep(
 
 def _privacy(epsilon: float, mode: str, overrides: Sequence[str]) -> list[str]:
     if math.isinf(epsilon):
-        return []
+        return ["privacy.mode=none"]
     delta = [] if any(given.startswith("privacy.delta=") for given in overrides) else ["privacy.delta=1e-5"]
     return [f"privacy.mode={mode}", f"privacy.epsilon={epsilon}", *delta]
 
@@ -81,8 +81,6 @@ def _models(
     conf: Path, settings: Sequence[str], out: Path, epsilon: float, seed: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     path = (out / f"epsilon-{epsilon:g}-seed-{seed}").absolute()
-    if math.isinf(epsilon):
-        settings = [given for given in settings if not given.startswith("privacy.")]
     config: Config = load(conf, [*settings, f"runtime.run-folder={json.dumps(str(path))}"])
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     summary = folder.read_json("summary.json") if (path / "summary.json").exists() else run(config, folder)
