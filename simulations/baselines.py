@@ -16,6 +16,7 @@ from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.spec import ModelSpec
+from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.residual import Residual
@@ -79,7 +80,8 @@ def central_model(name: str, config: Config, together: Federation) -> Recommende
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
-    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds.
+    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds, FedAvg
+    under the same budget; where nothing is exchanged, nothing needs protection.
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
@@ -91,6 +93,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
             "algorithm": protocol,
             "num_server_rounds": rounds,
             "fraction_train": 1.0,
+            "privacy": config.privacy if name == "fedavg" else PrivacyOptions(),
             "evaluation": config.evaluation.model_copy(update={"every": 0, "baselines": ()}),
             "runtime": config.runtime.model_copy(update={"run_folder": folder}),
         }

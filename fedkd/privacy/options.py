@@ -17,8 +17,8 @@ UNPROTECTED = (
 
 TRUST: dict[str, str] = {
     "central": (
-        "the server is trusted: it sees answers without noise, clips nothing away that a client has not clipped, and "
-        "adds the noise to their sum before anything is taught; whoever sees models or metrics learns at most this"
+        "the server is trusted: it sees answers without noise and adds the noise to their sum before anything is "
+        "taught; whoever sees only models learns at most this"
     ),
     "distributed": (
         "every client adds a share of the noise, and the sum is private against whoever sees the sum alone, as long as "
