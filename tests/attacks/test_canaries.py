@@ -20,7 +20,7 @@ def test_no_false_alarm_in_200_seeds(correct_mechanism, epsilon):
     for seed in range(200):
         rng = np.random.default_rng([seed, int(epsilon)])
         mechanism = correct_mechanism(CLIP, deviation, rng)
-        found.append(audit(mechanism, Claim(epsilon, DELTA), CLIP, rng, canaries=1200, together=300))
+        found.append(audit(mechanism, Claim(epsilon, DELTA), CLIP, rng, canaries=2400, together=300))
     assert not any(one.exceeded for one in found)
     assert found[0].confidence == CONFIDENCE == 1 - 2.5e-4
 
@@ -51,7 +51,7 @@ def test_several_arrays_that_each_fill_the_clip_are_accused():
     """Noise planned for one array does not protect four that one client fills at once."""
     protection = Protection(PrivacyOptions(mode="central", epsilon=4, delta=DELTA), 300, 1)
     mechanism = release_path(protection, dict.fromkeys("abcd", CLIP))
-    assert audit(mechanism, Claim(4.0, DELTA), 1.0, np.random.default_rng(0), canaries=4000, together=250).exceeded
+    assert audit(mechanism, Claim(4.0, DELTA), 1.0, np.random.default_rng(0), canaries=2400, together=300).exceeded
 
 
 def test_scores_are_those_of_a_plain_loop(clipped_rows):
