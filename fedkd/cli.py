@@ -112,6 +112,26 @@ def describe(
 
 @app.command()
 @guarded
+def budget(
+    epsilon: Annotated[float, typer.Option(help="Total of the run.")],
+    delta: Annotated[float, typer.Option(help="Total of the run; well below 1 / clients.")] = 1e-5,
+    rounds: Annotated[int, typer.Option(help="How often one client contributes.", min=1)] = 1,
+    clients: Annotated[int, typer.Option(help="Clients that take part in a release.", min=1)] = 943,
+    dimensions: Annotated[int, typer.Option(help="Coordinates of one answer.", min=1)] = 450 * 450,
+    mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
+    unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
+    adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
+    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (SVG or PNG).")] = None,
+) -> None:
+    """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
+    from fedkd.budget import budget_options, show
+    from fedkd.privacy.plan import Plan
+
+    show(Plan(budget_options(epsilon, delta, mode, unit, adjacency), clients, rounds, dimensions).check(), plot)
+
+
+@app.command()
+@guarded
 def report(run: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
     """Write report.html into a run's folder: one file that opens offline."""
     from fedkd.report import render

@@ -1,0 +1,109 @@
+"""What a budget buys, before anything is released: noise, signal, an adversary's chances, what would be cheaper."""
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+from fedkd.errors import UserError
+from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.protection import Protection
+
+FAINTEST = 0.1
+"""Signal to noise of a sum in which all clients agree; below it a release says nothing, and a plan is refused."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A budget and what it is for; every number is public.
+
+    Attributes
+    ----------
+    options : PrivacyOptions
+        Mode and budget.
+    clients : int
+        Clients that take part in a release, as planned.
+    releases : int
+        How often one client contributes.
+    dimensions : int
+        Coordinates of one answer.
+    """
+
+    options: PrivacyOptions
+    clients: int
+    releases: int
+    dimensions: int
+
+    @property
+    def protection(self) -> Protection:
+        """The noise that the plan means."""
+        return Protection(self.options, self.clients, self.releases)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise on every coordinate of the sum, over the clip."""
+        return self.protection.noise
+
+    @property
+    def signal_to_noise(self) -> float:
+        """The largest norm a sum can have, all clients at the clip and of one mind, over the expected norm of noise."""
+        return self.clients / (self.noise * math.sqrt(self.dimensions))
+
+    def check(self) -> "Plan":
+        """Return the plan if it is sensible.
+
+        Raises
+        ------
+        UserError
+            Delta is so large that it permits the release of one client's data, or the noise drowns everything; the
+            message names the nearest setting that would do.
+        """
+        epsilon, delta = self.options.budget
+        if delta >= 1 / self.clients:
+            raise UserError(
+                f"delta {delta:g} is at least 1 / {self.clients} clients: publishing someone's data would be allowed; "
+                f"the largest sensible delta is {0.1 / self.clients:.1g}"
+            )
+        if self.signal_to_noise < FAINTEST:
+            raise UserError(
+                f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has a signal "
+                f"to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon is "
+                f"{self._feasible():.2g}, or release {self._dimensions()} coordinates"
+            )
+        return self
+
+    def cheaper(self) -> list[tuple[str, "Plan"]]:
+        """Return what would raise the signal over the noise, and the plans that do it."""
+        ways = [
+            ("a quarter of the dimensions", replace(self, dimensions=max(1, self.dimensions // 4))),
+            ("four times the clients", replace(self, clients=4 * self.clients)),
+        ]
+        return [*ways, ("one release", replace(self, releases=1))] if self.releases > 1 else ways
+
+    def power(self, false_alarms: float) -> float:
+        """Return how often, at most, an adversary recognises a client at a rate of false alarms.
+
+        In the Gaussian modes this is exact (Dong, Roth & Su, Gaussian differential privacy, 2022); for Skellam noise it is
+        what (epsilon, delta) permits (Kairouz, Oh & Viswanath, The composition theorem, 2015).
+        """
+        if self.options.mode != "distributed":
+            shift = self.protection.sensitivity * math.sqrt(self.releases) / self.protection.multiplier
+            return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + shift)
+        epsilon, delta = self.options.budget
+        return min(1.0, math.exp(epsilon) * false_alarms + delta, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))
+
+    def belief(self) -> float:
+        """Return the largest belief that a client took part, of someone who held it for a toss of a coin before."""
+        epsilon, _ = self.options.budget
+        return 1 / (1 + math.exp(-epsilon))
+
+    def _feasible(self) -> float:
+        low, high = self.options.budget[0], 1e4
+        for _ in range(40):
+            middle = math.sqrt(low * high)
+            options = self.options.model_copy(update={"epsilon": middle})
+            enough = replace(self, options=options).signal_to_noise >= FAINTEST
+            low, high = (low, middle) if enough else (middle, high)
+        return high
+
+    def _dimensions(self) -> int:
+        return max(1, int((self.clients / (self.noise * FAINTEST)) ** 2))
