@@ -1,6 +1,10 @@
 """``python -m clients DATA``: run one client's SuperNode on the data folder of its owner."""
 
-import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +26,53 @@ def supernode(data: Path, superlink: str, certificates: Path | None, key: Path |
     return [*command, *(["--auth-supernode-private-key", str(key.absolute())] if key else [])]
 
 
+def keep_connected(command: Callable[[], list[str]], env: dict[str, str], patience: float) -> None:
+    """Run a SuperNode, and again where it ends with an error, with growing pauses, until stopped.
+
+    The server refuses a node whose key is not registered yet, and one that was killed until it has missed its
+    heartbeats, about a minute; Flower's program ends then.
+
+    Raises
+    ------
+    UserError
+        It was refused for ``patience`` seconds.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    pause, deadline = FIRST_PAUSE, time.monotonic() + patience
+    while True:
+        begun = time.monotonic()
+        code = _run(command(), env)
+        if code == 0:
+            return
+        if time.monotonic() - begun > STEADY:
+            pause, deadline = FIRST_PAUSE, time.monotonic() + patience
+        if time.monotonic() + pause > deadline:
+            raise UserError(
+                f"the server did not accept this client for {patience:.0f} s (code {code}); is it running, and is the "
+                "client's public key registered there?"
+            )
+        print(f"not connected (code {code}); trying again in {pause:.0f} s", flush=True)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0
+"""Seconds between two attempts, at first and at most."""
+
+STEADY = 60.0
+"""A node that ran longer than this, in seconds, was accepted."""
+
+
+def _run(command: list[str], env: dict[str, str]) -> int:
+    """Run a program in this process group, so that whoever ends the group ends both, and return its exit code."""
+    process = subprocess.Popen(command, env=env)
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @guarded
 def main(
     data: Annotated[Path, typer.Argument(help="The client's data folder.")],
@@ -29,14 +80,17 @@ def main(
     certificates: Annotated[Path | None, typer.Option(help="Folder with the server's ca.crt.")] = None,
     key: Annotated[Path | None, typer.Option(help="This node's private key.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS and no node authentication.")] = False,
+    patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
     if (certificates is None) != insecure:
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     device = read_device(data)
     print(f"client {device.client} connects to {superlink}", flush=True)
-    command = supernode(data, superlink, certificates, key)
-    os.execve(command[0], command, environment(data / "flower"))  # this process becomes the SuperNode
+    missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
+    if missing:
+        raise UserError(f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR")
+    keep_connected(lambda: supernode(data, superlink, certificates, key), environment(data / "flower"), patience)
 
 
 if __name__ == "__main__":

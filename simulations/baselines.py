@@ -80,8 +80,8 @@ def central_model(name: str, config: Config, together: Federation) -> Recommende
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
-    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds, FedAvg
-    under the same budget; where nothing is exchanged, nothing needs protection.
+    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds,
+    FedAvg under the same budget; where nothing is exchanged, nothing needs protection.
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))

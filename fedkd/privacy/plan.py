@@ -65,8 +65,8 @@ class Plan:
             )
         if self.signal_to_noise < FAINTEST:
             raise UserError(
-                f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has a signal "
-                f"to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon is "
+                f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
+                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon is "
                 f"{self._feasible():.2g}, or release {self._dimensions()} coordinates"
             )
         return self
@@ -82,8 +82,8 @@ class Plan:
     def power(self, false_alarms: float) -> float:
         """Return how often, at most, an adversary recognises a client at a rate of false alarms.
 
-        In the Gaussian modes this is exact (Dong, Roth & Su, Gaussian differential privacy, 2022); for Skellam noise it is
-        what (epsilon, delta) permits (Kairouz, Oh & Viswanath, The composition theorem, 2015).
+        In the Gaussian modes this is exact (Dong, Roth & Su, Gaussian differential privacy, 2022); for Skellam noise it
+        is what (epsilon, delta) permits (Kairouz, Oh & Viswanath, The composition theorem, 2015).
         """
         if self.options.mode != "distributed":
             shift = self.protection.sensitivity * math.sqrt(self.releases) / self.protection.multiplier

@@ -1,0 +1,125 @@
+"""What one release costs, and what many cost together, in pure arithmetic: nothing heavy is imported.
+
+Every cost is a bound ``xi + rho * a`` on the Renyi divergence of whole orders ``a >= 2`` (Bun & Steinke, Concentrated
+differential privacy, TCC 2016, definition 8.1), so costs add up coordinate by coordinate. Releases that reveal no more
+than Gaussian ones with multipliers ``z_i`` reveal together no more than a single Gaussian one with
+``(sum of z_i^-2)^(-1/2)`` (Dong, Roth & Su, Gaussian differential privacy, JRSS B 2022, corollary 2), also when each is
+chosen after the earlier ones were seen (Smith & Thakurta, Fully adaptive composition for Gaussian differential privacy,
+2022). As long as all releases are of that kind the sum becomes epsilon by the exact Gaussian formula (Balle & Wang,
+ICML 2018, theorem 8), otherwise by the bound of Canonne, Kamath & Steinke, The discrete Gaussian, NeurIPS 2020,
+proposition 12.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from fedkd.errors import UserError
+
+HIGHEST_EPSILON = 1e6
+"""Above this a guarantee is none."""
+
+ORDERS = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for step in range(270)))
+"""Whole orders of the Renyi divergence; any of them gives a valid bound."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What releases on the same data cost.
+
+    Attributes
+    ----------
+    rho, xi : float
+        The Renyi divergence of order ``a`` is at most ``xi + rho * a``.
+    gaussian : bool
+        Whether a Gaussian release with multiplier ``(2 * rho)^(-1/2)`` reveals at least as much.
+    """
+
+    rho: float
+    xi: float = 0.0
+    gaussian: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.rho >= 0 and math.isfinite(self.rho) and math.isfinite(self.xi)):
+            raise UserError(f"a release costs rho={self.rho}, xi={self.xi}; both must be finite and rho not negative")
+
+    @classmethod
+    def of_gaussian(cls, multiplier: float) -> "Cost":
+        """Return the cost of Gaussian noise with ``multiplier`` times the sensitivity as standard deviation."""
+        if not multiplier > 0:
+            raise UserError(f"the noise multiplier is {multiplier}; it must be positive, or nothing is private")
+        return cls(0.5 / multiplier / multiplier)
+
+    @classmethod
+    def of_pure(cls, epsilon: float) -> "Cost":
+        """Return the cost of a release that is (epsilon, 0)-private.
+
+        Its trade-off function lies above that of two unit normals at distance ``2 Phi^-1(e^epsilon / (1 + e^epsilon))``
+        (both are convex and symmetric and meet where the two errors are equal), hence above a Gaussian release.
+        """
+        if not 0 < epsilon < 700:
+            raise UserError(f"epsilon of a pure release is {epsilon}; it must be positive and below 700")
+        distance = -2 * NormalDist().inv_cdf(math.exp(-epsilon) / (1 + math.exp(-epsilon)))
+        return cls(0.5 * distance * distance * (1 + 1e-12))
+
+    def times(self, count: int) -> "Cost":
+        """Return the cost of ``count`` such releases."""
+        return Cost(count * self.rho, count * self.xi, self.gaussian)
+
+    def epsilon(self, delta: float) -> float:
+        """Return epsilon at ``delta``, from above; infinite where nothing is guaranteed."""
+        if not 0 < delta < 1:
+            raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients")
+        if self.rho == 0 and self.xi <= 0:
+            return 0.0
+        return _gaussian(math.sqrt(2 * self.rho), delta) if self.gaussian else _renyi(self.rho, self.xi, delta)
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """Return the cost of several releases on the same data; the sums are rounded once."""
+    parts = list(costs)
+    together = all(part.gaussian for part in parts)
+    return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together)
+
+
+def log_ndtr(x: float) -> float:
+    """Return the logarithm of the standard normal distribution function, also where that underflows."""
+    if x > 0:
+        return math.log1p(-0.5 * math.erfc(x / math.sqrt(2)))
+    if x > -35:
+        return math.log(0.5 * math.erfc(-x / math.sqrt(2)))
+    inverse = 1 / (x * x)
+    series = 1.0
+    for odd in (11, 9, 7, 5, 3, 1):
+        series = 1 - odd * inverse * series
+    return -0.5 * x * x - math.log(-x) - 0.5 * math.log(2 * math.pi) + math.log(series)
+
+
+def _gaussian(distance: float, at_delta: float) -> float:
+    """Return epsilon of two unit normals at a distance."""
+
+    def enough(epsilon: float) -> bool:
+        first = log_ndtr(distance / 2 - epsilon / distance)
+        second = epsilon + log_ndtr(-distance / 2 - epsilon / distance)
+        return second >= first or math.exp(first) * -math.expm1(second - first) <= at_delta
+
+    return _boundary(enough) if enough(HIGHEST_EPSILON) else math.inf
+
+
+def _boundary(enough: Callable[[float], bool]) -> float:
+    """Return the smallest epsilon that is enough, from above, by bisection on a growing scale."""
+    low, high = 0.0, 1e-12
+    if enough(low):
+        return low
+    while not enough(high):
+        low, high = high, min(4 * high, HIGHEST_EPSILON)
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _renyi(rho: float, xi: float, delta: float) -> float:
+    best = min(xi + rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
+    return max(best, 0.0)
