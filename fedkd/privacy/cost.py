@@ -121,5 +121,5 @@ def _boundary(enough: Callable[[float], bool]) -> float:
 
 
 def _renyi(rho: float, xi: float, delta: float) -> float:
-    best = min(xi + rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
+    best: float = min(xi + rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
     return max(best, 0.0)

@@ -66,8 +66,8 @@ class Plan:
         if self.signal_to_noise < FAINTEST:
             raise UserError(
                 f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
-                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon is "
-                f"{self._feasible():.2g}, or release {self._dimensions()} coordinates"
+                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon "
+                f"is {self._feasible():.2g}, or release {self._dimensions()} coordinates"
             )
         return self
 
