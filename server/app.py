@@ -42,6 +42,7 @@ def main(grid: Grid, context: Context) -> None:
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
+        charge=lambda line: folder.append("privacy.jsonl", line),
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)

@@ -51,6 +51,8 @@ class Distillation(Strategy):
     score : callable, optional
         Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
         teacher, and under protection the student too: devices' own metrics would be one more release.
+    charge : callable, optional
+        Told of every protected release before anyone is asked to contribute to it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -64,6 +66,7 @@ class Distillation(Strategy):
     wait: float = 60.0
     evaluate_every: int = 1
     score: Callable[[Recommender], PerUser] | None = None
+    charge: Callable[[Record], None] | None = None
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
@@ -113,6 +116,8 @@ class Distillation(Strategy):
         if number > 1:
             self._hosts = find_hosts(grid, self._hosts, self.timeout)
         sent = list(self.configure_train(number, nothing, ConfigRecord(), grid))
+        if self.charge is not None and self.protection.active:
+            self.charge({"round": number, **self.protection.charged(number)})
         _, taught = self.aggregate_train(number, grid.send_and_receive(sent, timeout=self.timeout))
         metrics = dict(taught or {})
         trained = time.monotonic() - begun

@@ -40,7 +40,7 @@ def public_ease(public: Interactions, config: Config) -> Recommender:
     weights, strength = _teacher_rule(config)
     root = np.sqrt(weights.of(public.histories.lengths))[:, None]
     rows = public.matrix(np.float64).multiply(root).todense()
-    return ease_teacher(Gram(np.asarray(rows), np.zeros(public.num_items)), ridge(strength, public, weights))
+    return ease_teacher(Gram(np.asarray(rows)), ridge(strength, public, weights))
 
 
 def _teacher_rule(config: Config) -> tuple[UserWeights, float]:

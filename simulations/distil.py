@@ -208,7 +208,7 @@ def compare(pair: Pair, data: Split, seeds: int, say: Callable[[str], None]) -> 
 
 def _closed_form(ease: EASE, fold: Fold, rank: int) -> Recommender:
     factor = fold.train.matrix(np.float32).toarray()
-    return low_rank_student(ease, Gram(factor, np.zeros(fold.train.num_items, np.float32)), rank)
+    return low_rank_student(ease, Gram(factor), rank)
 
 
 def _said(training: TrainingOptions) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedkd.options import Options
 
@@ -60,6 +60,11 @@ class DataOptions(Options):
     min_user_interactions: int = Field(2, ge=1)
     min_item_interactions: int = Field(1, ge=1)
     synthetic: SyntheticOptions = SyntheticOptions()
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _no_path(cls, value: object) -> object:
+        return None if value == "" else value  # an empty path is none, not the current folder
 
 
 class SplitOptions(Options):

@@ -137,7 +137,7 @@ def _joined(rows: Floats, panel: NDArray[np.int32], gain: Floats) -> Gram:
     inner = rows @ basis
     values, vectors = np.linalg.eigh(inner.T @ inner + basis[panel].T @ gain @ basis[panel])
     kept = values > 1e-9 * max(values[-1], 0.0)
-    return Gram(np.sqrt(values[kept])[:, None] * (basis @ vectors[:, kept]).T, np.zeros(rows.shape[1]))
+    return Gram(np.sqrt(values[kept])[:, None] * (basis @ vectors[:, kept]).T)
 
 
 def _unit_rows(public: Interactions, panel: NDArray[np.int32]) -> Floats:

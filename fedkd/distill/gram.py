@@ -1,8 +1,7 @@
 """A Gram matrix in factors, and the two closed forms on it: EASE as the teacher, its low-rank distillate.
 
-With ``H = F^T F + diag(d)`` nothing of size items x items need exist: by Woodbury's identity, with
-``s = (d + ridge)^-1/2`` and ``I + (F s)(F s)^T = L L^T``, the inverse of ``H + ridge I`` is
-``diag(s) (I - A^T A) diag(s)`` with ``A = L^-1 F diag(s)``.
+With ``H = F^T F`` nothing of size items x items need exist: by Woodbury's identity, with ``s = ridge^-1/2`` and
+``I + s^2 F F^T = L L^T``, the inverse of ``H + ridge I`` is ``s^2 (I - A^T A)`` with ``A = s L^-1 F``.
 """
 
 from collections.abc import Callable
@@ -29,34 +28,31 @@ _COLUMNS = 4096
 
 @dataclass(frozen=True)
 class Gram:
-    """The matrix ``F^T F + diag(d)``, symmetric and positive semi-definite.
+    """The matrix ``F^T F``, symmetric and positive semi-definite.
 
     Attributes
     ----------
     factor : ndarray, shape [rank, items]
         ``F``.
-    diagonal : ndarray, shape [items]
-        ``d``, not negative.
     """
 
     factor: Floats
-    diagonal: Floats
 
     @property
     def num_items(self) -> int:
         """Size of the catalogue."""
-        return len(self.diagonal)
+        return int(self.factor.shape[1])
 
     def dense(self) -> Floats:
         """Return the matrix itself, shape [items, items]."""
-        return np.asarray(self.factor.T @ self.factor + np.diag(self.diagonal))
+        return np.asarray(self.factor.T @ self.factor)
 
     def operator(self) -> LinearOperator:
         """Return the matrix as something to multiply vectors with, in single precision."""
-        factor, diagonal = self.factor.astype(np.float32, copy=False), self.diagonal.astype(np.float32)
+        factor = self.factor.astype(np.float32, copy=False)
 
         def product(vector: NDArray[Any]) -> NDArray[Any]:
-            return np.asarray(factor.T @ (factor @ vector) + diagonal * vector)
+            return np.asarray(factor.T @ (factor @ vector))
 
         return _operator(self.num_items, product, product)
 
@@ -75,7 +71,7 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     """
     if gram.num_items <= DENSE_ITEMS if dense is None else dense:
         return EASE(ease_weights(gram.dense(), ridge))
-    scale = (gram.diagonal + ridge) ** -0.5
+    scale = np.full(gram.num_items, ridge**-0.5)
     return WoodburyEASE(_root(gram.factor, scale), scale)
 
 

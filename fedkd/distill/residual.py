@@ -179,7 +179,7 @@ def pooled_gram(
     if num_users:
         private = _nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
     share = complement * num_users / max(public.num_users, 1)
-    return Gram(np.vstack([private, _public_factor(public, probes, weights, share)]), np.zeros(public.num_items))
+    return Gram(np.vstack([private, _public_factor(public, probes, weights, share)]))
 
 
 def ridge(strength: float, public: Interactions, weights: UserWeights) -> float:

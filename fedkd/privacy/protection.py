@@ -116,6 +116,19 @@ class Protection:
             values = {n: v + rounded_normal(scale, 1, np.shape(v), generator) for n, v in values.items()}
         return replace(answers, values={n: v * _step(specs[n]) for n, v in values.items()})
 
+    def charged(self, number: int) -> dict[str, float | str]:
+        """Return what the release of a round costs, as it is written down before the release."""
+        options = self.options
+        return {
+            "mode": options.mode,
+            "unit": options.unit,
+            "adjacency": options.adjacency,
+            "sampling": "no amplification",
+            "noise-multiplier": self.multiplier,
+            "epsilon-so-far": self.spent(number),
+            "delta": options.budget[1],
+        }
+
     def spent(self, rounds: int) -> float:
         """Return epsilon after so many rounds, at the budget's delta."""
         releases = min(rounds, self.releases)

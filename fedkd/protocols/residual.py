@@ -206,7 +206,7 @@ class Residual(GlobalStudent):
         del seed
         weights = UserWeights(EXACT, self.damping)
         rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
-        gram = Gram(np.asarray(rows.todense()), np.zeros(train.num_items))
+        gram = Gram(np.asarray(rows.todense()))
         return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:

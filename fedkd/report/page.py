@@ -151,8 +151,12 @@ def exchange(run: Run) -> dict[str, str]:
     clear = run.part("privacy").get("mode") == "none"
     out = {"Clients' answers": "Received by the server one by one and added up there, in the clear."} if clear else {}
     out |= {str(what): str(where) for what, where in run.part("exchange").items()}
-    if "student" in run.models:
+    if "student" in run.models and clear:
         out["Student's metrics"] = "Measured on each client's device; the server averaged one row a user."
+    elif "student" in run.models:
+        out["Student's metrics"] = (
+            "Measured in the simulation on private users, outside byte counts and outside the promise of privacy."
+        )
     if "teacher" in run.models:
         out["Teacher's metrics"] = (
             "Measured in the simulation on private users, outside byte counts; a deployment cannot measure them."

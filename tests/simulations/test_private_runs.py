@@ -49,6 +49,9 @@ def test_epsilon_grows_with_the_rounds_up_to_the_total(tmp_path: Path) -> None:
     folder = simulated(
         tmp_path / "run", "algorithm.name=fedavg", "num-server-rounds=3", "privacy.mode=central", *BUDGET
     )
+    charged = folder.lines("privacy.jsonl")[1:]
+    assert [line["round"] for line in charged] == [1, 2, 3]
+    assert charged[-1]["epsilon-so-far"] == 8.0
     spent = [json.loads(line)["epsilon"] for line in (folder.path / "rounds.jsonl").read_text().splitlines()]
     assert 0 < spent[0] < spent[1] < spent[2] == 8.0
 
