@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types contract clean
+.PHONY: help install run test audit lint types contract clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -23,6 +23,10 @@ run: $(STAMP)  ## a federated distillation on synthetic data, ending in a report
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest
+
+audit: $(STAMP)  ## attack a small protected run; fails where more is learnt than promised
+	$(BIN)/python -m simulations.audit simulations/conf/quickstart.toml --canaries 4000 --shadows 1 \
+		--set privacy.mode=central --set privacy.epsilon=4 --set privacy.delta=1e-5
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -41,6 +41,14 @@ class Protection:
     participants: int
     releases: int
 
+    def __post_init__(self) -> None:
+        delta = self.options.budget[1]
+        if self.active and delta >= 1 / self.participants:
+            raise UserError(
+                f"privacy.delta is {delta:g} with {self.participants} clients in a round: at 1 / clients or more, "
+                f"publishing someone's data would be allowed; set at most {0.1 / self.participants:.1g}"
+            )
+
     @property
     def active(self) -> bool:
         """Whether anything is protected."""
@@ -87,6 +95,10 @@ class Protection:
         """
         if not self.active:
             return specs
+        if len(specs) != 1:
+            raise UserError(
+                f"the arrays {sorted(specs)} would each use the whole budget; protected answers are one array"
+            )
         for name, spec in specs.items():
             if spec.clip is None or not spec.sums:
                 raise UserError(f"{name} has no bound or does not sum, so mode {self.options.mode} cannot protect it")

@@ -116,6 +116,14 @@ def test_what_has_no_bound_cannot_be_protected() -> None:
     assert OPEN.specs({"x": Spec(Kind.SCORES, (3,))}) == {"x": Spec(Kind.SCORES, (3,))}
 
 
+def test_a_budget_is_for_one_array_and_a_sensible_delta() -> None:
+    one = Spec(Kind.SCORES, (3,), clip=1.0)
+    with pytest.raises(UserError, match="one array"):
+        protection().specs({"x": one, "y": one})
+    with pytest.raises(UserError, match=r"privacy\.delta"):
+        protection(participants=200_000)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
