@@ -32,16 +32,17 @@ def simulated(folder: Path, *more: str) -> RunFolder:
 
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
-@pytest.mark.parametrize("protocol", ["residual", "iterated", "fedmd", "fedavg"])
+@pytest.mark.parametrize("protocol", ["residual", "federated-ease", "iterated", "fedmd", "fedavg"])
 def test_every_mode_protects_every_protocol_that_sums(tmp_path: Path, mode: str, protocol: str) -> None:
-    more = ["algorithm.rank=8"] if protocol == "residual" else ["num-server-rounds=2"]
+    once = protocol in ("residual", "federated-ease")
+    more = ["algorithm.rank=8"] if once else ["num-server-rounds=2"]
     folder = simulated(tmp_path / "run", f"algorithm.name={protocol}", *more, f"privacy.mode={mode}", *BUDGET)
     summary = folder.read_json("summary.json")
     assert summary["clients"]["failed-answers"] == 0
     assert 0 < summary["models"]["student"]["ndcg@20"]["mean"] <= 1
     privacy = summary["privacy"]
     assert (privacy["mode"], privacy["epsilon"], privacy["delta"]) == (mode, 8.0, 1e-4)
-    assert privacy["releases-per-client"] == (1 if protocol == "residual" else 2)
+    assert privacy["releases-per-client"] == (1 if once else 2)
     assert summary["traffic"]["evaluation-up-bytes-per-client"] == 0
 
 

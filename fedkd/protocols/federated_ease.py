@@ -1,0 +1,127 @@
+"""One-round federated EASE: the Gram matrix is additive, so one sum gives the centralised model exactly."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from fedkd.cohort.cohort import Cohort
+from fedkd.data.interactions import Interactions
+from fedkd.distill.gram import Gram, ease_teacher, low_rank_student
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers, Asks, Grid, Kind, Outer, Spec
+from fedkd.models.base import Recommender
+from fedkd.models.ease import EASE, gram
+from fedkd.models.linear import LowRank
+from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
+
+MAX_ITEMS = 8192
+"""Larger catalogues want answers about part of it: the residual protocol."""
+
+
+class FederatedEASE(GlobalStudent):
+    """Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, over clients: ``G = sum of x_u^T x_u``.
+
+    Every client answers once with the Gram matrix of its users, items x items; the teacher is EASE on the sum and the
+    public users' own Gram matrix, the student its distillate of low rank. Under noise a client's matrix, whose norm is
+    at most its number of interactions, is scaled down to the clip.
+
+    Attributes
+    ----------
+    regularisation : float
+        EASE's ridge, in interactions.
+    rank : int
+        Width of the student.
+    clip : float
+        Under protection: the largest Frobenius norm of one client's matrix.
+    """
+
+    name: Literal["federated-ease"] = "federated-ease"
+    regularisation: float = Field(default=500.0, gt=0)
+    rank: int = Field(default=32, ge=1)
+    clip: float = Field(default=10.0, gt=0)
+
+    def begin(self, setup: Setup) -> State:
+        """Begin with the public users' Gram matrix."""
+        items = setup.public.num_items
+        if items > MAX_ITEMS:
+            raise UserError(
+                f"algorithm federated-ease sends {items} x {items} numbers a client; at most {MAX_ITEMS} items are "
+                "sensible: raise data.min-item-interactions, or set algorithm.name=residual"
+            )
+        if self.rank >= items:
+            raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
+        return State(setup, {"gram": gram(setup.public), "due": np.ones(setup.num_clients, bool)})
+
+    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return who has not contributed yet."""
+        return np.asarray(clients[state.arrays["due"][clients]])
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send nothing but public sizes."""
+        del rng
+        sizes = np.array([state.setup.public.num_items, state.setup.num_private_users, state.setup.noise > 0], np.int64)
+        return Asks(round_number, clients, {"sizes": sizes})
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return counts of pairs, as whole numbers whose sum never wraps around; under noise a bounded matrix."""
+        items, users, noised = (int(size) for size in asks.shared["sizes"])
+        grid = None if noised else Grid(1.0, 0, 1, users.bit_length(), signed=False)
+        return {"gram": Spec(Kind.STATISTICS, (items, items), grid=grid, clip=self.clip)}
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Answer with every user's pairs of items."""
+        rows = cohort.data.train.matrix(np.float64)
+        scale = np.ones(len(cohort.owner))
+        if asks.shared["sizes"][2]:
+            norms = np.bincount(cohort.owner, cohort.data.train.histories.lengths, minlength=len(cohort))
+            scale = np.minimum(1.0, self.clip / np.maximum(norms, 1.0))[cohort.owner]
+        pairs = Outer(sparse.csr_array(sparse.diags_array(scale) @ rows), sparse.csr_array(rows), cohort.owner)
+        return cohort.with_states(({},) * len(cohort)), Answers(asks.round, cohort.clients, {"gram": pairs})
+
+    def pool(self, state: State, answers: Answers) -> State:
+        """Add up."""
+        due = state.arrays["due"].copy()
+        due[answers.clients] = False
+        return state.with_arrays(gram=state.arrays["gram"] + answers.values["gram"], due=due)
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Solve EASE on the sum; what noise made negative is left out."""
+        del rng
+        total = state.arrays["gram"]
+        values, vectors = np.linalg.eigh((total + total.T) / 2)
+        kept = values > 1e-9 * max(values[-1], 1.0)
+        whole = Gram(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
+        teacher = ease_teacher(whole, self.regularisation, dense=True)
+        student = low_rank_student(teacher, whole, self.rank)
+        factors = {f"student.{name}": tensor.numpy() for name, tensor in student.state_dict().items()}
+        taught = state.with_arrays(weights=teacher.state_dict()["weights"].numpy(), **factors)
+        return taught, {"contributors": int((~state.arrays["due"]).sum())}
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return EASE."""
+        return EASE(state.arrays["weights"]) if "weights" in state.arrays else None
+
+    def student(self, state: State) -> Recommender | None:
+        """Return the teacher's distillate of low rank."""
+        if "student.encoder" not in state.arrays:
+            return None
+        return LowRank.from_factors(state.arrays["student.encoder"], state.arrays["student.decoder"])
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return LowRank(num_items, self.rank)
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the student that everyone's histories in one place would give."""
+        del seed
+        whole = Gram(np.asarray(train.matrix(np.float64).todense()))
+        return low_rank_student(ease_teacher(whole, self.regularisation), whole, self.rank)
+
+    def releases(self, num_rounds: int) -> int:
+        """Return 1: every client contributes once."""
+        del num_rounds
+        return 1
