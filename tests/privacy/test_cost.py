@@ -1,0 +1,75 @@
+"""Costs against the closed form of another library, a general accountant and numerical integration."""
+
+import math
+
+import numpy as np
+import pytest
+from dp_accounting import dp_event
+from dp_accounting.rdp import RdpAccountant
+from scipy.special import log_ndtr as reference
+from scipy.stats import norm
+
+from fedkd.errors import UserError
+from fedkd.privacy.cost import Cost, log_ndtr, total
+from fedkd.privacy.gaussian import composed, epsilon
+
+
+def test_the_normal_tail_is_right_everywhere() -> None:
+    for x in np.concatenate([np.linspace(-60, 12, 3000), [-1e3, -1e6, -34.999999, -35.000001]]):
+        assert log_ndtr(float(x)) == pytest.approx(float(reference(x)), rel=3e-13, abs=1e-300)
+
+
+def test_epsilon_of_many_gaussian_releases_is_that_of_one() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        multipliers = 10 ** rng.uniform(-0.5, 3, int(rng.integers(1, 40)))
+        delta = float(10 ** rng.uniform(-12, -1))
+        spent = total(Cost.of_gaussian(float(z)) for z in multipliers).epsilon(delta)
+        assert spent == pytest.approx(epsilon(composed(multipliers.tolist()), delta), rel=1e-9, abs=1e-11)
+
+
+def test_extreme_costs() -> None:
+    assert Cost(0.0).epsilon(1e-5) == 0.0
+    assert Cost.of_gaussian(1e9).epsilon(1e-5) == 0.0
+    assert Cost.of_gaussian(1e-5).epsilon(1e-5) == math.inf
+    assert Cost.of_gaussian(0.01).epsilon(1e-5) == pytest.approx(epsilon(0.01, 1e-5), rel=1e-9)
+
+
+def test_costs_beyond_gaussian_are_converted_as_a_general_accountant_does() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        z, delta = float(10 ** rng.uniform(0, 1.5)), float(10 ** rng.uniform(-8, -3))
+        oracle = RdpAccountant(orders=list(range(2, 2000))).compose(dp_event.GaussianDpEvent(z)).get_epsilon(delta)
+        ours = Cost(0.5 / z**2, gaussian=False).epsilon(delta)
+        assert ours >= Cost.of_gaussian(z).epsilon(delta)
+        assert ours == pytest.approx(oracle, rel=2e-3, abs=1e-3)
+
+
+def test_one_cost_beyond_gaussian_takes_all_to_the_looser_conversion() -> None:
+    mixed = total([Cost.of_gaussian(2.0), Cost(0.1, 0.01, gaussian=False)])
+    assert not mixed.gaussian
+    assert (mixed.rho, mixed.xi) == (0.225, 0.01)
+    assert mixed.epsilon(1e-5) >= Cost(0.225).epsilon(1e-5)
+
+
+@pytest.mark.parametrize("pure", [1e-3, 0.1, 1.0, 5.0, 30.0])
+def test_a_pure_release_reveals_no_more_than_its_gaussian(pure: float) -> None:
+    distance = math.sqrt(2 * Cost.of_pure(pure).rho)
+    false_alarm = np.concatenate([np.geomspace(1e-300, 0.4, 4000), np.linspace(0.4, 1, 1000)])
+    detected = np.minimum(math.exp(pure) * false_alarm, 1 - math.exp(-pure) * (1 - false_alarm))
+    assert (detected <= norm.cdf(norm.ppf(false_alarm) + distance) * (1 + 1e-9)).all()
+    corner = 1 / (1 + math.exp(pure))
+    assert norm.sf(norm.ppf(corner) + distance) == pytest.approx(corner, rel=1e-6)
+
+
+def test_counts_multiply() -> None:
+    assert Cost(0.5, 0.25, gaussian=False).times(4) == Cost(2.0, 1.0, gaussian=False)
+
+
+def test_nonsense_is_refused() -> None:
+    for wrong in (lambda: Cost(math.nan), lambda: Cost(-1.0), lambda: Cost.of_gaussian(0.0), lambda: Cost.of_pure(0.0)):
+        with pytest.raises(UserError):
+            wrong()
+    for delta in (0.0, 1.0, math.nan):
+        with pytest.raises(UserError):
+            Cost(1.0).epsilon(delta)
