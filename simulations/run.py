@@ -189,7 +189,7 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     config = load(conf, overrides)
     path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
-    federation(config)  # whatever is wrong with the data is said before a folder is made
+    federation(config).setup(config)  # whatever is wrong with data or budget is said before a folder is made
     return config, RunFolder.create(path, config)
 
 

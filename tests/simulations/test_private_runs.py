@@ -5,13 +5,16 @@ import math
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from fedkd.config import load
 from fedkd.errors import UserError
 from fedkd.runs import RunFolder
+from simulations.run import main as run_main
 from simulations.run import simulate
-from simulations.sweep import sweep
+from simulations.sweep import QUICKSTART, sweep
+from simulations.sweep import main as sweep_main
 
 SMALL = [
     "data.synthetic.users=80",
@@ -71,6 +74,16 @@ def test_what_cannot_be_protected_is_refused_when_the_configuration_is_read(sett
         load(None, settings)
 
 
+def test_an_impossible_delta_leaves_no_folder_behind(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(run_main)
+    settings = [*SMALL, "privacy.mode=central", "privacy.epsilon=1", "privacy.delta=0.5"]
+    pairs = [part for setting in settings for part in ("--set", setting)]
+    result = CliRunner().invoke(app, [str(QUICKSTART), *pairs, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_sweep_gives_a_curve_and_continues_where_it_was(tmp_path: Path) -> None:
     conf = tmp_path / "conf.toml"
     conf.write_text("")
@@ -81,11 +94,7 @@ def test_a_sweep_gives_a_curve_and_continues_where_it_was(tmp_path: Path) -> Non
 
 
 def test_a_wrong_epsilon_ends_with_code_2() -> None:
-    import typer
-
-    from simulations.sweep import main
-
     app = typer.Typer()
-    app.command()(main)
+    app.command()(sweep_main)
     result = CliRunner().invoke(app, ["--epsilons", "1,x"])
     assert result.exit_code == 2
