@@ -13,9 +13,10 @@ from fedkd.errors import UserError
 from fedkd.runs import RunFolder
 from simulations.run import main as run_main
 from simulations.run import simulate
-from simulations.sweep import QUICKSTART, sweep
 from simulations.sweep import main as sweep_main
+from simulations.sweep import sweep
 
+QUICKSTART = Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml"
 SMALL = [
     "data.synthetic.users=80",
     "data.synthetic.items=60",
