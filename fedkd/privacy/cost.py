@@ -20,7 +20,7 @@ from fedkd.errors import UserError
 HIGHEST_EPSILON = 1e6
 """Above this a guarantee is none."""
 
-ORDERS = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for step in range(270)))
+ORDERS: tuple[int, ...] = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for step in range(270)))
 """Whole orders of the Renyi divergence; any of them gives a valid bound."""
 
 
