@@ -24,7 +24,10 @@ TRUST: dict[str, str] = {
         "every client adds a share of the noise, and the sum is private against whoever sees the sum alone, as long as "
         "the stated share of clients is honest and stays; a party that sees single answers is not kept from anything"
     ),
-    "local": "nobody is trusted: every client adds all the noise to its own answer before it leaves",
+    "local": (
+        "nobody is trusted: every client adds all the noise to its own answer before it leaves; add-remove hides an answer "
+        "against an empty one, replace-one against that of any other history"
+    ),
 }
 """Who is trusted in a mode, and what is noised."""
 
