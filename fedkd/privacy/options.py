@@ -25,8 +25,8 @@ TRUST: dict[str, str] = {
         "the stated share of clients is honest and stays; a party that sees single answers is not kept from anything"
     ),
     "local": (
-        "nobody is trusted: every client adds all the noise to its own answer before it leaves; add-remove hides an answer "
-        "against an empty one, replace-one against that of any other history"
+        "nobody is trusted: every client adds all the noise to its own answer before it leaves; add-remove hides an "
+        "answer against an empty one, replace-one against that of any other history"
     ),
 }
 """Who is trusted in a mode, and what is noised."""
