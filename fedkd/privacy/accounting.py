@@ -1,0 +1,155 @@
+"""What a schedule of noisy releases costs together, and which noise a budget allows.
+
+A schedule fixed in advance is accounted exactly where that is possible and from above everywhere else:
+
+- Gaussian noise without sampling: in closed form (``fedkd.privacy.gaussian``).
+- Poisson sampling, randomised response: privacy loss distributions of dp-accounting, rounded up (Doroshenko et al.,
+  Connect the dots, PoPETs 2022), on a grid that is halved until epsilon moves by less than half a per cent.
+- Discrete Gaussian and Skellam noise: Renyi divergences (``fedkd.privacy.cost``).
+
+Releases chosen after earlier ones were seen are held to a budget by ``RenyiFilter``.
+"""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+from fedkd.errors import UserError
+from fedkd.privacy import gaussian
+from fedkd.privacy.cost import total
+from fedkd.privacy.schedule import SENSITIVITY, Adjacency, Release, Response, Sampling, Schedule
+
+SMALLEST_DELTA = 1e-12
+"""Below this the rounding errors of a numeric accountant are no longer negligible."""
+
+CLOSE = 0.005
+"""The grid is fine enough when halving it moves epsilon by less than this part of it."""
+
+
+@lru_cache(maxsize=4096)
+def epsilon(schedule: Schedule, delta: float) -> float:
+    """Return epsilon of a schedule at a delta, never too small.
+
+    Raises
+    ------
+    UserError
+        A delta outside (0, 1), or too small for a numeric accountant where there is no closed form.
+    """
+    if not 0 < delta < 1:
+        raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients, for example 1e-5")
+    if not schedule.releases:
+        return 0.0
+    if not (schedule.sampled or schedule.responds):
+        return total(part.cost(schedule.adjacency) for part in schedule.releases).epsilon(delta)
+    if delta < SMALLEST_DELTA:
+        raise UserError(f"delta {delta:g} is too small to account sampling; use at least {SMALLEST_DELTA:g}")
+    interval = _interval(schedule)
+    last = _numeric(schedule, delta, interval)
+    for _ in range(6):
+        interval /= 2
+        last, before = min(last, finer := _numeric(schedule, delta, interval)), last
+        if before - finer <= CLOSE * last:
+            break
+    return last
+
+
+def noise_multiplier(
+    epsilon_: float,
+    delta: float,
+    releases: int = 1,
+    rate: float = 1.0,
+    adjacency: Adjacency = "add-remove",
+    sampling: Sampling = "none",
+) -> float:
+    """Return the noise, over the clip, of each of some equal releases of clipped vectors that keeps to a budget.
+
+    Raises
+    ------
+    UserError
+        An impossible budget, or amplification that the sampling does not give.
+    """
+    template = Schedule((Release(1.0, rate, releases),), adjacency, sampling)
+    if not template.sampled:
+        return gaussian.noise_multiplier(epsilon_, delta, releases) * SENSITIVITY["vector"][adjacency]
+    return calibrated(template, epsilon_, delta)
+
+
+@lru_cache(maxsize=256)
+def calibrated(template: Schedule, epsilon_: float, delta: float) -> float:
+    """Return the smallest factor, up to 0.1 % from above, by which the noise of a schedule keeps it to a budget.
+
+    Raises
+    ------
+    UserError
+        A budget that is impossible, or that no factor between 1e-3 and 1e6 reaches.
+    """
+    if not (epsilon_ > 0 and math.isfinite(epsilon_)):
+        raise UserError(f"epsilon is {epsilon_}; it must be positive and finite, for example 4")
+
+    def enough(factor: float) -> bool:
+        return epsilon(template.louder(factor), delta) <= epsilon_
+
+    high = 1.0
+    while not enough(high):
+        high *= 2
+        if high > 1e6:
+            raise UserError(f"no noise brings epsilon down to {epsilon_:g} at delta {delta:g}; raise epsilon or delta")
+    low = high / 2
+    while low > 1e-3 and enough(low):
+        low, high = low / 2, low
+    while high > 1.001 * low:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _interval(schedule: Schedule) -> float:
+    """Return a first grid step: a fifth of the typical spread of one release's privacy loss."""
+    variance = steps = 0.0
+    for part in schedule.releases:
+        if isinstance(part, Response):
+            spread = part.pure
+        else:
+            z = part.effective(schedule.adjacency)
+            spread = min(part.rate * math.sqrt(math.expm1(min(z**-2, 60.0))), 1 / z)
+        variance, steps = variance + part.count * spread**2, steps + part.count
+    return min(0.2 * math.sqrt(variance / steps), 0.1)
+
+
+def _numeric(schedule: Schedule, delta: float, interval: float) -> float:
+    """Return epsilon of a schedule from above, on a grid of privacy losses."""
+    truncated = min(1e-15, 1e-4 * delta)
+    parts = _parts(schedule)
+    losses = [_losses(p, schedule.adjacency, interval).self_compose(p.count, truncated) for p in parts]
+    joint = losses[0]
+    for other in losses[1:]:
+        joint = joint.compose(other, truncated)
+    return float(joint.get_epsilon_for_delta(delta))
+
+
+def _parts(schedule: Schedule) -> list[Release | Response]:
+    """Return the releases with all unsampled Gaussian ones joined into one."""
+    plain = [p for p in schedule.releases if isinstance(p, Release) and p.rate == 1]
+    rest = [p for p in schedule.releases if isinstance(p, Response) or p.rate < 1]
+    if not plain:
+        return rest
+    joint = total(p.cost(schedule.adjacency) for p in plain)
+    one = Release((2 * joint.rho) ** -0.5 * SENSITIVITY["vector"][schedule.adjacency])
+    return [one, *rest]
+
+
+def _losses(part: Release | Response, adjacency: Adjacency, interval: float) -> Any:
+    """Return the privacy loss distribution of one release, rounded up to a grid."""
+    from dp_accounting.pld import privacy_loss_distribution as pld  # a second that few need to wait for
+    from dp_accounting.privacy_accountant import NeighboringRelation
+
+    if isinstance(part, Response):
+        return pld.from_randomized_response(part.randomness, part.values, value_discretization_interval=interval)
+    replaced = adjacency == "replace-one"
+    relation = NeighboringRelation.REPLACE_ONE if replaced else NeighboringRelation.ADD_OR_REMOVE_ONE
+    return pld.from_gaussian_mechanism(
+        part.multiplier,
+        value_discretization_interval=interval,
+        sampling_prob=part.rate,
+        neighboring_relation=relation,
+    )
