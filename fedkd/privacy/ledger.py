@@ -1,0 +1,283 @@
+"""What was released about whom, and what it cost: written down before anything leaves, and never forgotten.
+
+Budgets belong to data, not to runs. Every row is keyed by whose data it is (``data_key``), so a second run, or a run
+under a new name, goes on where the last one stopped. The order of a release is *charge, draw the noise, store, send*:
+
+- ``charge`` commits the cost to disk, or refuses.
+- ``store`` commits the finished bytes and returns the bytes to send: whoever stores first decides them, so a retry, and
+  a second process with the same release, send identical bytes and nothing is ever noised twice.
+- A crash before ``store`` leaves a cost without bytes. It stays spent; the same release may be finished later, because
+  nothing of it can have been sent.
+
+A ledger restored from an older copy is refused (``fedkd.privacy.chain``), as long as its anchor is the newest: keep
+that where no backup of the ledger reaches it. Against an older pair of both, hand ``head`` to somebody else (a server,
+a checkpoint) and have it checked with ``expect``. Two copies in use at once are not noticed otherwise.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fedkd.errors import UserError
+from fedkd.privacy.chain import Chain, Head, LedgerRefused, append, newest
+from fedkd.privacy.cost import Cost, total
+
+__all__ = ["Budget", "BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
+
+ROUNDING = 1e-9
+"""By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
+
+MOST = 1_000_000
+"""Releases that are counted as endlessly many."""
+
+
+class BudgetExhausted(UserError):
+    """A release would exceed the budget; the message is the same for everybody."""
+
+    def __init__(self) -> None:
+        super().__init__("this release would exceed the privacy budget, so nothing is released")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The total that everything released about one owner's data may cost."""
+
+    epsilon: float
+    delta: float
+
+    def allows(self, cost: Cost) -> bool:
+        """Return whether a cost stays within the budget."""
+        return _epsilon(cost, self.delta) <= self.epsilon * (1 + ROUNDING)
+
+
+@lru_cache(maxsize=1024)
+def _epsilon(cost: Cost, delta: float) -> float:
+    return cost.epsilon(delta)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A release that is paid for.
+
+    Attributes
+    ----------
+    data, release : str
+        Whose data, and which release of it.
+    fresh : bool
+        Whether this call paid; a retry finds the release paid.
+    payload : bytes, optional
+        What must be sent, if it is stored already. Without it the release is still to be made, and stored.
+    """
+
+    data: str
+    release: str
+    fresh: bool
+    payload: bytes | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One paid release, as ``history`` tells it.
+
+    Attributes
+    ----------
+    sequence : int
+        Its row.
+    release, note, time : str
+        Which release, by which mechanism, and when (ISO 8601, UTC).
+    cost : Cost
+        What it cost.
+    stored : bool
+        Whether its bytes exist; without them nothing was sent.
+    """
+
+    sequence: int
+    release: str
+    note: str
+    time: str
+    cost: Cost
+    stored: bool
+
+
+def data_key(source: str, owner: str) -> str:
+    """Return the name under which the budget of someone's data is kept.
+
+    Parameters
+    ----------
+    source : str
+        Fingerprint of where the data come from. It must not change when a history grows: that would be a new budget.
+    owner : str
+        The client's lasting id there, or for a trusted server the owner of all of it.
+    """
+    return hashlib.sha256(json.dumps([source, owner]).encode()).hexdigest()
+
+
+class Ledger:
+    """The ledger in one file, safe under concurrent processes and sudden death.
+
+    Parameters
+    ----------
+    path : Path or str
+        An SQLite file; made where there is none.
+    anchor : Path or str, optional
+        Where the newest row is named; beside the ledger without it.
+
+    Raises
+    ------
+    LedgerRefused
+        The ledger is gone while its anchor exists, was restored from an older copy, or was altered.
+    """
+
+    def __init__(self, path: Path | str, anchor: Path | str | None = None) -> None:
+        self.path = Path(path).absolute()
+        self.anchor = Path(anchor).absolute() if anchor else self.path.with_name(self.path.name + ".anchor")
+        self._chain = Chain(self.path, self.anchor)
+
+    def charge(self, data: str, release: str, cost: Cost, limit: Budget, note: str = "") -> Receipt:
+        """Pay for a release before it is made; a release that is paid for is not paid twice.
+
+        Parameters
+        ----------
+        data, release : str
+            Whose data (``data_key``), and a name of the release that a retry repeats and nothing else does.
+        cost : Cost
+            Of this release; taken from the mechanism that makes it.
+        limit : Budget
+            What everything released about the data may cost, this release included.
+        note : str
+            The mechanism, for people.
+
+        Raises
+        ------
+        BudgetExhausted
+            The release would exceed the budget; nothing was written.
+        """
+        receipts = self.charge_all([data], release, cost, limit, note)
+        if data not in receipts:
+            raise BudgetExhausted
+        return receipts[data]
+
+    def charge_all(
+        self, data: Iterable[str], release: str, cost: Cost, limit: Budget, note: str = ""
+    ) -> dict[str, Receipt]:
+        """Charge one release about each of many owners at once; those whose budget does not allow it are left out."""
+        with self._chain.writing() as connection:
+            receipts = {key: _charge(connection, key, release, cost, limit, note) for key in dict.fromkeys(data)}
+        return {key: receipt for key, receipt in receipts.items() if receipt is not None}
+
+    def store(self, data: str, release: str, payload: bytes) -> bytes:
+        """Keep the finished bytes of a paid release, and return the bytes to send: the first that were stored."""
+        return self.store_all(release, {data: payload})[data]
+
+    def store_all(self, release: str, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Store the bytes of one release about each of many owners at once."""
+        with self._chain.writing() as connection:
+            return {key: _store(connection, key, release, payload) for key, payload in payloads.items()}
+
+    def payload(self, data: str, release: str) -> bytes | None:
+        """Return the bytes of a release, ready to be sent, or None where none are stored."""
+        with self._chain.writing() as connection:
+            return _payload(connection, data, release)
+
+    def spent(self, data: str) -> Cost:
+        """Return what everything released about someone's data costs so far."""
+        with self._chain.reading() as connection:
+            return total(_costs(connection, data))
+
+    def remaining(self, data: str, cost: Cost, limit: Budget) -> int:
+        """Return how many more releases of a cost a budget allows, at most a million."""
+        spent, low, high = self.spent(data), 0, MOST
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if limit.allows(total([spent, cost.times(middle)])) else (low, middle - 1)
+        return low
+
+    def history(self, data: str) -> list[Entry]:
+        """Return every paid release of someone's data, oldest first."""
+        with self._chain.reading() as connection:
+            rows = connection.execute(
+                "SELECT c.sequence, c.release, c.body, s.sequence IS NOT NULL FROM entries c LEFT JOIN entries s "
+                "ON s.data = c.data AND s.release = c.release AND s.kind = 'store' "
+                "WHERE c.kind = 'charge' AND c.data = ? ORDER BY c.sequence",
+                (data,),
+            ).fetchall()
+        bodies = [json.loads(body) for _, _, body, _ in rows]
+        return [
+            Entry(number, release, body["note"], body["time"], _cost(body), bool(stored))
+            for (number, release, _, stored), body in zip(rows, bodies, strict=True)
+        ]
+
+    @property
+    def head(self) -> Head:
+        """The newest row; opaque, and free to leave, as its place depends on the schedule alone."""
+        with self._chain.reading() as connection:
+            return newest(connection)
+
+    def expect(self, head: Head) -> None:
+        """Refuse a ledger that does not contain a row which somebody else remembers."""
+        self._chain.expect(head)
+
+    def verify(self) -> None:
+        """Refuse a ledger whose chain of rows is broken anywhere."""
+        self._chain.verify()
+
+
+def _charge(
+    connection: sqlite3.Connection, data: str, release: str, cost: Cost, limit: Budget, note: str
+) -> Receipt | None:
+    query = "SELECT body FROM entries WHERE data = ? AND release = ? AND kind = 'charge'"
+    paid = connection.execute(query, (data, release)).fetchone()
+    if paid is not None and _cost(json.loads(paid[0])) != cost:
+        raise UserError(
+            f"{release!r} was charged at another cost than {cost}; give every new release a name of its own"
+        )
+    if paid is None and not limit.allows(total([*_costs(connection, data), cost])):
+        return None
+    if paid is None:
+        body = {"rho": cost.rho, "xi": cost.xi, "gaussian": cost.gaussian, "note": note, "time": _now()}
+        append(connection, "charge", data, release, body)
+    return Receipt(data, release, paid is None, _payload(connection, data, release))
+
+
+def _store(connection: sqlite3.Connection, data: str, release: str, payload: bytes) -> bytes:
+    query = "SELECT 1 FROM entries WHERE data = ? AND release = ? AND kind = 'charge'"
+    if connection.execute(query, (data, release)).fetchone() is None:
+        raise UserError(f"{release!r} was never charged; charge it before it is made")
+    known = _payload(connection, data, release)
+    if known is not None:
+        return known
+    connection.execute("INSERT INTO payloads VALUES (?, ?, ?)", (data, release, payload))
+    append(connection, "store", data, release, {"sha256": hashlib.sha256(payload).hexdigest()})
+    return payload
+
+
+def _payload(connection: sqlite3.Connection, data: str, release: str) -> bytes | None:
+    query = (
+        "SELECT p.payload, e.body FROM entries e LEFT JOIN payloads p ON p.data = e.data AND p.release = e.release "
+        "WHERE e.data = ? AND e.release = ? AND e.kind = 'store'"
+    )
+    row = connection.execute(query, (data, release)).fetchone()
+    if row is None:
+        return None
+    if not isinstance(row[0], bytes) or hashlib.sha256(row[0]).hexdigest() != json.loads(row[1])["sha256"]:
+        raise LedgerRefused(f"the stored bytes of {release!r} were altered; restore the original ledger")
+    return row[0]
+
+
+def _costs(connection: sqlite3.Connection, data: str) -> list[Cost]:
+    rows = connection.execute("SELECT body FROM entries WHERE data = ? AND kind = 'charge'", (data,))
+    return [_cost(json.loads(body)) for (body,) in rows]
+
+
+def _cost(body: Mapping[str, Any]) -> Cost:
+    return Cost(body["rho"], body["xi"], body["gaussian"])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
