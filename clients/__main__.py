@@ -12,14 +12,20 @@ import typer
 
 from clients.device import read_device
 from fedkd.errors import UserError
+from fedkd.privacy.ledger import Budget
 from fedkd.processes import environment, free_port, program
 from fedkd.terminal import guarded
 
 
-def supernode(data: Path, superlink: str, certificates: Path | None, key: Path | None) -> list[str]:
-    """Return the command of a SuperNode that reads only ``data`` and keeps its state there."""
+def supernode(
+    data: Path, superlink: str, certificates: Path | None, key: Path | None, budget: Budget | None = None
+) -> list[str]:
+    """Return the command of a SuperNode that reads only ``data`` and keeps its state, and its budget, there."""
+    about = f'data-path="{data.absolute()}"'
+    if budget is not None:
+        about += f" epsilon={float(budget.epsilon)} delta={budget.delta!r}"
     command = [program("flower-supernode"), "--superlink", superlink, "--port", str(free_port())]
-    command += ["--node-config", f'data-path="{data.absolute()}"']
+    command += ["--node-config", about]
     if certificates is None:
         return [*command, "--insecure"]
     command += ["--root-certificates", str((certificates / "ca.crt").absolute())]
@@ -80,17 +86,26 @@ def main(
     certificates: Annotated[Path | None, typer.Option(help="Folder with the server's ca.crt.")] = None,
     key: Annotated[Path | None, typer.Option(help="This node's private key.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS and no node authentication.")] = False,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Most that all runs together may ever learn from this client.", min=0)
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="With --epsilon; below 1 / clients.", min=0, max=1)] = None,
     patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
     if (certificates is None) != insecure:
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
+    if (epsilon is None) != (delta is None):
+        raise UserError("--epsilon and --delta make one budget; give both, for example --epsilon 4 --delta 1e-5")
+    budget = None if epsilon is None or delta is None else Budget(epsilon, delta)
     device = read_device(data)
     print(f"client {device.client} connects to {superlink}", flush=True)
     missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR")
-    keep_connected(lambda: supernode(data, superlink, certificates, key), environment(data / "flower"), patience)
+    keep_connected(
+        lambda: supernode(data, superlink, certificates, key, budget), environment(data / "flower"), patience
+    )
 
 
 if __name__ == "__main__":

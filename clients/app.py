@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.host import Host, open_host
 from fedkd.evaluation.device import DEVICE_METRICS, measure
 from fedkd.knowledge import Answers, Asks
+from fedkd.privacy.account import Account, refuse
 from fedkd.release import merge, release
 from fedkd.wire import answer_record, read_ask
 
@@ -30,12 +32,26 @@ def train(message: Message, context: Context) -> Message:
 
 
 def _answers(host: Host, asks: Asks) -> Iterator[Answers]:
-    protocol = host.config.algorithm
-    for cohort in host.cohorts(asks.clients, asks.round):
-        own = asks.take(cohort.clients)
-        learnt, answers = protocol.learn(cohort, own)
-        host.store.save(learnt.clients, learnt.states, asks.round)
-        yield release(answers, host.protection.specs(protocol.expects(own)), host.protection)
+    for clients in host.chunks(asks.clients):
+        own = asks.take(clients)
+        yield _learn(host, own) if host.account is None else _paid(host, host.account, own)
+
+
+def _paid(host: Host, account: Account, asks: Asks) -> Answers:
+    """Answer those who have budget left; what was answered before is said again, byte for byte."""
+    paid = account.pay(asks.clients, host.question(asks))
+    if not len(paid.owners):
+        about = "" if asks.reference is None else asks.reference.fingerprint
+        return refuse(Answers(asks.round, paid.owners, {}, about), asks.clients)
+    kept = paid.kept or account.keep(paid, _learn(host, asks.take(paid.owners)))
+    return refuse(kept, np.setdiff1d(asks.clients, kept.clients))
+
+
+def _learn(host: Host, asks: Asks) -> Answers:
+    protocol, cohort = host.config.algorithm, host.cohort(asks.clients, asks.round)
+    learnt, answers = protocol.learn(cohort, asks)
+    host.store.save(learnt.clients, learnt.states, asks.round)
+    return release(answers, host.protection.specs(protocol.expects(asks)), host.protection)
 
 
 @app.evaluate()
@@ -43,8 +59,9 @@ def evaluate(message: Message, context: Context) -> Message:
     """Score the student on the users' own histories and say how good it is, without moving them."""
     host, asks = open_host(context), read_ask(message.content)
     parts = []
-    for cohort in host.cohorts(asks.clients, asks.round + 1):
-        scores = host.config.algorithm.predict(cohort, asks.take(cohort.clients))
+    for clients in host.chunks(asks.clients):
+        cohort = host.cohort(clients, asks.round + 1)
+        scores = host.config.algorithm.predict(cohort, asks.take(clients))
         values = measure(scores, cohort.data, cohort.owner, len(cohort))
         parts.append(Answers(asks.round, cohort.clients, {"metrics": values}))
     return Message(answer_record(merge(parts, DEVICE_METRICS), DEVICE_METRICS), reply_to=message)

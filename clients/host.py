@@ -1,8 +1,10 @@
 """The clients that one node hosts: a shard of a simulation, or the single owner of a device."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +15,15 @@ from numpy.typing import NDArray
 from clients.device import read_device
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.store import StateStore
-from fedkd.config import Config, unflatten
+from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
+from fedkd.errors import UserError
 from fedkd.federation import federation, protection, shard
+from fedkd.knowledge import Asks
+from fedkd.privacy.account import Account
+from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
+from fedkd.wire import pack_asks
 
 
 class Holder(Protocol):
@@ -42,6 +49,12 @@ class Host:
         What they keep between rounds, on disk.
     registered : int
         How many clients take part in all.
+    folder : Path
+        Where the ledger lies, if no other place is configured.
+    source : str
+        Names the data that budgets belong to.
+    own : Budget, optional
+        The budget that the owner set for everything that ever leaves.
     """
 
     config: Config
@@ -49,19 +62,49 @@ class Host:
     holder: Holder
     store: StateStore
     registered: int
+    folder: Path
+    source: str
+    own: Budget | None = None
 
     @property
     def protection(self) -> Protection:
         """The noise that this run's clients add."""
         return protection(self.config, self.registered)
 
-    def cohorts(self, clients: NDArray[np.int64], before_round: int) -> Iterator[Cohort]:
-        """Yield the chosen clients in cohorts of the configured size, with what they kept from earlier rounds."""
+    @cached_property
+    def account(self) -> Account | None:
+        """What the clients pay from; None where they add no noise themselves.
+
+        Raises
+        ------
+        UserError
+            The owner has set a budget, and this run protects nothing on this side.
+        """
+        if self.config.privacy.mode in ("distributed", "local"):
+            return self.protection.account(self.folder, self.source, self.own)
+        if self.own is not None:
+            raise UserError(
+                f"this client keeps a privacy budget, and mode {self.config.privacy.mode} adds no noise here; it "
+                "answers in the modes local and distributed"
+            )
+        return None
+
+    def question(self, asks: Asks) -> str:
+        """Name the release that answers a question: asked again, even by another run, it is answered as before."""
+        data, layout = pack_asks(asks)
+        settings = {k: v for k, v in dump(self.config).items() if k not in ("runtime", "evaluation")}
+        about = json.dumps([settings, asks.round, layout], sort_keys=True, default=str)
+        return f"round {asks.round}, question {hashlib.sha256(about.encode() + data).hexdigest()[:32]}"
+
+    def chunks(self, clients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield the chosen clients in groups of the configured size."""
         size = self.config.runtime.cohort_size
-        for start in range(0, len(clients), size):
-            chunk = clients[start : start + size]
-            owner, data = self.holder.held_by(chunk)
-            yield Cohort(chunk, owner, data, self.config.seed, self.store.load(chunk, before_round))
+        yield from (clients[start : start + size] for start in range(0, len(clients), size))
+
+    def cohort(self, clients: NDArray[np.int64], before_round: int) -> Cohort:
+        """Return some clients with their data and what they kept from earlier rounds."""
+        owner, data = self.holder.held_by(clients)
+        return Cohort(clients, owner, data, self.config.seed, self.store.load(clients, before_round))
 
 
 def open_host(context: Context) -> Host:
@@ -70,13 +113,13 @@ def open_host(context: Context) -> Host:
     node = context.node_config
     if "data-path" in node:
         device = read_device(Path(str(node["data-path"])))
-        return Host(config, np.array([device.client]), device, StateStore(device.folder / "state"), device.registered)
+        here, store = device.folder, StateStore(device.folder / "state")
+        return Host(config, np.array([device.client]), device, store, device.registered, here, "device", _own(node))
     together = federation(config)
     partition, count = int(node["partition-id"]), int(node["num-partitions"])
     clients = shard(together.partition.num_clients, partition, count)
-    return Host(
-        config, clients, together, StateStore(_state_folder(config, context.run_id)), together.partition.num_clients
-    )
+    folder, registered = _run_folder(config, context.run_id), together.partition.num_clients
+    return Host(config, clients, together, StateStore(folder / "client-states"), registered, folder, config.data.name)
 
 
 @lru_cache(maxsize=4)
@@ -84,6 +127,9 @@ def _config(items: tuple[tuple[str, bool | int | float | str], ...]) -> Config:
     return unflatten(dict(items))
 
 
-def _state_folder(config: Config, run_id: int) -> Path:
-    folder = config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"
-    return folder / "client-states"
+def _run_folder(config: Config, run_id: int) -> Path:
+    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"
+
+
+def _own(node: Mapping[str, object]) -> Budget | None:
+    return Budget(float(str(node["epsilon"])), float(str(node["delta"]))) if "epsilon" in node else None

@@ -110,8 +110,9 @@ def _dense(matrix: Any) -> NDArray[np.float64]:
 def merge(parts: list[Answers], specs: Mapping[str, Spec]) -> Answers:
     """Join the released answers of disjoint chunks of clients into one, the chunks in ascending order."""
     values: dict[str, Any] = {}
-    for name, spec in specs.items():
-        chunks = [part.values[name] for part in parts]
+    answered = [part for part in parts if len(part.clients)]
+    for name, spec in specs.items() if answered else ():
+        chunks = [part.values[name] for part in answered]
         if spec.sums:
             values[name] = np.sum(chunks, axis=0)
         elif isinstance(chunks[0], Ragged):

@@ -7,6 +7,7 @@
 import json
 import os
 import platform
+import secrets
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class RunFolder:
         folder = cls(path)
         _write(path / "config.toml", tomli_w.dumps(dump(config)))
         _write(path / "environment.json", _json(environment(config)))
-        folder.append("privacy.jsonl", {"mode": config.privacy.mode, "statement": config.privacy.statement})
+        about = {"mode": config.privacy.mode, "statement": config.privacy.statement, "run": secrets.token_hex(8)}
+        folder.append("privacy.jsonl", about)
         return folder
 
     @classmethod

@@ -24,6 +24,12 @@ def ask_record(asks: Asks) -> RecordDict:
 
     Many small arrays would be as many requests on a real network.
     """
+    data, layout = pack_asks(asks)
+    return _record(ASK, data, {"schema": SCHEMA, "round": asks.round, "layout": layout})
+
+
+def pack_asks(asks: Asks) -> tuple[bytes, str]:
+    """Return all arrays of some asks in one, and their layout; equal asks give equal bytes."""
     arrays: dict[str, NDArray[Any]] = {"clients": asks.clients.astype(np.int32)}
     arrays |= {f"shared/{name}": array for name, array in asks.shared.items()}
     for name, ragged in asks.own.items():
@@ -33,8 +39,7 @@ def ask_record(asks: Asks) -> RecordDict:
         arrays |= {"reference/values": histories.values.astype(np.int32)}
         arrays |= {"reference/lengths": histories.lengths.astype(np.int32)}
         arrays |= {"reference/panel": asks.reference.panel.astype(np.int32)}
-    data, layout = pack_arrays(arrays)
-    return _record(ASK, data, {"schema": SCHEMA, "round": asks.round, "layout": layout})
+    return pack_arrays(arrays)
 
 
 def read_ask(record: RecordDict) -> Asks:

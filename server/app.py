@@ -34,15 +34,18 @@ def main(grid: Grid, context: Context) -> None:
     path = run_path(config, context.run_id)
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
+    guard = protection(config, setup.num_clients)
     strategy = Distillation(
         config.algorithm,
         recorder.progress(setup),
-        protection(config, setup.num_clients),
+        guard,
         timeout=config.runtime.timeout_seconds,
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
         charge=lambda line: folder.append("privacy.jsonl", line),
+        account=guard.account(*books(config, path)) if config.privacy.mode == "central" else None,
+        run=folder.lines("privacy.jsonl")[0]["run"],
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
@@ -55,6 +58,11 @@ def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
     Only a simulation has their data; no byte of it is counted.
     """
     return lambda model: evaluate(model_scores(model), together.fold, together.private)
+
+
+def books(config: Config, run: Path) -> tuple[Path, str]:
+    """Return where a trusted server keeps its ledger, and the name of the data there."""
+    return (run, config.data.name) if config.runtime.server_data is None else (config.runtime.server_data, "depot")
 
 
 def deployed_setup(config: Config) -> Setup:

@@ -18,6 +18,7 @@ from fedkd.evaluation.device import DEVICE_METRICS
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
+from fedkd.privacy.account import EVERYONE, EXHAUSTED, Account, Paid
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
@@ -27,7 +28,7 @@ from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
 from server.exchange import collect, find_hosts, wait_for_hosts
 from server.progress import Progress
 
-INFO = 20
+INFO, WARNING = 20, 30
 Record = dict[str, Any]
 """One line of ``rounds.jsonl``."""
 
@@ -53,10 +54,12 @@ class Distillation(Strategy):
         teacher, and under protection the student too: devices' own metrics would be one more release.
     charge : callable, optional
         Told of every protected release before anyone is asked to contribute to it.
+    account, run : Account and str, optional
+        What a server that adds the noise pays from, and the run's name there; a resumed run keeps it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
-        The latest evaluation on the devices, users in the order of their clients, and that of the teacher.
+        The latest evaluation of student and teacher, users in the order of their clients.
     """
 
     protocol: Protocol
@@ -67,6 +70,8 @@ class Distillation(Strategy):
     evaluate_every: int = 1
     score: Callable[[Recommender], PerUser] | None = None
     charge: Callable[[Record], None] | None = None
+    account: Account | None = None
+    run: str = ""
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
@@ -74,12 +79,13 @@ class Distillation(Strategy):
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
     _failures: Counter[str] = field(default_factory=Counter)
+    _paid: Paid | None = None
 
     def summary(self) -> None:
         """Log what will run."""
         setup = self.progress.state.setup
         log(INFO, "\t├── protocol: %s", self.protocol.name)
-        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self._quota())
+        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self.protection.participants)
         log(INFO, "\t└── public users: %d, items: %d", setup.public.num_users, setup.public.num_items)
 
     def start(
@@ -115,10 +121,7 @@ class Distillation(Strategy):
         nothing = ArrayRecord()
         if number > 1:
             self._hosts = find_hosts(grid, self._hosts, self.timeout)
-        sent = list(self.configure_train(number, nothing, ConfigRecord(), grid))
-        if self.charge is not None and self.protection.active:
-            self.charge({"round": number, **self.protection.charged(number)})
-        _, taught = self.aggregate_train(number, grid.send_and_receive(sent, timeout=self.timeout))
+        _, taught = self.aggregate_train(number, self._replies(grid, number))
         metrics = dict(taught or {})
         trained = time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
@@ -133,15 +136,30 @@ class Distillation(Strategy):
             sink(record, self.progress)
         return record
 
+    def _replies(self, grid: Grid, number: int) -> Iterable[Message]:
+        """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
+        self._sent, self._asked = [], {}
+        if self.account is not None:
+            self._paid = self.account.pay(EVERYONE, f"run {self.run}, round {number}")
+            if not len(self._paid.owners):
+                log(WARNING, "%s, so nobody is asked in round %d", EXHAUSTED, number)
+                self._failures[EXHAUSTED] += self.protection.participants
+                return []
+            if self._paid.kept is not None:
+                return []
+        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), grid))
+        if self.charge is not None and self.protection.active:
+            self.charge({"round": number, **self.protection.charged(number)})
+        return grid.send_and_receive(sent, timeout=self.timeout)
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Choose clients and write their asks, one message a node."""
         del arrays, config, grid
-        chosen = self._sample(server_round)
-        state, rng = self.progress.state, stream(self.progress.state.setup.seed, "ask", server_round)
-        asks = self.protocol.ask(state, chosen, server_round, rng)
+        chosen, state = self._sample(server_round), self.progress.state
         self.progress = self.progress.counted("asked", chosen)
+        asks = self.protocol.ask(state, chosen, server_round, stream(state.setup.seed, "ask", server_round))
         return self._messages(asks, "train", "down-bytes")
 
     def aggregate_train(
@@ -157,13 +175,25 @@ class Distillation(Strategy):
                 parts = [merge([*parts, answers], specs)]
             else:
                 state = self.protocol.pool(state, answers)
-        if parts:
-            state = self.protocol.pool(state, self.protection.sum(parts[0], specs))
+        if (total := self._total(parts, specs if parts else {})) is not None:
+            state = self.protocol.pool(state, total)
         begun = time.monotonic()
         state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
         spent = self.progress.teaching_seconds + time.monotonic() - begun
         self.progress = replace(self.progress, state=state, teaching_seconds=spent)
         return None, MetricRecord(dict(metrics))
+
+    def _total(self, parts: list[Answers], specs: Mapping[str, Spec]) -> Answers | None:
+        """Return the protected sum of a round, kept in the ledger before anything is made of it."""
+        if self._paid is not None and self._paid.kept is not None:
+            return self._paid.kept
+        if not parts:
+            return None
+        if len(parts[0].clients) < self.protection.quorum:
+            self._failures["too few answers for the noise"] += len(parts[0].clients)
+            return None
+        total = self.protection.sum(parts[0], specs)
+        return total if self._paid is None or self.account is None else self.account.keep(self._paid, total)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -188,18 +218,15 @@ class Distillation(Strategy):
     def _specs(self, asks: Asks) -> Mapping[str, Spec]:
         return self.protection.specs(self.protocol.expects(asks))
 
-    def _quota(self) -> int:
-        return self.protection.participants
-
     def _connected(self) -> NDArray[np.int64]:
         return np.sort(np.concatenate([*self._hosts.values(), np.zeros(0, np.int64)]))
 
     def _sample(self, server_round: int) -> NDArray[np.int64]:
-        invited = self.protocol.invite(self.progress.state, self._connected())
-        if len(invited) <= self._quota():
+        invited, quota = self.protocol.invite(self.progress.state, self._connected()), self.protection.participants
+        if len(invited) <= quota:
             return invited
         rng = stream(self.progress.state.setup.seed, "sample", server_round)
-        return np.sort(rng.choice(invited, self._quota(), replace=False))
+        return np.sort(rng.choice(invited, quota, replace=False))
 
     def _messages(self, asks: Asks, kind: str, count: str) -> list[Message]:
         """Write one message to every node that hosts some of the asked clients."""
@@ -247,10 +274,9 @@ class Distillation(Strategy):
 
     def _measured(self) -> dict[str, float]:
         """Measure the teacher where that is possible, and the student where devices may not say how good it is."""
-        state = self.progress.state
-        metrics: dict[str, float] = {}
+        state, metrics = self.progress.state, dict[str, float]()
         if self.score is None:
-            return {}
+            return metrics
         if (teacher := self.protocol.teacher(state)) is not None:
             self.teacher_per_user = self.score(teacher)
             metrics |= {f"teacher.{name}": mean for name, mean in self.teacher_per_user.means().items()}

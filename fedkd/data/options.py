@@ -61,6 +61,11 @@ class DataOptions(Options):
     min_item_interactions: int = Field(1, ge=1)
     synthetic: SyntheticOptions = SyntheticOptions()
 
+    @property
+    def name(self) -> str:
+        """Where the data come from, in a word; it stays as histories grow."""
+        return self.source if self.path is None else f"{self.source}:{self.path.absolute()}"
+
     @field_validator("path", mode="before")
     @classmethod
     def _no_path(cls, value: object) -> object:

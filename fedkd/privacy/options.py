@@ -49,7 +49,11 @@ class PrivacyOptions(Options):
     honest_fraction : float
         Distributed mode: the share of the planned clients that must add their noise for the guarantee to hold.
     ledger : Path, optional
-        File of the ledger; budgets belong to data, so runs that share data must share it. In the run folder without it.
+        File of the ledger. Budgets belong to data, so runs on the same people's data must share it. Without it, it lies
+        with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
+    epsilon_limit : float, optional
+        What everything released about one unit may cost, at the same delta, in all runs that share a ledger; the
+        run's own epsilon without it.
     """
 
     mode: Mode = "none"
@@ -59,6 +63,7 @@ class PrivacyOptions(Options):
     adjacency: Literal["add-remove", "replace-one"] = "add-remove"
     honest_fraction: float = Field(default=0.9, gt=0, le=1)
     ledger: Path | None = None
+    epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _whole(self) -> "PrivacyOptions":
@@ -67,6 +72,11 @@ class PrivacyOptions(Options):
             raise ValueError("epsilon and delta do nothing in mode none; set privacy.mode=central, or leave them out")
         if self.mode != "none" and not all(given):
             raise ValueError(f"mode {self.mode} needs a budget; set privacy.epsilon=4 and privacy.delta=1e-5")
+        if self.epsilon_limit is not None and self.epsilon_limit < self.budget[0]:
+            raise ValueError(
+                f"epsilon-limit {self.epsilon_limit:g} is less than the {self.budget[0]:g} that this run spends; "
+                "lower privacy.epsilon, or raise privacy.epsilon-limit"
+            )
         return self
 
     @property

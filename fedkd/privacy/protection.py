@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Grid, Spec
+from fedkd.privacy.account import Account, open_ledger
+from fedkd.privacy.cost import Cost
 from fedkd.privacy.gaussian import epsilon, noise_multiplier
+from fedkd.privacy.ledger import Budget
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.randomness import noise_generator
+from fedkd.privacy.schedule import skellam_cost
 from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
 
 FINEST = 2.0**-16
@@ -70,6 +75,31 @@ class Protection:
         return self.sensitivity * one
 
     @cached_property
+    def cost(self) -> Cost:
+        """What one release costs everyone who contributes to it."""
+        if not self._shared:
+            return Cost.of_gaussian(self.multiplier / self.sensitivity)
+        steps = self.sensitivity / FINEST
+        return skellam_cost((self.multiplier / FINEST) ** 2, steps, steps * math.sqrt(WIDEST))
+
+    def account(self, folder: Path, source: str, own: Budget | None = None) -> Account:
+        """Return the account of whoever makes the releases.
+
+        Parameters
+        ----------
+        folder : Path
+            Where the ledger lies without ``privacy.ledger``.
+        source : str
+            Names the data.
+        own : Budget, optional
+            The owner's, instead of the configured one.
+        """
+        options = self.options
+        limit = own or Budget(options.epsilon_limit or options.budget[0], options.budget[1])
+        note = f"{options.mode}, {options.adjacency}, no amplification, noise multiplier {self.multiplier:.4g}"
+        return Account(open_ledger(options.ledger or folder / "privacy.ledger"), source, self.cost, limit, note)
+
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of the noise on a round's sum, over the clip; 0 where nothing is protected."""
         if not self.active:
@@ -77,6 +107,11 @@ class Protection:
         if self.options.mode == "local":
             return self.multiplier * math.sqrt(self.participants)
         return self.multiplier / math.sqrt(self._honest / self.participants if self._shared else 1.0)
+
+    @property
+    def quorum(self) -> int:
+        """Fewest answers whose sum carries all the noise."""
+        return self._honest if self._shared else 1
 
     def grid(self, spec: Spec) -> Grid:
         """Return the grid on which a protected answer is coded; sums of all participants and the noise never wrap."""

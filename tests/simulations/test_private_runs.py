@@ -3,14 +3,21 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from fedkd.config import load
 from fedkd.errors import UserError
+from fedkd.knowledge import Answers
+from fedkd.privacy.account import EXHAUSTED
+from fedkd.privacy.ledger import Ledger, data_key
+from fedkd.protocols.residual import Residual
 from fedkd.runs import RunFolder
+from server.record import Recorder
 from simulations.run import main as run_main
 from simulations.run import simulate
 from simulations.sweep import main as sweep_main
@@ -61,12 +68,74 @@ def test_epsilon_grows_with_the_rounds_up_to_the_total(tmp_path: Path) -> None:
     assert 0 < spent[0] < spent[1] < spent[2] == 8.0
 
 
+def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
+    shared = f"privacy.ledger={json.dumps(str(tmp_path / 'ledger'))}"
+    more = ["algorithm.rank=8", "privacy.mode=central", *BUDGET, shared]
+    first, second = (simulated(tmp_path / name, *more, "seed=1") for name in ("first", "second"))
+    third = simulated(tmp_path / "third", *more, "seed=1", "privacy.epsilon-limit=20")
+    assert [len(folder.lines("privacy.jsonl")) for folder in (first, second, third)] == [2, 1, 2]
+    record = json.loads((second.path / "rounds.jsonl").read_text())
+    assert (record["asked"], record["failures"]) == (0, {EXHAUSTED: record["failures"][EXHAUSTED]})
+    assert second.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
+    book = Ledger(tmp_path / "ledger")
+    spent = book.spent(data_key("synthetic", "-1")).epsilon(1e-4)
+    assert 8 < spent < 16
+
+
+class Killed(Exception):
+    """In place of a power cut."""
+
+
+@pytest.mark.parametrize("mode", ["central", "distributed", "local"])
+def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    pooled: list[Answers] = []
+    pool = Residual.pool
+
+    def remembered(self: Residual, state: Any, answers: Answers) -> Any:
+        pooled.append(answers)
+        return pool(self, state, answers)
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Residual, "pool", remembered)
+    with monkeypatch.context() as context:
+        context.setattr(Recorder, "round", killed)
+        with pytest.raises(Killed):
+            simulated(tmp_path / "run", "algorithm.rank=8", f"privacy.mode={mode}", *BUDGET)
+    config = RunFolder.open(tmp_path / "run").config()
+    spent = [entry.cost for entry in Ledger(tmp_path / "run" / "privacy.ledger").history(owner(mode))]
+    simulate(config)
+    first, second = pooled
+    assert len(spent) == 1
+    assert [e.cost for e in Ledger(tmp_path / "run" / "privacy.ledger").history(owner(mode))] == spent
+    for name, value in first.values.items():
+        np.testing.assert_array_equal(second.values[name], value)
+
+
+def owner(mode: str) -> str:
+    return data_key("synthetic", "-1" if mode == "central" else "0")
+
+
+def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path) -> None:
+    shared = f"privacy.ledger={json.dumps(str(tmp_path / 'ledger'))}"
+    more = ["algorithm.rank=8", "privacy.mode=local", *BUDGET, shared]
+    first, again, other = (simulated(tmp_path / f"run {n}", *more, f"seed={s}") for n, s in enumerate([1, 1, 2]))
+    assert first.read_json("summary.json")["models"] == again.read_json("summary.json")["models"]
+    failures = json.loads((other.path / "rounds.jsonl").read_text())["failures"]
+    assert set(failures) == {EXHAUSTED}
+    assert other.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         (["algorithm.name=ptf-fedrec", "privacy.mode=central", *BUDGET], "item ids"),
         (["privacy.mode=central", "privacy.epsilon=1"], "privacy.delta"),
         (["privacy.epsilon=1", "privacy.delta=1e-5"], "privacy.mode=central"),
+        (["privacy.mode=central", *BUDGET, "privacy.epsilon-limit=2"], "epsilon-limit"),
         (["privacy.mode=local", "partition.clients=silos", *BUDGET], "privacy.unit=client"),
     ],
 )
