@@ -1,0 +1,148 @@
+"""Who is who: long-lived identities, keys that live for one round, and the secrets of two clients.
+
+Every key derived here is bound to the run, the round, the directory of identities and the clients it is for,
+so nothing from elsewhere fits.
+"""
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from fedkd.errors import UserError
+
+KEY = 32
+SIGNED_KEYS = 2 * KEY + 64
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A client's long-lived Ed25519 signing key.
+
+    Parameters
+    ----------
+    secret : bytes
+        32 secret bytes; they never leave the client.
+    """
+
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> "Identity":
+        """Draw a new identity from the operating system's randomness."""
+        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @property
+    def public(self) -> bytes:
+        """The 32 bytes that everyone may know."""
+        return Ed25519PrivateKey.from_private_bytes(self.secret).public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64 bytes of a signature."""
+        return Ed25519PrivateKey.from_private_bytes(self.secret).sign(message)
+
+
+class Directory:
+    """The public identities of all clients, known to everyone before the run and the same for everyone.
+
+    Parameters
+    ----------
+    publics : mapping of int to bytes
+        Client number, at least 0 and below 2**64, to the 32 public bytes of its identity.
+
+    Raises
+    ------
+    UserError
+        A client number or key that cannot be, or one identity under two numbers.
+    """
+
+    def __init__(self, publics: Mapping[int, bytes]) -> None:
+        self.clients = tuple(sorted(publics))
+        self._publics = [publics[client] for client in self.clients]
+        self._check()
+        self._places = {client: place for place, client in enumerate(self.clients)}
+        rows = (struct.pack(">Q", client) + key for client, key in zip(self.clients, self._publics, strict=True))
+        self.digest = hashlib.sha256(b"fedkd directory" + b"".join(rows)).digest()
+
+    def _check(self) -> None:
+        if any(not 0 <= client < 1 << 64 for client in self.clients):
+            raise UserError("the directory of identities holds a client number outside 0 to 2**64 - 1")
+        if any(len(key) != KEY for key in self._publics):
+            raise UserError(f"the directory of identities holds a key that does not take {KEY} bytes")
+        if len(set(self._publics)) < len(self._publics):
+            raise UserError("the directory of identities holds one identity under two client numbers")
+
+    def __len__(self) -> int:
+        return len(self.clients)
+
+    def __contains__(self, client: int) -> bool:
+        return client in self._places
+
+    def place(self, client: int) -> int:
+        """Return a client's position among the sorted client numbers."""
+        return self._places[client]
+
+    def public(self, place: int) -> bytes:
+        """Return the identity of the client at a position."""
+        return self._publics[place]
+
+    def context(self, run: str, round: int) -> bytes:
+        """Return the 32 bytes that stand for one round of one run among these clients."""
+        return hashlib.sha256(b"fedkd secure sum 1" + self.digest + struct.pack(">Q", round) + run.encode()).digest()
+
+
+def sign_keys(identity: Identity, context: bytes, place: int, keys: bytes) -> bytes:
+    """Return the two public keys of a round (64 bytes) followed by the identity's signature."""
+    return keys + identity.sign(_statement(context, place, keys))
+
+
+def keys_are_signed(directory: Directory, context: bytes, place: int, signed: bytes) -> bool:
+    """Say whether the client at ``place`` signed these keys for this round."""
+    keys, signature = signed[: 2 * KEY], signed[2 * KEY :]
+    try:
+        Ed25519PublicKey.from_public_bytes(directory.public(place)).verify(signature, _statement(context, place, keys))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _statement(context: bytes, place: int, keys: bytes) -> bytes:
+    return b"fedkd keys" + context + struct.pack(">I", place) + keys
+
+
+def public_key(secret: bytes) -> bytes:
+    """Return the X25519 public key of 32 secret bytes."""
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+
+
+def agree(secret: bytes, publics: list[bytes]) -> list[bytes]:
+    """Return the X25519 secrets shared with the owners of the public keys, 32 bytes each.
+
+    Raises
+    ------
+    ValueError
+        A public key of low order, with which every secret would be zero.
+    """
+    mine = X25519PrivateKey.from_private_bytes(secret)
+    return [mine.exchange(X25519PublicKey.from_public_bytes(public)) for public in publics]
+
+
+def derive(secret: bytes, context: bytes, purpose: bytes, one: int, other: int, length: int = KEY) -> bytes:
+    """Return key bytes (HKDF-SHA256) for one purpose between the clients at two positions, in this order."""
+    info = purpose + struct.pack(">II", one, other)
+    return HKDF(hashes.SHA256(), length, context, info).derive(secret)
+
+
+def are_usable(publics: list[bytes]) -> bool:
+    """Say whether anybody can agree on secrets with the owner of these X25519 keys."""
+    try:
+        agree(bytes(range(KEY)), publics)
+    except ValueError:
+        return False
+    return True

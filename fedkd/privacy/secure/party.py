@@ -1,0 +1,212 @@
+"""The client's side of a secure sum: four answers, each given once, none that could expose the client."""
+
+import secrets
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.codec import MalformedError
+from fedkd.errors import UserError
+from fedkd.privacy.secure import dealing, keys, masks, shamir, state
+from fedkd.privacy.secure.errors import RefusedError
+from fedkd.privacy.secure.graph import Ring, Shape, shape
+from fedkd.privacy.secure.messages import Flags, cut, pack_set, set_bytes, unpack_set
+
+class Party:
+    """One client.
+
+    Save ``dumps()`` before an answer is sent: a party that forgets what it answered could be asked twice.
+
+    Parameters
+    ----------
+    identity : Identity
+        The client's own.
+    client : int
+        Its number in the directory.
+    directory : Directory
+        Everybody's public identities.
+    minimum : int
+        Members, at least 2, below which the client takes no part.
+
+    Raises
+    ------
+    UserError
+        The identity is not the directory's, or a minimum below 2.
+    """
+
+    def __init__(self, identity: keys.Identity, client: int, directory: keys.Directory, minimum: int) -> None:
+        if client not in directory or directory.public(directory.place(client)) != identity.public:
+            raise UserError(f"client {client} does not stand in the directory of identities with its own key")
+        if minimum < 2:
+            raise UserError(f"a secure sum has at least 2 members; minimum = {minimum} would show single answers")
+        self._identity, self._directory, self._minimum = identity, directory, minimum
+        self._place = directory.place(client)
+        self._rounds: dict[str, int] = {}
+        self._state: state.RoundState | None = None
+
+    def dumps(self) -> bytes:
+        """Return all that the party remembers. It holds secrets: only the client may read it."""
+        return state.to_bytes(self._rounds, self._state)
+
+    def loads(self, data: bytes) -> None:
+        """Go on from what ``dumps`` returned, perhaps in another process."""
+        self._rounds, self._state = state.from_bytes(data)
+
+    def advertise(self, run: str, round: int) -> bytes:
+        """Begin a round: return this round's two public keys, signed.
+
+        Raises
+        ------
+        RefusedError
+            An older round than one already begun in this run.
+        """
+        newest = self._rounds.get(run, -1)
+        now = self._state
+        if now is None or (now.run, now.round) != (run, round):
+            if round <= newest:
+                raise RefusedError(f"round {round} of run {run!r} is over: round {newest} has begun")
+            now = state.RoundState(run, round, *(_secret() for _ in range(3)))
+            self._state, self._rounds[run] = now, round
+        now.check_open()
+        publics = keys.public_key(now.channel) + keys.public_key(now.mask)
+        return keys.sign_keys(self._identity, self._directory.context(run, round), self._place, publics)
+
+    def share(self, bundle: bytes) -> bytes:
+        """Check the cohort and the neighbours' signed keys; deal shares of this round's secrets to the neighbours.
+
+        Raises
+        ------
+        RefusedError
+            Too small a cohort, keys that their owner did not sign for this round, or a second, different request.
+        """
+        now, context = self._now()
+        size = set_bytes(len(self._directory))
+        members = np.flatnonzero(_set(bundle[:size], len(self._directory)))
+        if len(members) < self._minimum or self._place not in members:
+            raise RefusedError(
+                f"a cohort of {len(members)} that must hold this client and at least {self._minimum - 1} others"
+            )
+        neighbours = Ring(context, members).neighbours(self._place)
+        signed = self._checked_keys(context, neighbours, bundle[size:])
+        now.once("share", bundle)
+        now.cohort, now.neighbours = bundle[:size], neighbours
+        now.keys = [one[keys.KEY : 2 * keys.KEY] for one in signed]
+        now.channels = keys.agree(now.channel, [one[: keys.KEY] for one in signed])
+        dealt = dealing.deal(
+            context, self._place, neighbours, now.channels, shape(len(members)), now.seed, now.mask
+        )
+        return dealing.commitment(context, self._place, now.seed) + dealt
+
+    def _checked_keys(self, context: bytes, neighbours: list[int], data: bytes) -> list[bytes]:
+        if len(data) != keys.SIGNED_KEYS * len(neighbours):
+            raise RefusedError("the keys that came are not those of the neighbours that the public graph says")
+        signed = cut(data, keys.SIGNED_KEYS)
+        for place, one in zip(neighbours, signed, strict=True):
+            if not keys.keys_are_signed(self._directory, context, place, one):
+                client = self._directory.clients[place]
+                raise RefusedError(f"the keys given as client {client}'s are not signed by its identity for this round")
+        return signed
+
+    def mask(self, bundle: bytes, vector: NDArray[np.integer], bits: int) -> bytes:
+        """Take in the shares that the neighbours dealt; return the vector under all masks.
+
+        Parameters
+        ----------
+        bundle : bytes
+            From the server.
+        vector : ndarray of whole numbers, shape [count]
+            What is to be summed modulo ``2**bits``.
+        bits : int
+            From 8 to 64.
+
+        Raises
+        ------
+        RefusedError
+            Too few neighbours dealt shares, or a second, different request or vector.
+        """
+        now, context = self._now()
+        total = masks.words(vector, bits)
+        size = set_bytes(len(now.neighbours))
+        shared = _set(bundle[:size], len(now.neighbours))
+        received = self._received(now, context, shared, bundle[size:])
+        now.once("mask", bundle, total.tobytes(), bytes([bits]))
+        now.shared, now.received = bundle[:size], received
+        masks.add_mask(total, dealing.self_mask(context, self._place, now.seed), 1)
+        self._add_pair_masks(now, context, shared, total)
+        return masks.pack(total, bits)
+
+    def _received(self, now: state.RoundState, context: bytes, shared: Flags, data: bytes) -> list[bytes]:
+        """Read the shares of every neighbour; what cannot be read is lost, which the threshold allows for."""
+        form = self._shape(now)
+        if shared.sum() < form.threshold:
+            raise RefusedError(f"only {shared.sum()} neighbours dealt shares; at least {form.threshold} must")
+        # This party is number k - 1 - j among the neighbours of its neighbour j.
+        boxed = [j for j in np.flatnonzero(shared) if dealing.is_sent(form.neighbours - 1 - j, form)]
+        if len(data) != dealing.BOX * len(boxed):
+            raise RefusedError(f"shares of {len(boxed)} neighbours expected, {len(data)} bytes came")
+        boxes = dict(zip(boxed, cut(data, dealing.BOX), strict=True))
+        received = [b""] * form.neighbours
+        for j in np.flatnonzero(shared):
+            pair = (context, now.neighbours[j], self._place, now.channels[j])
+            received[j] = dealing.open_box(*pair, boxes[j]) if j in boxes else dealing.derived_shares(*pair)
+        return received
+
+    def _add_pair_masks(self, now: state.RoundState, context: bytes, shared: Flags, total: masks.Words) -> None:
+        chosen = np.flatnonzero(shared)
+        for j, agreed in zip(chosen, keys.agree(now.mask, [now.keys[j] for j in chosen]), strict=True):
+            other = now.neighbours[j]
+            seed = dealing.pair_mask(context, self._place, other, agreed)
+            masks.add_mask(total, seed, 1 if self._place < other else -1)
+
+    def unmask(self, survivors: bytes) -> bytes:
+        """Return, of every neighbour, one of the two shares: of its seed if it survives, else of its mask key.
+
+        Parameters
+        ----------
+        survivors : bytes
+            Those whose masked vectors are summed, as a set of directory positions.
+
+        Raises
+        ------
+        RefusedError
+            Too few survivors, ones that cannot be, or a second, different set of survivors.
+        """
+        now, _ = self._now()
+        shared = _set(now.shared, len(now.neighbours))
+        alive = self._checked_survivors(now, survivors, shared)
+        now.once("unmask", survivors)
+        now.forget()
+        given = [j for j in np.flatnonzero(shared) if now.received[j]]
+        parts = [now.received[j][: keys.KEY] if alive[j] else now.received[j][keys.KEY :] for j in given]
+        return pack_set(given, len(now.neighbours)) + b"".join(parts)
+
+    def _checked_survivors(self, now: state.RoundState, survivors: bytes, shared: Flags) -> Flags:
+        said = _set(survivors, len(self._directory))
+        alive = said[now.neighbours]
+        threshold = self._shape(now).threshold
+        if (said & ~_set(now.cohort, len(said))).any() or (alive & ~shared).any() or not said[self._place]:
+            raise RefusedError("the survivors hold a client that takes no part in this round, or lack this one")
+        if said.sum() < self._minimum:
+            raise RefusedError(f"only {said.sum()} clients would be summed; at least {self._minimum} must be")
+        if alive.sum() < threshold:
+            raise RefusedError(f"only {alive.sum()} neighbours would be summed; at least {threshold} must be")
+        return alive
+
+    def _shape(self, now: state.RoundState) -> Shape:
+        return shape(int(_set(now.cohort, len(self._directory)).sum()))
+
+    def _now(self) -> tuple[state.RoundState, bytes]:
+        if self._state is None:
+            raise RefusedError("no round has begun: ask to advertise first")
+        return self._state, self._directory.context(self._state.run, self._state.round)
+
+
+def _secret() -> bytes:
+    return dealing.field(secrets.randbelow(shamir.PRIME))
+
+
+def _set(data: bytes, size: int) -> Flags:
+    try:
+        return unpack_set(data, size)
+    except MalformedError as error:
+        raise RefusedError(f"a request cannot be read: {error}") from None

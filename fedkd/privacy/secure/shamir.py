@@ -1,0 +1,86 @@
+"""Shamir's secret sharing over a prime field just below 2**256.
+
+A secret is the value at 0 of a random polynomial of degree ``threshold - 1``; the share of holder x = 1, 2, ... is the
+value at x. The first ``threshold - 1`` shares may be chosen freely and uniformly: together with the secret they fix
+the polynomial. Dealer and holder can therefore derive those from a key they have in common, and nothing is sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+PRIME = 2**256 - 189
+
+
+def deal(secret: int, chosen: Sequence[int], holders: int) -> list[int]:
+    """Return the shares of holders ``len(chosen) + 1`` to ``holders``.
+
+    Parameters
+    ----------
+    secret : int
+        From 0 to ``PRIME - 1``.
+    chosen : sequence of int
+        The shares of holders 1, 2, ..., uniform in the field; one fewer than the threshold.
+    holders : int
+        How many hold a share.
+    """
+    values = (secret, *chosen)
+    return [_value(tuple(range(len(values))), values, x) for x in range(len(values), holders + 1)]
+
+
+def recover(shares: Mapping[int, int]) -> int:
+    """Return the secret from as many shares (holder to value) as the threshold says."""
+    return _value(tuple(shares), tuple(shares.values()), 0)
+
+
+def recover_checked(
+    shares: Mapping[int, int], threshold: int, accept: Callable[[int], bool], attempts: int = 256
+) -> tuple[int, list[int]] | None:
+    """Find a secret although some shares may be wrong.
+
+    Parameters
+    ----------
+    shares : mapping of int to int
+        Holder to value.
+    threshold : int
+        Shares that determine the secret.
+    accept : callable
+        Says whether a secret is the right one.
+    attempts : int
+        Random choices of ``threshold`` shares that are tried.
+
+    Returns
+    -------
+    (secret, wrong holders), or None where no choice of shares gives an accepted secret.
+    """
+    holders = list(shares)
+    order = np.random.Generator(np.random.PCG64(0))  # any order will do: it decides about speed alone
+    for _ in range(attempts if len(holders) > threshold else len(holders) // threshold):
+        some = {x: shares[x] for x in holders[:threshold]}
+        secret = recover(some)
+        if accept(secret):
+            return secret, [x for x in shares if x not in some and _at(some, x) != shares[x]]
+        holders = [list(shares)[i] for i in order.permutation(len(holders))]
+    return None
+
+
+def _at(shares: Mapping[int, int], x: int) -> int:
+    return _value(tuple(shares), tuple(shares.values()), x)
+
+
+def _value(points: tuple[int, ...], values: Sequence[int], x: int) -> int:
+    return sum(w * v for w, v in zip(_weights(points, x), values, strict=True)) % PRIME
+
+
+@lru_cache(maxsize=4096)
+def _weights(points: tuple[int, ...], x: int) -> tuple[int, ...]:
+    """Lagrange's weights: what each point contributes to the value at x."""
+    weights = []
+    for point in points:
+        top = bottom = 1
+        for other in points:
+            if other != point:
+                top, bottom = top * (x - other), bottom * (point - other)
+        weights.append(top * pow(bottom, -1, PRIME) % PRIME)
+    return tuple(weights)
