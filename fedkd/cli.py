@@ -112,6 +112,27 @@ def describe(
 
 @app.command()
 @guarded
+def ledger(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A privacy.ledger, of a run, a server or a device.")],
+    delta: Annotated[float, typer.Option(help="Costs are given as epsilon at this delta.")] = 1e-5,
+    owner: Annotated[
+        str, typer.Option(help="Beginning of an owner's key: tell of him alone, release by release.")
+    ] = "",
+    head: Annotated[str, typer.Option(help="A head printed earlier: refuse a ledger that lacks it.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what was released about whom and what it cost; altered or older ledgers are refused."""
+    from fedkd.statement import show, statement
+
+    contents = statement(path, delta, owner, head)
+    if as_json:
+        print(json.dumps(contents, indent=1))
+    else:
+        show(contents)
+
+
+@app.command()
+@guarded
 def budget(
     epsilon: Annotated[float, typer.Option(help="Total of the run.")],
     delta: Annotated[float, typer.Option(help="Total of the run; well below 1 / clients.")] = 1e-5,

@@ -81,11 +81,13 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
     It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds,
-    FedAvg under the same budget; where nothing is exchanged, nothing needs protection.
+    FedAvg under the same budget, in a ledger of its own: it stands for another world. Where nothing is exchanged,
+    nothing needs protection.
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
     protocol = FedAvg(model=model, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
+    same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(
         update={
@@ -93,7 +95,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
             "algorithm": protocol,
             "num_server_rounds": rounds,
             "fraction_train": 1.0,
-            "privacy": config.privacy if name == "fedavg" else PrivacyOptions(),
+            "privacy": same if name == "fedavg" else PrivacyOptions(),
             "evaluation": config.evaluation.model_copy(update={"every": 0, "baselines": ()}),
             "runtime": config.runtime.model_copy(update={"run_folder": folder}),
         }

@@ -1,15 +1,20 @@
 """The command line: what it prints, and how it ends when a person errs."""
 
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from typer.testing import CliRunner, Result
 
 from fedkd.cli import app
 from fedkd.config import Config
 from fedkd.evaluation.metrics import METRICS
+from fedkd.privacy.cost import Cost
+from fedkd.privacy.ledger import Budget, Ledger, data_key
 from fedkd.runs import RunFolder
 
 ROWS = "user,item\nann,x\nann,y\nbob,x\nbob,y\nbob,y\ncay,x\n"
@@ -33,6 +38,37 @@ def refused(*arguments: object) -> str:
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     return result.stderr
+
+
+def paid_book(path: Path) -> str:
+    book, limit = Ledger(path), Budget(10.0, 1e-5)
+    for owner, rounds in (("a", 2), ("b", 1)):
+        for number in range(rounds):
+            book.charge(data_key("shop", owner), f"round {number}", Cost.of_gaussian(2.0), limit, "central")
+    book.store(data_key("shop", "a"), "round 0", b"noised")
+    return data_key("shop", "a")
+
+
+def test_a_ledger_tells_who_spent_what(tmp_path: Path) -> None:
+    owner = paid_book(tmp_path / "book")
+    everybody = json.loads(fine("ledger", tmp_path / "book", "--json"))
+    assert [len(one["releases"]) for one in everybody["owners"]] == [2, 1]
+    first, second = everybody["owners"][0]["releases"]
+    assert (first["made"], second["made"]) == (True, False)
+    exact = get_epsilon_gaussian(2.0 / math.sqrt(2), 1e-5)
+    assert second["epsilon-so-far"] == pytest.approx(exact, rel=1e-6)
+    assert owner[:16] in fine("ledger", tmp_path / "book")
+    shown = fine("ledger", tmp_path / "book", "--owner", owner[:6], "--head", everybody["head"])
+    assert "round 1" in shown
+    assert "mechanism 1: central" in shown
+
+
+def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
+    paid_book(tmp_path / "book")
+    assert "no ledger" in refused("ledger", tmp_path / "nothing")
+    assert "no owner" in refused("ledger", tmp_path / "book", "--owner", "nobody")
+    assert "older copy" in refused("ledger", tmp_path / "book", "--head", f"99:{'a' * 64}")
+    assert "names no row" in refused("ledger", tmp_path / "book", "--head", "newest")
 
 
 def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123") -> Path:

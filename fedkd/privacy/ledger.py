@@ -198,6 +198,12 @@ class Ledger:
             low, high = (middle, high) if limit.allows(total([spent, cost.times(middle)])) else (low, middle - 1)
         return low
 
+    def owners(self) -> list[str]:
+        """Return everyone about whom a release was paid, in the order of their first."""
+        query = "SELECT data FROM entries WHERE kind = 'charge' GROUP BY data ORDER BY min(sequence)"
+        with self._chain.reading() as connection:
+            return [key for (key,) in connection.execute(query)]
+
     def history(self, data: str) -> list[Entry]:
         """Return every paid release of someone's data, oldest first."""
         with self._chain.reading() as connection:

@@ -1,6 +1,8 @@
 """Privacy bugs, planted one at a time: the audit must accuse every one, at several epsilons."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +10,15 @@ import pytest
 import fedkd.privacy.protection as protection_module
 import fedkd.release as release_module
 from fedkd.attacks.canaries import Claim, audit, release_path
+from fedkd.config import load
+from fedkd.privacy.account import Account, Paid, open_ledger
 from fedkd.privacy.gaussian import noise_multiplier
+from fedkd.privacy.ledger import Ledger, data_key
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
+from fedkd.protocols.residual import Residual
+from fedkd.runs import RunFolder
+from simulations.run import simulate
 from tests.attacks.conftest import clip_rows
 
 CLIP, DELTA = 2.0, 1e-5
@@ -153,3 +161,79 @@ def test_a_bug_planted_in_the_real_release_is_accused(monkeypatch, plant, mode):
     mechanism = release_path(Protection(options, math.ceil(300 / options.honest_fraction), 1), {"x": CLIP})
     claim = Claim(4.0, DELTA, adjacency=adjacency)
     assert audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=4500, together=300).exceeded
+
+
+def simulated(folder, *settings):
+    book = f"privacy.ledger={json.dumps(str(folder.parent / 'ledger'))}"
+    world = [
+        "data.synthetic.users=40",
+        "data.synthetic.items=30",
+        "data.synthetic.mean-history=9",
+        "runtime.wait-seconds=0",
+        "evaluation.baselines=[]",
+    ]
+    protected = ["algorithm.rank=4", "privacy.epsilon=4", "privacy.delta=1e-4", book]
+    place = f"runtime.run-folder={json.dumps(str(folder))}"
+    config = load(None, [*world, *protected, *settings, place])
+    RunFolder.create(folder, config)
+    simulate(config)
+
+
+class Leaks(list):
+    """Everything that left a trusted server or a client as bytes, in a world of a few runs on the same data."""
+
+    def honest(self, folder, owner):
+        """Whether the ledger knows of every different release that left."""
+        return len(set(self)) <= len(Ledger(folder / "ledger").history(data_key("synthetic", owner)))
+
+
+@pytest.fixture
+def leaks(monkeypatch):
+    seen, pool = Leaks(), Residual.pool
+
+    def watched(self, state, answers):
+        seen.append(b"".join(np.ascontiguousarray(value).tobytes() for value in answers.values.values()))
+        return pool(self, state, answers)
+
+    monkeypatch.setattr(Residual, "pool", watched)
+    return seen
+
+
+def noise_again_at_every_retry(monkeypatch, folder):
+    monkeypatch.setattr(Account, "keep", lambda self, paid, answers: answers)
+    monkeypatch.setattr(
+        Account, "pay", lambda self, owners, name, pay=Account.pay: replace(pay(self, owners, name), kept=None)
+    )
+
+
+def a_ledger_rolled_back(monkeypatch, folder):
+    for file in folder.glob("ledger*"):
+        file.unlink()
+    open_ledger.cache_clear()
+
+
+def not_charged(monkeypatch, folder):
+    monkeypatch.setattr(Account, "pay", lambda self, owners, name: Paid(name, owners, None))
+    monkeypatch.setattr(Account, "keep", lambda self, paid, answers: answers)
+
+
+@pytest.mark.parametrize(
+    ("mode", "plant"),
+    [
+        ("central", None),
+        ("local", None),
+        ("local", noise_again_at_every_retry),
+        ("central", a_ledger_rolled_back),
+        ("local", a_ledger_rolled_back),
+        ("central", not_charged),
+        ("local", not_charged),
+    ],
+)
+def test_a_second_run_on_the_same_data_leaks_only_past_a_broken_ledger(tmp_path, monkeypatch, leaks, mode, plant):
+    owner = "-1" if mode == "central" else "0"
+    simulated(tmp_path / "first", f"privacy.mode={mode}")
+    assert leaks.honest(tmp_path, owner)
+    if plant is not None:
+        plant(monkeypatch, tmp_path)
+    simulated(tmp_path / "second", f"privacy.mode={mode}")
+    assert leaks.honest(tmp_path, owner) == (plant is None)

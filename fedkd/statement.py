@@ -1,0 +1,88 @@
+"""``fedkd ledger``: what was released about whom and what it cost, from the ledger that enforced it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.errors import UserError
+from fedkd.privacy.chain import Head
+from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.ledger import Ledger
+
+
+def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> dict[str, Any]:
+    """Return a ledger's contents, after its rows and its age are verified.
+
+    Parameters
+    ----------
+    path : Path
+        The ledger.
+    delta : float
+        At which costs are given as epsilon.
+    owner : str
+        Beginning of the key of those to tell of; everybody without it.
+    expected : str
+        A row that must be in it, as an earlier statement printed it under ``head``.
+
+    Raises
+    ------
+    UserError
+        There is no such ledger or owner, it lacks the expected row, or it was altered.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is no ledger; runs write privacy.ledger into their folder, devices into their own")
+    ledger = Ledger(path)
+    ledger.verify()
+    if expected:
+        ledger.expect(Head.parse(expected))
+    owners = [key for key in ledger.owners() if key.startswith(owner)]
+    if owner and not owners:
+        raise UserError(f"{path} knows no owner {owner!r}; without --owner all keys are listed")
+    return {
+        "ledger": str(path),
+        "head": str(ledger.head),
+        "delta": delta,
+        "owners": [{"owner": key, "releases": _releases(ledger, key, delta)} for key in owners],
+    }
+
+
+def _releases(ledger: Ledger, owner: str, delta: float) -> list[dict[str, Any]]:
+    rows, costs = [], list[Cost]()
+    for entry in ledger.history(owner):
+        costs.append(entry.cost)
+        alone, so_far = entry.cost.epsilon(delta), total(costs).epsilon(delta)
+        about = {"row": entry.sequence, "time": entry.time, "release": entry.release, "mechanism": entry.note}
+        rows.append({**about, "made": entry.stored, "epsilon": alone, "epsilon-so-far": so_far})
+    return rows
+
+
+def show(contents: dict[str, Any]) -> None:
+    """Print every release of a single owner, or one line for each of several."""
+    console, owners = Console(highlight=False), contents["owners"]
+    console.print(f"{contents['ledger']}: rows verified, epsilon at delta {contents['delta']:g}", soft_wrap=True)
+    console.print(_of_one(owners[0]) if len(owners) == 1 else _of_many(owners))
+    console.print(f"head {contents['head']}", soft_wrap=True)
+
+
+def _of_one(owner: dict[str, Any]) -> Table:
+    mechanisms = list(dict.fromkeys(row["mechanism"] for row in owner["releases"]))
+    key = "\n".join(f"mechanism {number}: {text}" for number, text in enumerate(mechanisms, 1))
+    table = Table(title=f"owner {owner['owner'][:16]}", caption=key, caption_justify="left")
+    for name in ("row", "time", "release", "made", "by", "epsilon", "so far"):
+        table.add_column(name, no_wrap=name != "release", overflow="fold")
+    for row in owner["releases"]:
+        made, by = "yes" if row["made"] else "no", str(mechanisms.index(row["mechanism"]) + 1)
+        numbers = (f"{row['epsilon']:.4g}", f"{row['epsilon-so-far']:.4g}")
+        table.add_row(str(row["row"]), row["time"][:19], row["release"], made, by, *numbers)
+    return table
+
+
+def _of_many(owners: list[dict[str, Any]]) -> Table:
+    table = Table("owner", "releases", "last", "epsilon")
+    for owner in owners:
+        last = owner["releases"][-1]
+        key, count = owner["owner"][:16], str(len(owner["releases"]))
+        table.add_row(key, count, last["time"], f"{last['epsilon-so-far']:.4g}")
+    return table
