@@ -5,15 +5,14 @@ so nothing from elsewhere fits.
 """
 
 import hashlib
+import hmac
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fedkd.errors import UserError
 
@@ -66,6 +65,7 @@ class Directory:
         self.clients = tuple(sorted(publics))
         self._publics = [publics[client] for client in self.clients]
         self._check()
+        self._verifiers: dict[int, Ed25519PublicKey] = {}
         self._places = {client: place for place, client in enumerate(self.clients)}
         rows = (struct.pack(">Q", client) + key for client, key in zip(self.clients, self._publics, strict=True))
         self.digest = hashlib.sha256(b"fedkd directory" + b"".join(rows)).digest()
@@ -92,6 +92,16 @@ class Directory:
         """Return the identity of the client at a position."""
         return self._publics[place]
 
+    def verifies(self, place: int, signature: bytes, message: bytes) -> bool:
+        """Say whether the client at a position signed a message."""
+        try:
+            if place not in self._verifiers:
+                self._verifiers[place] = Ed25519PublicKey.from_public_bytes(self._publics[place])
+            self._verifiers[place].verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
     def context(self, run: str, round: int) -> bytes:
         """Return the 32 bytes that stand for one round of one run among these clients."""
         return hashlib.sha256(b"fedkd secure sum 1" + self.digest + struct.pack(">Q", round) + run.encode()).digest()
@@ -105,11 +115,7 @@ def sign_keys(identity: Identity, context: bytes, place: int, keys: bytes) -> by
 def keys_are_signed(directory: Directory, context: bytes, place: int, signed: bytes) -> bool:
     """Say whether the client at ``place`` signed these keys for this round."""
     keys, signature = signed[: 2 * KEY], signed[2 * KEY :]
-    try:
-        Ed25519PublicKey.from_public_bytes(directory.public(place)).verify(signature, _statement(context, place, keys))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return directory.verifies(place, signature, _statement(context, place, keys))
 
 
 def _statement(context: bytes, place: int, keys: bytes) -> bytes:
@@ -121,8 +127,8 @@ def public_key(secret: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
-def agree(secret: bytes, publics: list[bytes]) -> list[bytes]:
-    """Return the X25519 secrets shared with the owners of the public keys, 32 bytes each.
+def agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
+    """Return what is extracted from the X25519 secrets shared with the owners of the public keys, 32 bytes each.
 
     Raises
     ------
@@ -130,19 +136,27 @@ def agree(secret: bytes, publics: list[bytes]) -> list[bytes]:
         A public key of low order, with which every secret would be zero.
     """
     mine = X25519PrivateKey.from_private_bytes(secret)
-    return [mine.exchange(X25519PublicKey.from_public_bytes(public)) for public in publics]
+    return [extract(mine.exchange(X25519PublicKey.from_public_bytes(public)), context) for public in publics]
 
 
-def derive(secret: bytes, context: bytes, purpose: bytes, one: int, other: int, length: int = KEY) -> bytes:
-    """Return key bytes (HKDF-SHA256) for one purpose between the clients at two positions, in this order."""
-    info = purpose + struct.pack(">II", one, other)
-    return HKDF(hashes.SHA256(), length, context, info).derive(secret)
+def extract(secret: bytes, context: bytes) -> bytes:
+    """Return the 32 bytes (HKDF-SHA256's first step) that keys of one round are derived from."""
+    return hmac.digest(context, secret, "sha256")
+
+
+def derive(extracted: bytes, purpose: bytes, one: int, other: int, blocks: int = 1) -> bytes:
+    """Return ``32 * blocks`` key bytes (HKDF-SHA256's second step) for one purpose between two positions, in order."""
+    info, block, out = purpose + struct.pack(">II", one, other), b"", b""
+    for number in range(1, blocks + 1):
+        block = hmac.digest(extracted, block + info + bytes([number]), "sha256")
+        out += block
+    return out
 
 
 def are_usable(publics: list[bytes]) -> bool:
     """Say whether anybody can agree on secrets with the owner of these X25519 keys."""
     try:
-        agree(bytes(range(KEY)), publics)
+        agree(bytes(range(KEY)), b"", publics)
     except ValueError:
         return False
     return True

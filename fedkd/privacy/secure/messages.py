@@ -31,6 +31,11 @@ def unpack_set(data: bytes, size: int) -> Flags:
     return flags[:size]
 
 
+def listed(members: Flags) -> list[int]:
+    """Return the members of a set, ascending."""
+    return [int(member) for member in np.flatnonzero(members)]
+
+
 def set_bytes(size: int) -> int:
     """Return the bytes a set of numbers below ``size`` takes."""
     return (size + 7) // 8

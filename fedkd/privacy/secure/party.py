@@ -10,7 +10,8 @@ from fedkd.errors import UserError
 from fedkd.privacy.secure import dealing, keys, masks, shamir, state
 from fedkd.privacy.secure.errors import RefusedError
 from fedkd.privacy.secure.graph import Ring, Shape, shape
-from fedkd.privacy.secure.messages import Flags, cut, pack_set, set_bytes, unpack_set
+from fedkd.privacy.secure.messages import Flags, cut, listed, pack_set, set_bytes, unpack_set
+
 
 class Party:
     """One client.
@@ -65,7 +66,7 @@ class Party:
         if now is None or (now.run, now.round) != (run, round):
             if round <= newest:
                 raise RefusedError(f"round {round} of run {run!r} is over: round {newest} has begun")
-            now = state.RoundState(run, round, *(_secret() for _ in range(3)))
+            now = state.RoundState(run, round, _secret(), _secret(), _secret())
             self._state, self._rounds[run] = now, round
         now.check_open()
         publics = keys.public_key(now.channel) + keys.public_key(now.mask)
@@ -91,10 +92,8 @@ class Party:
         now.once("share", bundle)
         now.cohort, now.neighbours = bundle[:size], neighbours
         now.keys = [one[keys.KEY : 2 * keys.KEY] for one in signed]
-        now.channels = keys.agree(now.channel, [one[: keys.KEY] for one in signed])
-        dealt = dealing.deal(
-            context, self._place, neighbours, now.channels, shape(len(members)), now.seed, now.mask
-        )
+        now.channels = keys.agree(now.channel, context, [one[: keys.KEY] for one in signed])
+        dealt = dealing.deal(self._place, neighbours, now.channels, shape(len(members)), now.seed, now.mask)
         return dealing.commitment(context, self._place, now.seed) + dealt
 
     def _checked_keys(self, context: bytes, neighbours: list[int], data: bytes) -> list[bytes]:
@@ -128,34 +127,34 @@ class Party:
         total = masks.words(vector, bits)
         size = set_bytes(len(now.neighbours))
         shared = _set(bundle[:size], len(now.neighbours))
-        received = self._received(now, context, shared, bundle[size:])
+        received = self._received(now, shared, bundle[size:])
         now.once("mask", bundle, total.tobytes(), bytes([bits]))
         now.shared, now.received = bundle[:size], received
         masks.add_mask(total, dealing.self_mask(context, self._place, now.seed), 1)
         self._add_pair_masks(now, context, shared, total)
         return masks.pack(total, bits)
 
-    def _received(self, now: state.RoundState, context: bytes, shared: Flags, data: bytes) -> list[bytes]:
+    def _received(self, now: state.RoundState, shared: Flags, data: bytes) -> list[bytes]:
         """Read the shares of every neighbour; what cannot be read is lost, which the threshold allows for."""
         form = self._shape(now)
         if shared.sum() < form.threshold:
             raise RefusedError(f"only {shared.sum()} neighbours dealt shares; at least {form.threshold} must")
         # This party is number k - 1 - j among the neighbours of its neighbour j.
-        boxed = [j for j in np.flatnonzero(shared) if dealing.is_sent(form.neighbours - 1 - j, form)]
+        boxed = [j for j in listed(shared) if dealing.is_sent(form.neighbours - 1 - j, form)]
         if len(data) != dealing.BOX * len(boxed):
             raise RefusedError(f"shares of {len(boxed)} neighbours expected, {len(data)} bytes came")
         boxes = dict(zip(boxed, cut(data, dealing.BOX), strict=True))
         received = [b""] * form.neighbours
-        for j in np.flatnonzero(shared):
-            pair = (context, now.neighbours[j], self._place, now.channels[j])
+        for j in listed(shared):
+            pair = (now.neighbours[j], self._place, now.channels[j])
             received[j] = dealing.open_box(*pair, boxes[j]) if j in boxes else dealing.derived_shares(*pair)
         return received
 
     def _add_pair_masks(self, now: state.RoundState, context: bytes, shared: Flags, total: masks.Words) -> None:
-        chosen = np.flatnonzero(shared)
-        for j, agreed in zip(chosen, keys.agree(now.mask, [now.keys[j] for j in chosen]), strict=True):
+        chosen = listed(shared)
+        for j, agreed in zip(chosen, keys.agree(now.mask, context, [now.keys[j] for j in chosen]), strict=True):
             other = now.neighbours[j]
-            seed = dealing.pair_mask(context, self._place, other, agreed)
+            seed = dealing.pair_mask(self._place, other, agreed)
             masks.add_mask(total, seed, 1 if self._place < other else -1)
 
     def unmask(self, survivors: bytes) -> bytes:
@@ -176,7 +175,7 @@ class Party:
         alive = self._checked_survivors(now, survivors, shared)
         now.once("unmask", survivors)
         now.forget()
-        given = [j for j in np.flatnonzero(shared) if now.received[j]]
+        given = [j for j in listed(shared) if now.received[j]]
         parts = [now.received[j][: keys.KEY] if alive[j] else now.received[j][keys.KEY :] for j in given]
         return pack_set(given, len(now.neighbours)) + b"".join(parts)
 

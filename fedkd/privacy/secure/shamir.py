@@ -7,6 +7,7 @@ the polynomial. Dealer and holder can therefore derive those from a key they hav
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,8 +26,20 @@ def deal(secret: int, chosen: Sequence[int], holders: int) -> list[int]:
     holders : int
         How many hold a share.
     """
-    values = (secret, *chosen)
-    return [_value(tuple(range(len(values))), values, x) for x in range(len(values), holders + 1)]
+    # The points are equally spaced: Newton's backward differences give every next one by additions alone.
+    row, differences = [secret, *chosen], []
+    while row:
+        differences.append(row[-1])
+        row = [after - before for before, after in pairwise(row)]
+    return [_advance(differences) % PRIME for _ in range(len(chosen) + 1, holders + 1)]
+
+
+def _advance(differences: list[int]) -> int:
+    """Move backward differences, the lowest order first, on by one point in place; return the value there."""
+    total = 0
+    for order in range(len(differences) - 1, -1, -1):
+        total = differences[order] = differences[order] + total
+    return total
 
 
 def recover(shares: Mapping[int, int]) -> int:

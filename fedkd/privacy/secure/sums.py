@@ -199,8 +199,8 @@ class SecureSum:
         private = self._secret(place, shares, lambda secret: keys.public_key(dealing.field(secret)) == expected)
         others = [other for other in self._neighbours[place] if other in self._alive]
         publics = [self._keys[other][keys.KEY : 2 * keys.KEY] for other in others]
-        for other, agreed in zip(others, keys.agree(private, publics), strict=True):
-            seed = dealing.pair_mask(self._context, place, other, agreed)
+        for other, agreed in zip(others, keys.agree(private, self._context, publics), strict=True):
+            seed = dealing.pair_mask(place, other, agreed)
             masks.add_mask(self._total, seed, -1 if other < place else 1)
 
     def _secret(self, place: int, shares: dict[int, int], accept: Callable[[int], bool]) -> bytes:
