@@ -1,4 +1,43 @@
-"""Secure sums."""
+"""Secure sums: the server learns the sum of the clients' whole numbers and no single client's numbers.
+
+The protocol is that of Bell, Bonawitz, Gascón, Lepoint and Raykova (CCS 2020), which makes the one of Bonawitz et al.
+(CCS 2017) sparse. A round has four messages each way; ``Party`` is the client's side, ``SecureSum`` the server's.
+
+1. *advertise*: two X25519 keys for this round, signed by the client's Ed25519 identity.
+2. *share*: Shamir shares of the round's two secrets, sealed for every neighbour in a public graph.
+3. *mask*: the vector modulo ``2**bits`` under a mask of the client's own and one mask per neighbour, which cancel.
+4. *unmask*: of every neighbour one share: of its own mask if it was summed, of its mask key if it had dropped out.
+
+What is guaranteed
+------------------
+The server and any ``threshold - 1`` neighbours of a client, pooling all they see, learn about the vectors of that
+client and the other honest ones no more than the sum over all honest survivors, as long as
+
+* the server follows the protocol: it shows everybody one cohort, one run and round, and one set of survivors;
+* every client holds the true public identities beforehand, and identities are as scarce as clients.
+
+``graph.shape`` chooses the threshold: if 10 % of the clients (rounded up) collude at random, the chance that any
+client has ``threshold`` of them as neighbours is below 2**-30. Of two clients, each learns the other's vector from the
+sum. The sum is exact modulo ``2**bits``. Up to 30 % of the cohort may drop out in any phases after *advertise*; the
+chance that random drop-outs of that size stop the sum is below 2**-30. A client that answers nonsense counts as dropped
+out; one that hands back wrong shares is found and ignored.
+
+Against a server that deviates, the clients refuse: keys that their owner did not sign for this very round, neighbours
+other than the public graph's, a cohort or a set of survivors below the minimum, fewer than ``threshold`` neighbours,
+and every second request of a kind that differs from the first, so that no client gives both shares of a neighbour or
+masks two vectors in one round. They cannot see a server that tells different clients different things. With a
+complete graph (up to 32 members) and two thirds of the others as threshold, no two sets of survivors find enough
+answers; in a larger, sparse graph they can, and a server that lies so can open a single vector. It can also try
+cohorts and round numbers until colluding clients surround one client.
+
+What is not guaranteed
+----------------------
+* The sum itself is open: it takes noise to hide a client in it, and sums over different cohorts may be subtracted.
+* Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum. One that deals shares which do
+  not fit together can stop the sum; the error names it.
+* Who takes part, when, and who drops out is visible, and so is the length of the vectors.
+* Secrets live for one round and are dropped when it ends, but Python does not wipe memory.
+"""
 
 from fedkd.privacy.secure.errors import RefusedError, SumError
 from fedkd.privacy.secure.keys import Directory, Identity

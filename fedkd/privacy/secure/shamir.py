@@ -65,21 +65,23 @@ def recover_checked(
 
     Returns
     -------
-    (secret, wrong holders), or None where no choice of shares gives an accepted secret.
+    (secret, wrong holders), or None where no choice of shares gives an accepted secret. Holders are looked at only
+    where the first choice failed.
     """
-    holders = list(shares)
+    holders = sorted(shares)
     order = np.random.Generator(np.random.PCG64(0))  # any order will do: it decides about speed alone
-    for _ in range(attempts if len(holders) > threshold else len(holders) // threshold):
+    for attempt in range(attempts if len(holders) > threshold else len(holders) // threshold):
         some = {x: shares[x] for x in holders[:threshold]}
         secret = recover(some)
         if accept(secret):
-            return secret, [x for x in shares if x not in some and _at(some, x) != shares[x]]
-        holders = [list(shares)[i] for i in order.permutation(len(holders))]
+            return secret, _wrong(some, shares) if attempt else []
+        holders = [int(x) for x in order.permutation(holders)]
     return None
 
 
-def _at(shares: Mapping[int, int], x: int) -> int:
-    return _value(tuple(shares), tuple(shares.values()), x)
+def _wrong(sound: Mapping[int, int], shares: Mapping[int, int]) -> list[int]:
+    points, values = tuple(sound), tuple(sound.values())
+    return [x for x in shares if x not in sound and _value(points, values, x) != shares[x]]
 
 
 def _value(points: tuple[int, ...], values: Sequence[int], x: int) -> int:

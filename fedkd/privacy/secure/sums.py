@@ -170,11 +170,10 @@ class SecureSum:
     def _boxes_for(self, place: int) -> bytes:
         shape, others = self._ring.shape, self._neighbours[place]
         present = [j for j, other in enumerate(others) if other in self._dealt]
-        boxes = []
-        for j in present:
-            mine = shape.neighbours - 1 - j - (shape.threshold - 1)
-            if mine >= 0:
-                boxes.append(cut(self._dealt[others[j]][keys.KEY :], dealing.BOX)[mine])
+        # This client is number k - 1 - j among the neighbours of its neighbour j.
+        boxed = [j for j in present if dealing.is_sent(shape.neighbours - 1 - j, shape)]
+        starts = {j: keys.KEY + dealing.BOX * (shape.neighbours - shape.threshold - j) for j in boxed}
+        boxes = [self._dealt[others[j]][start : start + dealing.BOX] for j, start in starts.items()]
         return pack_set(present, shape.neighbours) + b"".join(boxes)
 
     def _pool(self, given: Mapping[int, bytes]) -> dict[int, dict[int, int]]:
