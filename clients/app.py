@@ -7,11 +7,13 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.host import Host, open_host
+from clients.secure import masked, take_part
+from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, measure
 from fedkd.knowledge import Answers, Asks
 from fedkd.privacy.account import Account, refuse
 from fedkd.release import merge, release
-from fedkd.wire import answer_record, read_ask
+from fedkd.wire import answer_record, is_secure, read_ask, refusal_record
 
 app = ClientApp()
 
@@ -23,12 +25,40 @@ def whoami(message: Message, context: Context) -> Message:
     return Message(RecordDict({"who": ConfigRecord({"clients": clients or [-1]})}), reply_to=message)
 
 
+@app.query("keys")
+def keys(message: Message, context: Context) -> Message:
+    """Begin a secure sum with keys of this round, signed."""
+    return take_part(open_host(context), message, lambda party, _, run, number: party.advertise(run, number))
+
+
+@app.query("shares")
+def shares(message: Message, context: Context) -> Message:
+    """Deal shares of this round's secrets to neighbours whose keys are theirs."""
+    return take_part(open_host(context), message, lambda party, request, *_: party.share(request))
+
+
+@app.query("unmask")
+def unmask(message: Message, context: Context) -> Message:
+    """Help to open the sum of those who answered."""
+    return take_part(open_host(context), message, lambda party, request, *_: party.unmask(request))
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Digest, train privately, and release an answer."""
+    """Digest, train privately, and release an answer, under masks where only the sum is to be seen."""
     host, asks = open_host(context), read_ask(message.content)
     specs = host.protection.specs(host.config.algorithm.expects(asks))
-    return Message(answer_record(merge(list(_answers(host, asks)), specs), specs), reply_to=message)
+    secure = is_secure(message.content)
+    if host.is_masking and not secure:
+        raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
+    answers = merge(list(_answers(host, asks)), specs)
+    if not secure:
+        return Message(answer_record(answers, specs), reply_to=message)
+    if not len(answers.clients):
+        return Message(refusal_record(next(iter(answers.refused))), reply_to=message)
+    ((name, spec),) = specs.items()
+    assert spec.grid is not None
+    return take_part(host, message, masked(host, host.question(asks), answers.values[name], max(8, spec.grid.bits)))
 
 
 def _answers(host: Host, asks: Asks) -> Iterator[Answers]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
+from fedkd.privacy.identities import read_identity
+from fedkd.privacy.secure import Identity
 from fedkd.ragged import Ragged
 
 PARTS = ("train", "history", "target")
@@ -29,12 +31,15 @@ class Device:
         The client's id, and how many clients take part in all.
     data : Fold
         His users' data over the whole catalogue.
+    identity : Identity, optional
+        The client's own signing key, for secure sums.
     """
 
     folder: Path
     client: int
     registered: int
     data: Fold
+    identity: Identity | None = None
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
         """Return the device's users; it knows no other client."""
@@ -73,7 +78,7 @@ def read_device(folder: Path) -> Device:
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
     train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
-    return Device(folder, client, registered, Fold(train, history, target))
+    return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:

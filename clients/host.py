@@ -12,7 +12,7 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
-from clients.device import read_device
+from clients.device import Device, read_device
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.store import StateStore
 from fedkd.config import Config, dump, unflatten
@@ -88,6 +88,11 @@ class Host:
                 "answers in the modes local and distributed"
             )
         return None
+
+    @property
+    def is_masking(self) -> bool:
+        """Whether a single answer must not be seen: on a device, unless the configuration allows it."""
+        return isinstance(self.holder, Device) and self.config.privacy.sums == "secure"
 
     def question(self, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""

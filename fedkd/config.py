@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.options import Options
-from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.options import SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
@@ -100,6 +100,12 @@ class Config(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
+
+    @property
+    def promise(self) -> str:
+        """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
+        seen = SUMS[self.privacy.sums] if self.algorithm.masks(self.privacy.mode) else SINGLE
+        return f"{self.privacy.statement} {seen.format(self.privacy.minimum_cohort)}"
 
     @model_validator(mode="after")
     def _protectable(self) -> "Config":

@@ -56,7 +56,7 @@ class RunFolder:
         folder = cls(path)
         _write(path / "config.toml", tomli_w.dumps(dump(config)))
         _write(path / "environment.json", _json(environment(config)))
-        about = {"mode": config.privacy.mode, "statement": config.privacy.statement, "run": secrets.token_hex(8)}
+        about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
         folder.append("privacy.jsonl", about)
         return folder
 

@@ -16,7 +16,7 @@ from fedkd.ragged import Ragged
 SCHEMA = 1
 """Version of the messages; another version costs the answer."""
 
-ASK, ANSWER = "ask", "answer"
+ASK, ANSWER, SECURE = "ask", "answer", "secure"
 
 
 def ask_record(asks: Asks) -> RecordDict:
@@ -96,6 +96,44 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
     _check_about(about, clients, asks)
     values = unpack_answer(data, specs, len(clients)) if len(clients) else {}
     return Answers(asks.round, clients, values, str(about[1]), refused)
+
+
+def secure_record(data: bytes, **about: str | int) -> RecordDict:
+    """Write a message of a secure sum."""
+    return _record(SECURE, data, {"schema": SCHEMA, **about})
+
+
+def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDict:
+    """Add a message of a secure sum to an ask."""
+    return RecordDict({**record, **secure_record(data, **about)})
+
+
+def refusal_record(reason: str) -> RecordDict:
+    """Write why a client does not take part."""
+    return _record(SECURE, b"", {"schema": SCHEMA, "refused": reason})
+
+
+def is_secure(record: RecordDict) -> bool:
+    """Say whether a message belongs to a secure sum."""
+    return SECURE in record.config_records
+
+
+def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
+    """Read a message of a secure sum: its bytes, and what it is about.
+
+    Raises
+    ------
+    MalformedError
+        It cannot be read, or it says why a client does not take part.
+    """
+    try:
+        config, data = record.config_records[SECURE], _payload(record, SECURE)
+        _check_schema(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedError(f"the message of a secure sum cannot be read ({error})") from error
+    if "refused" in config:
+        raise MalformedError(f"refused: {_text(config['refused'])[:200]}")
+    return data, config
 
 
 def ask_bytes(asks: Asks) -> NDArray[np.int64]:

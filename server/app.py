@@ -1,5 +1,6 @@
 """The ServerApp: reads the configuration, holds the teacher, runs the rounds and writes the run folder."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
 from fedkd.config import Config, unflatten
+from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
 from fedkd.federation import Federation, federation, protection
 from fedkd.models.base import Recommender
+from fedkd.privacy.identities import read_directory
 from fedkd.protocols.base import Setup
 from fedkd.runs import RunFolder
 from server.depot import read_setup
 from server.record import Recorder
+from server.secure import SecureExchange
 from server.strategy import Distillation
 
 INFO, WARNING = 20, 30
@@ -28,7 +32,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federated distillation that the run configuration describes."""
     config = unflatten(context.run_config)
     torch.set_num_threads(config.runtime.threads)
-    log(WARNING, "%s", config.privacy.statement)
+    log(WARNING, "%s", config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
     path = run_path(config, context.run_id)
@@ -44,7 +48,8 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
         charge=lambda line: folder.append("privacy.jsonl", line),
-        account=guard.account(*books(config, path)) if config.privacy.mode == "central" else None,
+        secure=secure_exchange(config, setup, folder) if together is None else None,
+        account=guard.account(*books(config, path)) if config.privacy.mode in ("central", "distributed") else None,
         run=folder.lines("privacy.jsonl")[0]["run"],
         sinks=(recorder.round,),
     )
@@ -58,6 +63,27 @@ def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
     Only a simulation has their data; no byte of it is counted.
     """
     return lambda model: evaluate(model_scores(model), together.fold, together.private)
+
+
+def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureExchange | None:
+    """Return how real clients are asked, so that only sums are seen; None where single answers may be.
+
+    Raises
+    ------
+    UserError
+        There are fewer clients in a round than a secure sum needs, or no directory of their public keys.
+    """
+    privacy, data = config.privacy, config.runtime.server_data
+    if privacy.sums == "clear" or data is None:
+        return None
+    asked = protection(config, setup.num_clients).participants
+    if asked < privacy.minimum_cohort:
+        raise UserError(
+            f"a round asks {asked} clients, and privacy.minimum-cohort is {privacy.minimum_cohort}: ask more, or set "
+            f"--set privacy.minimum-cohort={asked} if a sum of so few may be seen"
+        )
+    attempt = f"{folder.lines('privacy.jsonl')[0]['run']}-{secrets.token_hex(4)}"
+    return SecureExchange(read_directory(data), attempt, privacy.minimum_cohort, config.runtime.timeout_seconds)
 
 
 def books(config: Config, run: Path) -> tuple[Path, str]:

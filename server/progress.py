@@ -1,14 +1,24 @@
 """What a run has reached, and what it has cost so far, client by client."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.protocols.base import State
 
-COUNTS = ("asked", "answered", "failed", "up-bytes", "down-bytes", "evaluation-up-bytes", "evaluation-down-bytes")
+COUNTS = (
+    "asked",
+    "answered",
+    "failed",
+    "up-bytes",
+    "down-bytes",
+    "evaluation-up-bytes",
+    "evaluation-down-bytes",
+    "handshake-bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -47,3 +57,24 @@ class Progress:
     def total(self, names: Iterable[str]) -> int:
         """Return the sum of some counts over all clients."""
         return sum(int(self.clients[name].sum()) for name in names)
+
+
+Record = dict[str, Any]
+"""One line of ``rounds.jsonl``."""
+
+
+def round_record(
+    before: Progress, after: Progress, failures: dict[str, int], metrics: Mapping[str, Any], seconds: float
+) -> Record:
+    """Return what a round cost and gave, from the progress on both its sides."""
+    spent = {name: after.total([name]) - before.total([name]) for name in after.clients}
+    return {
+        "round": after.round,
+        "seconds": round(seconds, 4),
+        "teaching-seconds": round(after.teaching_seconds - before.teaching_seconds, 4),
+        "asked": spent["asked"],
+        "answers": spent["answered"],
+        "failures": failures,
+        "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
+        "traffic": {name: spent[name] for name in spent if name.endswith("-bytes")},
+    }

@@ -17,8 +17,8 @@ from fedkd.models.base import Recommender
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup, State, export_arrays
 from fedkd.runs import RunFolder
-from server.progress import Progress
-from server.strategy import Distillation, Record
+from server.progress import Progress, Record
+from server.strategy import Distillation
 
 INFO = 20
 CHECKPOINT = "checkpoint/state.safetensors"
@@ -106,7 +106,7 @@ class Recorder:
 def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, Any]:
     """Return what was promised and spent; epsilon and delta are None where nothing is protected."""
     options = config.privacy
-    told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": options.statement}
+    told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
     if not protection.active:
         return told
     return told | {
@@ -147,6 +147,7 @@ def traffic(progress: Progress) -> dict[str, float]:
         "total-down-bytes-per-client": down / clients + evaluation_down / everyone,
         "evaluation-up-bytes-per-client": evaluation_up / everyone,
         "evaluation-down-bytes-per-client": evaluation_down / everyone,
+        "handshake-bytes-per-client": progress.total(["handshake-bytes"]) / clients,
     }
 
 

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -26,11 +25,10 @@ from fedkd.release import merge
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
 from server.exchange import collect, find_hosts, wait_for_hosts
-from server.progress import Progress
+from server.progress import Progress, Record, round_record
+from server.secure import SecureExchange
 
 INFO, WARNING = 20, 30
-Record = dict[str, Any]
-"""One line of ``rounds.jsonl``."""
 
 
 @dataclass
@@ -54,6 +52,8 @@ class Distillation(Strategy):
         teacher, and under protection the student too: devices' own metrics would be one more release.
     charge : callable, optional
         Told of every protected release before anyone is asked to contribute to it.
+    secure : SecureExchange, optional
+        Asks so that only the sum of the answers is seen; every node must host one client then.
     account, run : Account and str, optional
         What a server that adds the noise pays from, and the run's name there; a resumed run keeps it.
     sinks : tuple of callable
@@ -70,6 +70,7 @@ class Distillation(Strategy):
     evaluate_every: int = 1
     score: Callable[[Recommender], PerUser] | None = None
     charge: Callable[[Record], None] | None = None
+    secure: SecureExchange | None = None
     account: Account | None = None
     run: str = ""
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
@@ -80,6 +81,7 @@ class Distillation(Strategy):
     _sent: list[Message] = field(default_factory=list)
     _failures: Counter[str] = field(default_factory=Counter)
     _paid: Paid | None = None
+    _opened: list[tuple[Answers, Mapping[str, Spec]]] | None = None
 
     def summary(self) -> None:
         """Log what will run."""
@@ -131,14 +133,16 @@ class Distillation(Strategy):
                 metrics |= dict(self.aggregate_evaluate(number, replies) or {})
             metrics |= self._measured()
         self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
-        record = self._record(before, metrics, trained)
+        record = round_record(before, self.progress, dict(self._failures), metrics, trained)
+        if self.protection.active:
+            record["epsilon"] = self.protection.spent(number)
         for sink in self.sinks:
             sink(record, self.progress)
         return record
 
     def _replies(self, grid: Grid, number: int) -> Iterable[Message]:
         """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
-        self._sent, self._asked = [], {}
+        self._sent, self._asked, self._opened = [], {}, None
         if self.account is not None:
             self._paid = self.account.pay(EVERYONE, f"run {self.run}, round {number}")
             if not len(self._paid.owners):
@@ -150,7 +154,20 @@ class Distillation(Strategy):
         sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), grid))
         if self.charge is not None and self.protection.active:
             self.charge({"round": number, **self.protection.charged(number)})
-        return grid.send_and_receive(sent, timeout=self.timeout)
+        if self.secure is None or not sent:
+            return grid.send_and_receive(sent, timeout=self.timeout)
+        self._open(grid, self.secure)
+        return []
+
+    def _open(self, grid: Grid, secure: SecureExchange) -> None:
+        """Ask so that only the sum is seen, and count who is in it and what the keys cost."""
+        specs = self._specs(next(iter(self._asked.values())))
+        total = secure.sum(grid, self._asked, specs)
+        self._opened = [] if total is None else [(total, specs)]
+        for client, reason in secure.failures.items():
+            self._fail(np.array([client]), reason)
+        for client, count in secure.handshake.items():
+            self.progress = self.progress.counted("handshake-bytes", np.array([client]), count)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -168,7 +185,7 @@ class Distillation(Strategy):
         """Check the answers, fold them into the state in a fixed order, and teach."""
         parts: list[Answers] = []
         state = self.progress.state
-        for answers, specs in self._read(replies, self._specs):
+        for answers, specs in self._read(replies, self._specs) if self._opened is None else self._opened:
             self.progress = self.progress.counted("up-bytes", answers.clients, answer_bytes(answers, specs))
             self.progress = self.progress.counted("answered", answers.clients)
             if self.protection.active:
@@ -284,17 +301,3 @@ class Distillation(Strategy):
             self.per_user = self.score(student)
             metrics |= {f"student.{name}": mean for name, mean in self.per_user.means().items()}
         return metrics
-
-    def _record(self, before: Progress, metrics: dict[str, Any], seconds: float) -> Record:
-        spent = {n: self.progress.total([n]) - before.total([n]) for n in self.progress.clients}
-        return {
-            "round": self.progress.round,
-            "seconds": round(seconds, 4),
-            "teaching-seconds": round(self.progress.teaching_seconds - before.teaching_seconds, 4),
-            "asked": spent["asked"],
-            "answers": spent["answered"],
-            "failures": dict(self._failures),
-            "metrics": {name: round(float(value), 6) for name, value in metrics.items()},
-            **({"epsilon": self.protection.spent(self.progress.round)} if self.protection.active else {}),
-            "traffic": {name: spent[name] for name in spent if name.endswith("-bytes")},
-        }

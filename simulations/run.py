@@ -173,7 +173,7 @@ def main(
         f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
         f"{spent['total-down-bytes-per-client']:,.0f} down"
     )
-    console.print(config.privacy.statement, style="yellow")
+    console.print(config.promise, style="yellow")
     console.print(f"report: {render(folder.path)}", soft_wrap=True)
 
 

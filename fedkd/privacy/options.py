@@ -11,9 +11,21 @@ from fedkd.options import Options
 Mode = Literal["none", "central", "distributed", "local"]
 
 UNPROTECTED = (
-    "Privacy mode none: answers are neither noised nor masked, and until they are summed securely a server "
-    "that sees one client's answer can read that client's history from it."
+    "Privacy mode none: answers are not noised, and whoever sees one client's answer can read that client's history "
+    "from it."
 )
+
+SUMS = {
+    "secure": (
+        "Clients on devices of their own mask their answers: the server sees sums of at least {} of them, and no "
+        "single answer. A simulation masks nothing; it takes the sums inside its cohorts."
+    ),
+    "clear": "Answers are not masked: the server sees every single one.",
+}
+"""What a server sees of answers that sum."""
+
+SINGLE = "These answers do not sum as whole numbers and are not masked: the server sees every single one."
+"""What a server sees of other answers."""
 
 TRUST: dict[str, str] = {
     "central": (
@@ -22,7 +34,7 @@ TRUST: dict[str, str] = {
     ),
     "distributed": (
         "every client adds a share of the noise, and the sum is private against whoever sees the sum alone, as long as "
-        "the stated share of clients is honest and stays; a party that sees single answers is not kept from anything"
+        "the stated share of clients is honest and stays; single answers carry too little noise to be seen"
     ),
     "local": (
         "nobody is trusted: every client adds all the noise to its own answer before it leaves; add-remove hides an "
@@ -48,6 +60,11 @@ class PrivacyOptions(Options):
         ``add-remove`` one unit, or ``replace-one`` by another, which takes twice the noise.
     honest_fraction : float
         Distributed mode: the share of the planned clients that must add their noise for the guarantee to hold.
+    sums : str
+        ``secure``: clients on devices of their own mask their answers, so that the server sees sums alone; a simulation
+        takes them inside its cohorts. ``clear``: the server sees every single answer.
+    minimum_cohort : int
+        Fewest clients whose secure sum may be opened; a client takes no part in a smaller one.
     ledger : Path, optional
         File of the ledger. Budgets belong to data, so runs on the same people's data must share it. Without it, it lies
         with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
@@ -62,6 +79,8 @@ class PrivacyOptions(Options):
     unit: Literal["user", "client"] = "user"
     adjacency: Literal["add-remove", "replace-one"] = "add-remove"
     honest_fraction: float = Field(default=0.9, gt=0, le=1)
+    sums: Literal["secure", "clear"] = "secure"
+    minimum_cohort: int = Field(default=10, ge=2)
     ledger: Path | None = None
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 

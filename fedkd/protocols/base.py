@@ -138,6 +138,13 @@ class Protocol(Options, ABC):
         del mode
         return None
 
+    def masks(self, mode: str) -> bool:
+        """Say whether a secure sum can hide single answers in a privacy mode: they are whole numbers that sum.
+
+        Under protection all are.
+        """
+        return mode != "none"
+
     def releases(self, num_rounds: int) -> int:
         """Return how often one client contributes to what is released in so many rounds, at most."""
         return num_rounds

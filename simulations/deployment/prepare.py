@@ -1,6 +1,7 @@
 """Deal a data set out to folders: ``python -m simulations.deployment.prepare CONF DIR``.
 
-Every client gets a folder that holds his own data alone, the server one with the public users.
+Every client gets a folder that holds his own data and signing key alone, the server one with the public users, and all
+of them everyone's public keys. Whoever runs this sees all of it: in earnest, every client makes its own key.
 """
 
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from clients.device import write_device
 from fedkd.config import Config, load
 from fedkd.federation import federation
+from fedkd.privacy.identities import write_directory, write_identity
+from fedkd.privacy.secure import Directory, Identity
 from fedkd.terminal import guarded
 from server.depot import write_depot
 
@@ -21,9 +24,14 @@ def deal_out(config: Config, folder: Path) -> int:
     together = federation(config)
     write_depot(folder / "server", together.setup(config))
     registered = together.partition.num_clients
-    for client in range(registered):
+    identities = {client: Identity.generate() for client in range(registered)}
+    directory = Directory({client: identity.public for client, identity in identities.items()})
+    write_directory(folder / "server", directory)
+    for client, identity in identities.items():
         _, data = together.held_by(np.array([client]))
         write_device(folder / f"client-{client}", client, registered, data)
+        write_identity(folder / f"client-{client}", identity)
+        write_directory(folder / f"client-{client}", directory)
     return registered
 
 

@@ -80,7 +80,7 @@ class Party:
         RefusedError
             Too small a cohort, keys that their owner did not sign for this round, or a second, different request.
         """
-        now, context = self._now()
+        now, context = self._now("share")
         size = set_bytes(len(self._directory))
         members = np.flatnonzero(_set(bundle[:size], len(self._directory)))
         if len(members) < self._minimum or self._place not in members:
@@ -92,7 +92,7 @@ class Party:
         now.once("share", bundle)
         now.cohort, now.neighbours = bundle[:size], neighbours
         now.keys = [one[keys.KEY : 2 * keys.KEY] for one in signed]
-        now.channels = keys.agree(now.channel, context, [one[: keys.KEY] for one in signed])
+        now.channels = _agree(now.channel, context, [one[: keys.KEY] for one in signed])
         dealt = dealing.deal(self._place, neighbours, now.channels, shape(len(members)), now.seed, now.mask)
         return dealing.commitment(context, self._place, now.seed) + dealt
 
@@ -123,7 +123,7 @@ class Party:
         RefusedError
             Too few neighbours dealt shares, or a second, different request or vector.
         """
-        now, context = self._now()
+        now, context = self._now("mask")
         total = masks.words(vector, bits)
         size = set_bytes(len(now.neighbours))
         shared = _set(bundle[:size], len(now.neighbours))
@@ -152,7 +152,7 @@ class Party:
 
     def _add_pair_masks(self, now: state.RoundState, context: bytes, shared: Flags, total: masks.Words) -> None:
         chosen = listed(shared)
-        for j, agreed in zip(chosen, keys.agree(now.mask, context, [now.keys[j] for j in chosen]), strict=True):
+        for j, agreed in zip(chosen, _agree(now.mask, context, [now.keys[j] for j in chosen]), strict=True):
             other = now.neighbours[j]
             seed = dealing.pair_mask(self._place, other, agreed)
             masks.add_mask(total, seed, 1 if self._place < other else -1)
@@ -170,7 +170,7 @@ class Party:
         RefusedError
             Too few survivors, ones that cannot be, or a second, different set of survivors.
         """
-        now, _ = self._now()
+        now, _ = self._now("unmask")
         shared = _set(now.shared, len(now.neighbours))
         alive = self._checked_survivors(now, survivors, shared)
         now.once("unmask", survivors)
@@ -194,14 +194,24 @@ class Party:
     def _shape(self, now: state.RoundState) -> Shape:
         return shape(int(_set(now.cohort, len(self._directory)).sum()))
 
-    def _now(self) -> tuple[state.RoundState, bytes]:
+    def _now(self, phase: str) -> tuple[state.RoundState, bytes]:
         if self._state is None:
             raise RefusedError("no round has begun: ask to advertise first")
+        self._state.check_turn(phase)
         return self._state, self._directory.context(self._state.run, self._state.round)
 
 
 def _secret() -> bytes:
     return dealing.field(secrets.randbelow(shamir.PRIME))
+
+
+def _agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
+    try:
+        return keys.agree(secret, context, publics)
+    except ValueError:
+        raise RefusedError(
+            "the keys of a neighbour, though signed, are such that anyone could know the masks"
+        ) from None
 
 
 def _set(data: bytes, size: int) -> Flags:

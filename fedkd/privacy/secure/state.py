@@ -48,19 +48,22 @@ class RoundState:
     received: list[bytes] = field(default_factory=list, repr=False)
     asked: dict[str, str] = field(default_factory=dict)
 
-    def once(self, phase: str, *request: bytes) -> None:
-        """Let a phase be answered in its turn, and again only for the very same request.
-
-        Raises
-        ------
-        RefusedError
-            Out of turn, or another request than the one answered before.
-        """
+    def check_turn(self, phase: str) -> None:
+        """Refuse a phase whose predecessor has not been answered, or whose round is over."""
         if phase != "unmask":
             self.check_open()
         earlier = PHASES[PHASES.index(phase) - 1]
         if earlier != "advertise" and earlier not in self.asked:
             raise RefusedError(f"round {self.round} asks to {phase} before it asked to {earlier}")
+
+    def once(self, phase: str, *request: bytes) -> None:
+        """Let a phase be answered, and again only for the very same request.
+
+        Raises
+        ------
+        RefusedError
+            Another request than the one answered before.
+        """
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in request)).hexdigest()
         if self.asked.get(phase, digest) != digest:
             raise RefusedError(

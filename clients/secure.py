@@ -1,0 +1,80 @@
+"""A device's part in a secure sum: keys, shares, one masked answer, and shares of the masks."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Message
+from numpy.typing import NDArray
+
+from clients.device import Device
+from clients.host import Host
+from fedkd.errors import UserError
+from fedkd.privacy.identities import KEY, read_directory
+from fedkd.privacy.secure import Party, RefusedError
+from fedkd.wire import read_secure, refusal_record, secure_record
+
+Answer = Callable[[Party, bytes, str, int], bytes]
+"""What a party says to a request, given its bytes, the run and the round."""
+
+
+def take_part(host: Host, message: Message, answer: Answer) -> Message:
+    """Let the device's party answer, and remember on disk what it answered before anything leaves."""
+    request, about = read_secure(message.content)
+    try:
+        party, kept = _party(host)
+        reply = answer(party, request, str(about["run"]), int(str(about["round"])))
+    except RefusedError as error:
+        return Message(refusal_record(str(error)), reply_to=message)
+    _write(kept, party.dumps())
+    return Message(secure_record(reply), reply_to=message)
+
+
+def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> Answer:
+    """Return the answer that hides a vector; to one question it is given in one cohort alone.
+
+    Two sums that differ in one client would show its answer.
+    """
+
+    def answer(party: Party, request: bytes, run: str, round: int) -> bytes:
+        marker = _device(host).folder / "state" / "masked" / question.rpartition(" ")[2]
+        place = f"{run}, round {round}"
+        if marker.exists() and marker.read_text(encoding="utf-8") != place:
+            raise RefusedError("this question was answered in another cohort")
+        _write(marker, place.encode())
+        return party.mask(request, values.reshape(-1), bits)
+
+    return answer
+
+
+def _party(host: Host) -> tuple[Party, Path]:
+    device = _device(host)
+    if device.identity is None:
+        raise UserError(
+            f"{device.folder} holds no {KEY}, so this client can mask nothing; make one with python -m "
+            "simulations.deployment.prepare"
+        )
+    directory = read_directory(device.folder)
+    party = Party(device.identity, device.client, directory, host.config.privacy.minimum_cohort)
+    kept = device.folder / "state" / "party"
+    if kept.exists():
+        party.loads(kept.read_bytes())
+    return party, kept
+
+
+def _device(host: Host) -> Device:
+    if not isinstance(host.holder, Device):
+        raise UserError("secure sums are for devices; a simulation takes its sums inside its cohorts")
+    return host.holder
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that only its owner reads, so that sudden death leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)

@@ -1,0 +1,113 @@
+"""A round of which the server sees the sum alone: four questions to every client instead of one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flwr.app import RecordDict
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from fedkd.codec import MalformedError
+from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.privacy.secure import Directory, SecureSum, SumError
+from fedkd.wire import add_secure, ask_record, read_secure, record_bytes, secure_record
+from server.exchange import exchange
+
+WARNING = 30
+
+
+@dataclass
+class SecureExchange:
+    """Asks clients so that only the sum of their answers can be seen.
+
+    Attributes
+    ----------
+    directory : Directory
+        Everyone's public identities, as the clients have them.
+    run : str
+        Names this attempt of the run; keys and masks are bound to it.
+    minimum : int
+        Fewest clients whose sum is asked for.
+    timeout : float
+        Seconds to wait for each of the four answers.
+    failures : dict of int to str
+        Clients of the latest round whose answer is not in the sum, and why.
+    handshake : dict of int to int
+        Bytes that keys and shares took in the latest round, by client, both ways.
+    """
+
+    directory: Directory
+    run: str
+    minimum: int
+    timeout: float
+    failures: dict[int, str] = field(default_factory=dict)
+    handshake: dict[int, int] = field(default_factory=dict)
+
+    def sum(self, grid: Grid, asked: Mapping[int, Asks], specs: Mapping[str, Spec]) -> Answers | None:
+        """Return the sum of the clients' answers, or None where there is none.
+
+        Parameters
+        ----------
+        grid : Grid
+            Flower's.
+        asked : mapping of int to Asks
+            What each node is asked; one that hosts several clients is left out.
+        specs : mapping of str to Spec
+            What an answer is: one array of whole numbers that sums.
+        """
+        ((name, spec),) = specs.items()
+        assert spec.grid is not None
+        nodes = {int(asks.clients[0]): node for node, asks in asked.items() if len(asks.clients) == 1}
+        several = [client for asks in asked.values() if len(asks.clients) > 1 for client in asks.clients.tolist()]
+        self.failures = dict.fromkeys(several, "secure sum: its node hosts other clients too")
+        self.handshake = dict.fromkeys(nodes, 0)
+        count, bits = int(np.prod(spec.shape)), max(8, spec.grid.bits)
+        asks = next(iter(asked.values()))
+        try:
+            total = SecureSum(self.directory, self.run, asks.round, self.minimum, count, bits)
+            opened, survivors = self._open(grid, nodes, asked, total)
+        except SumError as error:
+            log(WARNING, "no sum in round %d: %s", asks.round, error)
+            self.failures |= {client: "no secure sum" for client in nodes if client not in self.failures}
+            return None
+        values = opened if spec.grid.signed else opened % (1 << spec.grid.bits)
+        about = "" if asks.reference is None else asks.reference.fingerprint
+        return Answers(asks.round, survivors, {name: values.reshape(spec.shape)}, about)
+
+    def _open(
+        self, grid: Grid, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        about: dict[str, Any] = {"run": self.run, "round": next(iter(asked.values())).round}
+        start = {client: secure_record(b"", **about) for client in nodes}
+        keys = total.keys(self._phase(grid, "query.keys", nodes, start))
+        shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, about)))
+        train = {client: add_secure(ask_record(asked[nodes[client]]), s, **about) for client, s in shares.items()}
+        alive = total.vectors(self._phase(grid, "train", nodes, train))
+        for client in sorted(set(nodes) - set(alive)):
+            self.failures.setdefault(client, f"secure sum: {total.faults.get(client, 'no answer')}")
+        opened = total.open(self._phase(grid, "query.unmask", nodes, _records(alive, about)))
+        return opened, np.array(sorted(alive), np.int64)
+
+    def _phase(
+        self, grid: Grid, kind: str, nodes: Mapping[int, int], contents: Mapping[int, RecordDict]
+    ) -> dict[int, bytes]:
+        replies = exchange(grid, kind, {nodes[client]: content for client, content in contents.items()}, self.timeout)
+        answers: dict[int, bytes] = {}
+        for client, content in contents.items():
+            reply = replies.contents.get(nodes[client])
+            if reply is not None:
+                try:
+                    answers[client] = read_secure(reply)[0]
+                except MalformedError as error:
+                    if kind != "query.unmask":  # those who answered are in the sum, whether they help to open it or not
+                        self.failures.setdefault(client, str(error))
+            if kind != "train":
+                self.handshake[client] += record_bytes(content) + (0 if reply is None else record_bytes(reply))
+        return answers
+
+
+def _records(bundles: Mapping[int, bytes], about: Mapping[str, Any]) -> dict[int, RecordDict]:
+    return {client: secure_record(bundle, **about) for client, bundle in bundles.items()}
