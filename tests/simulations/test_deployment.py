@@ -33,6 +33,7 @@ SMALL = [
     f"partition.num-silos={SILOS}",
     f"num-server-rounds={ROUNDS}",
     "evaluation.every=0",
+    "privacy.sums=clear",
     "evaluation.baselines=[]",
     "runtime.threads=1",
     "runtime.wait-seconds=120",

@@ -1,0 +1,234 @@
+"""Runs whose server sees sums alone: real client folders and messages, in one process."""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, RecordDict
+
+from clients.app import app as client_app
+from fedkd.config import Config, flatten, load
+from fedkd.errors import UserError
+from fedkd.knowledge import Answers
+from fedkd.privacy.account import EXHAUSTED, open_ledger
+from fedkd.protocols.residual import Residual
+from fedkd.runs import RunFolder
+from fedkd.wire import secure_record
+from server.app import app as server_app
+from simulations.deployment.prepare import deal_out
+from simulations.grid import FIRST_NODE, InProcessGrid
+from simulations.run import simulate
+
+SMALL = [
+    "data.synthetic.users=26",
+    "data.synthetic.items=40",
+    "data.synthetic.mean-history=9",
+    "algorithm.rank=4",
+    "runtime.threads=1",
+    "runtime.wait-seconds=0",
+    "evaluation.baselines=[]",
+]
+DISTRIBUTED = ["privacy.mode=distributed", "privacy.epsilon=8", "privacy.delta=1e-4"]
+Tamper = Callable[[Message], Message | None]
+
+
+class DeviceGrid(InProcessGrid):
+    """Nodes with a client's own folder each; ``tamper`` may swallow or change what one of them says."""
+
+    def __init__(self, config: Config, data: Path, tampers: dict[int, Tamper] | None = None, node: Any = None) -> None:
+        folders = sorted(data.glob("client-*"), key=lambda folder: int(folder.name.partition("-")[2]))
+        super().__init__(client_app, flatten(config), len(folders))
+        self.tampers, self.seen = tampers or {}, list[Message]()
+        for number, folder in enumerate(folders):
+            about = {"data-path": str(folder), **(node or {})}
+            self._contexts[FIRST_NODE + number] = Context(1, FIRST_NODE + number, about, RecordDict(), flatten(config))
+
+    def deliver(self, message: Message) -> Message | None:
+        reply = super().deliver(message)
+        if reply is None:
+            return None
+        tamper = self.tampers.get(message.metadata.dst_node_id - FIRST_NODE, lambda honest: honest)
+        told = tamper(reply)
+        if told is not None:
+            self.seen.append(told)
+        return told
+
+
+def configured(place: Path, data: Path, *more: str) -> Config:
+    paths = {"runtime.run-folder": place, "runtime.server-data": data / "server"}
+    return load(None, [*SMALL, *more, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())])
+
+
+def deployed(
+    place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: float
+) -> DeviceGrid:
+    """Run a server on devices that lie in ``data``, and return the grid with all it carried."""
+    config = configured(place, data, *more)
+    grid = DeviceGrid(config, data, tampers, node)
+    server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
+    return grid
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    deal_out(load(None, SMALL), tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Answers]:
+    """What the server takes in, run by run."""
+    seen, pool = list[Answers](), Residual.pool
+
+    def watched(self: Residual, state: Any, answers: Answers) -> Any:
+        seen.append(answers)
+        return pool(self, state, answers)
+
+    monkeypatch.setattr(Residual, "pool", watched)
+    return seen
+
+
+def last_round(place: Path) -> dict[str, Any]:
+    return dict(json.loads((place / "rounds.jsonl").read_text().splitlines()[-1]))
+
+
+def test_the_sum_under_masks_is_that_of_a_simulation_to_the_bit(
+    tmp_path: Path, data: Path, pooled: list[Answers]
+) -> None:
+    simulate(load(None, [*SMALL, f"runtime.run-folder={json.dumps(str(tmp_path / 'simulated'))}"]))
+    deployed(tmp_path / "deployed", data)
+    (whole,), plain = pooled[-1:], pooled[:-1]
+    total = sum(part.values["residual"] for part in plain)
+    np.testing.assert_array_equal(whole.values["residual"], total)
+    assert len(whole.clients) == sum(len(part.clients) for part in plain)
+    models = [RunFolder.open(tmp_path / name).read_arrays("student.safetensors") for name in ("simulated", "deployed")]
+    for name, array in models[0].items():
+        np.testing.assert_allclose(models[1][name], array, rtol=1e-5, atol=1e-6)
+    summary = RunFolder.open(tmp_path / "deployed").read_json("summary.json")
+    assert "no single answer" in summary["privacy"]["statement"]
+    assert summary["traffic"]["handshake-bytes-per-client"] > 0
+
+
+def test_what_the_server_receives_looks_like_noise(tmp_path: Path, data: Path) -> None:
+    grid = deployed(tmp_path / "run", data)
+    answers = [m.content["secure.data"]["packed"].data for m in grid.seen if m.metadata.message_type == "train"]  # type: ignore[call-overload,index]
+    assert len(answers) > 20
+    for first, second in itertools.pairwise(answers):
+        ones = np.unpackbits(np.frombuffer(first, np.uint8))
+        assert abs(ones.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(ones))
+        agree = (ones == np.unpackbits(np.frombuffer(second, np.uint8))).mean()
+        assert abs(agree - 0.5) < 5 * 0.5 / np.sqrt(len(ones))
+
+
+def swallow(kind: str) -> Tamper:
+    return lambda reply: None if reply.metadata.message_type == kind else reply
+
+
+def scramble(kind: str) -> Tamper:
+    def tampered(reply: Message) -> Message:
+        if reply.metadata.message_type == kind:
+            array = reply.content["secure.data"]["packed"]  # type: ignore[call-overload,index]
+            reply.content = RecordDict(dict(secure_record(array.data[::-1] + b"!")))
+        return reply
+
+    return tampered
+
+
+def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_exact(
+    tmp_path: Path, data: Path, pooled: list[Answers]
+) -> None:
+    gone: dict[int, Tamper] = {
+        0: swallow("query.keys"),
+        1: swallow("query.shares"),
+        2: swallow("train"),
+        3: swallow("query.unmask"),
+        4: scramble("query.keys"),
+        5: scramble("query.shares"),
+        6: scramble("train"),
+        7: scramble("query.unmask"),
+    }
+    deployed(tmp_path / "run", data, tampers=gone)
+    (opened,) = pooled
+    assert set(range(8)) - set(opened.clients.tolist()) == {0, 1, 2, 4, 5, 6}
+    pooled.clear()
+    config = configured(tmp_path / "clear", data, "privacy.sums=clear")
+    absent = {client: swallow("train") for client in (0, 1, 2, 4, 5, 6)}
+    server_app(DeviceGrid(config, data, absent), Context(1, 1, {}, RecordDict(), flatten(config)))
+    np.testing.assert_array_equal(opened.values["residual"], sum(part.values["residual"] for part in pooled))
+    failures = last_round(tmp_path / "run")["failures"]
+    assert sum(failures.values()) == 6
+    assert all("secure sum" in reason for reason in failures)
+
+
+def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+    deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(15)})
+    assert not pooled
+    record = last_round(tmp_path / "run")
+    assert record["answers"] == 0
+    assert sum(record["failures"].values()) == record["asked"]
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("mode", ["distributed", "local", "central"])
+def test_masks_and_noise_go_together(tmp_path: Path, data: Path, mode: str) -> None:
+    deployed(tmp_path / "run", data, f"privacy.mode={mode}", *DISTRIBUTED[1:])
+    record = last_round(tmp_path / "run")
+    assert record["answers"] == record["asked"]
+    books = [(data / f"client-{client}" / "privacy.ledger").exists() for client in range(record["asked"])]
+    assert all(books) == any(books) == (mode != "central")
+    assert (data / "server" / "privacy.ledger").exists() == (mode != "local")
+
+
+def test_a_second_run_finds_the_budget_of_every_client_spent(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+    deployed(tmp_path / "first", data, *DISTRIBUTED)
+    (data / "server" / "privacy.ledger").unlink()
+    (data / "server" / "privacy.ledger.anchor").unlink()
+    open_ledger.cache_clear()
+    deployed(tmp_path / "second", data, *DISTRIBUTED, "seed=5")
+    assert len(pooled) == 1
+    assert any(EXHAUSTED in reason for reason in last_round(tmp_path / "second")["failures"])
+
+
+def test_a_question_is_answered_in_one_cohort_alone(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+    deployed(tmp_path / "first", data)
+    deployed(tmp_path / "second", data)
+    assert len(pooled) == 1
+    assert any("another cohort" in reason for reason in last_round(tmp_path / "second")["failures"])
+
+
+def test_a_client_with_a_budget_of_its_own_keeps_to_it(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+    deployed(tmp_path / "dear", data, *DISTRIBUTED, epsilon=2.0, delta=1e-4)
+    assert not pooled
+    assert any(EXHAUSTED in reason for reason in last_round(tmp_path / "dear")["failures"])
+    deployed(tmp_path / "none", data, epsilon=2.0, delta=1e-4)
+    assert not pooled
+
+
+def test_no_device_gives_a_single_answer_unasked(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from server import app as module
+
+    monkeypatch.setattr(module, "secure_exchange", lambda *_: None)
+    grid = deployed(tmp_path / "run", data)
+    record = last_round(tmp_path / "run")
+    assert record["answers"] == 0
+    assert not [m for m in grid.seen if m.metadata.message_type == "train" and not m.has_error()]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [(["privacy.minimum-cohort=100"], "minimum-cohort"), (["fraction-train=0.1"], "minimum-cohort")]
+)
+def test_a_round_of_too_few_is_refused_before_anybody_is_asked(
+    tmp_path: Path, data: Path, more: list[str], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        deployed(tmp_path / "run", data, *more)
+
+
+def test_without_keys_nothing_is_masked_and_the_message_says_what_to_do(tmp_path: Path, data: Path) -> None:
+    (data / "server" / "directory.json").unlink()
+    with pytest.raises(UserError, match=r"privacy\.sums=clear"):
+        deployed(tmp_path / "run", data)
