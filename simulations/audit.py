@@ -7,7 +7,7 @@ measurement proves that more leaks than was claimed, and 0 otherwise, which is n
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,14 +25,14 @@ from fedkd.attacks.membership import halves, hidden_loss, likelihood_ratio, memb
 from fedkd.config import Config, load
 from fedkd.errors import UserError
 from fedkd.federation import Federation, federation, protection
-from fedkd.knowledge import Answers, Kind, Outer
+from fedkd.knowledge import Kind, Outer
 from fedkd.privacy.gaussian import epsilon, noise_multiplier
 from fedkd.privacy.protection import Protection
-from fedkd.release import release
 from fedkd.runs import RunFolder
 from fedkd.streams import stream
 from fedkd.terminal import guarded
 from simulations.rehearsal import Rehearsal
+from simulations.view import is_masking, seen_of_clients
 
 TOGETHER = 250
 """Canaries in one call of the mechanism."""
@@ -200,21 +200,6 @@ def answer_lines(config: Config, together: Federation) -> list[Line]:
     return lines
 
 
-def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
-    """Return what leaves every client in the first round, shape [clients, ...]; several arrays are joined flat."""
-    asks, plain = chosen.first_asks()
-    guard = protection(config, chosen.together.partition.num_clients)
-    specs = guard.specs(plain)
-    rows: list[list[NDArray[Any]]] = []
-    for client in chosen.clients:
-        own = asks.take(np.array([client]))
-        sent: Answers = release(chosen.learnt(own), specs, guard)
-        rows.append([np.asarray(sent.values[name], np.float64) for name in specs])
-    if len(specs) == 1:
-        return np.stack([row[0] for row in rows])
-    return np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
-
-
 def attribute_lines(chosen: Rehearsal, features: NDArray[np.float64]) -> list[Line]:
     """Infer each client's group (community, shop, region) from what it sends, where the source names one."""
     owner, data = chosen.together.held_by(chosen.clients)
@@ -252,12 +237,17 @@ def conditions(config: Config) -> str:
 
 
 RECEIVER = {
-    "none": "Mode none: nothing is claimed, and nothing is hidden.",
+    "none": "Mode none: no epsilon is claimed.",
     "central": "Mode central trusts the server: single answers reach it without noise.",
     "distributed": "Mode distributed: a single answer carries only a share of the noise; its sum carries all of it.",
     "local": "Mode local: a single answer carries all the noise.",
 }
-"""Who sees what the attacks on single answers see."""
+"""Who sees what the attacks on single answers see, if these are not masked."""
+
+MASKED = (
+    "Attacks on single answers see them as a real server does, under the masks of a secure sum; the sum itself is "
+    "open, and in this simulation nothing else was masked."
+)
 
 
 @guarded
@@ -277,7 +267,8 @@ def main(
     for line in lines:
         if line.claimed is not None:
             console.print(line.sentence(conditions(config)), soft_wrap=True, style="bold red" if line.exceeded else "")
-    console.print(RECEIVER[config.privacy.mode], soft_wrap=True)
+    seen = MASKED if is_masking(config) else RECEIVER[config.privacy.mode]
+    console.print(seen, soft_wrap=True)
     if folder is not None:
         told = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
         folder.write_json("audit.json", {"conditions": conditions(config), "attacks": told})

@@ -113,7 +113,9 @@ def test_real_processes_give_the_same_metrics(in_process: dict[str, Any], tmp_pa
     summary = read(folder)
     assert means(summary, "student") == pytest.approx(means(in_process, "student"), abs=5e-4)
     assert "ndcg@20" not in summary["models"]["teacher"], "no deployed server can measure its teacher on private users"
-    assert summary["traffic"].pop("handshake-bytes-per-client") > in_process["traffic"].pop("handshake-bytes-per-client")
+    assert summary["traffic"].pop("handshake-bytes-per-client") > in_process["traffic"].pop(
+        "handshake-bytes-per-client"
+    )
     assert summary["traffic"] == pytest.approx(in_process["traffic"], rel=0.02)
     assert all((data / f"client-{client}" / "state").is_dir() for client in range(SILOS))
 

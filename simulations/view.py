@@ -1,0 +1,54 @@
+"""What a server sees of single clients, for the attacks on it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.codec import unpack_bits
+from fedkd.config import Config
+from fedkd.federation import protection
+from fedkd.knowledge import Answers, Spec
+from fedkd.privacy.secure import SecureSum
+from fedkd.privacy.secure.rehearsal import cast
+from fedkd.release import release
+from simulations.rehearsal import Rehearsal
+
+
+def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
+    """Return what leaves every real client in the first round, shape [clients, ...]; several arrays are joined flat.
+
+    Where sums are secure that is the answer under its masks, which real parties make here.
+    """
+    asks, plain = chosen.first_asks()
+    guard = protection(config, chosen.together.partition.num_clients)
+    specs = guard.specs(plain)
+    rows: list[list[NDArray[Any]]] = []
+    for client in chosen.clients:
+        own = asks.take(np.array([client]))
+        sent: Answers = release(chosen.learnt(own), specs, guard)
+        rows.append([np.asarray(sent.values[name], np.float64) for name in specs])
+    if len(specs) == 1:
+        seen = np.stack([row[0] for row in rows])
+        return masked(seen, next(iter(specs.values()))) if is_masking(config) else seen
+    return np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
+
+
+def is_masking(config: Config) -> bool:
+    """Say whether real clients of this configuration mask their answers."""
+    return config.privacy.sums == "secure" and config.algorithm.masks(config.privacy.mode)
+
+
+def masked(answers: NDArray[np.float64], spec: Spec) -> NDArray[np.float64]:
+    """Return the messages of a secure sum of whole numbers, read as numbers modulo the grid's, shape as given."""
+    assert spec.grid is not None
+    bits, count = max(8, spec.grid.bits), answers[0].size
+    directory, parties = cast(len(answers), 2)
+    server = SecureSum(directory, "audit", 1, 2, count, bits)
+    shares = server.keys({client: party.advertise("audit", 1) for client, party in parties.items()})
+    boxes = server.shares({client: parties[client].share(request) for client, request in shares.items()})
+    sent = [
+        unpack_bits(parties[client].mask(box, answers[client].astype(np.int64), bits), bits, count, signed=True)
+        for client, box in sorted(boxes.items())
+    ]
+    return np.stack(sent).reshape(answers.shape).astype(np.float64)
