@@ -25,10 +25,10 @@ out; one that hands back wrong shares is found and ignored.
 Against a server that deviates, the clients refuse: keys that their owner did not sign for this very round, neighbours
 other than the public graph's, a cohort or a set of survivors below the minimum, fewer than ``threshold`` neighbours,
 and every second request of a kind that differs from the first, so that no client gives both shares of a neighbour or
-masks two vectors in one round. They cannot see a server that tells different clients different things. With a
-complete graph (up to 32 members) and two thirds of the others as threshold, no two sets of survivors find enough
-answers; in a larger, sparse graph they can, and a server that lies so can open a single vector. It can also try
-cohorts and round numbers until colluding clients surround one client.
+masks two vectors in one round. They cannot see a server that tells different clients different things. In a cohort of
+5 to 32, where everybody is everybody's neighbour, no two sets of survivors find enough answers, even if one client in
+ten colludes; in a larger, sparse graph they can, and a server that lies so can open a single vector. It can also try
+cohorts and round numbers until colluding clients surround one client, and fill a cohort with clients of its own.
 
 What is not guaranteed
 ----------------------

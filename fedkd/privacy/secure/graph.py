@@ -32,16 +32,16 @@ class Shape:
 def shape(members: int) -> Shape:
     """Return the smallest graph that stands up to drop-outs and collusion.
 
-    For random sets of 30 % dropped and 10 % colluding members (both rounded up) the chance that any member keeps fewer
-    than ``threshold`` neighbours, and the chance that any has ``threshold`` colluding ones, are below 2**-30 each. In
-    a complete graph the threshold is what 30 % drop-outs leave, but more than the colluding members.
+    For random sets of 30 % dropped (rounded down) and 10 % colluding members (rounded up) the chance that any member
+    keeps fewer than ``threshold`` neighbours, and the chance that any has ``threshold`` colluding ones, are below
+    2**-30 each. In a complete graph the threshold is what 30 % drop-outs leave, but more than the colluding members.
 
     Parameters
     ----------
     members : int
         At least 2.
     """
-    others, dropped, colluding = members - 1, -(-members * DROPPED_TENTHS // 10), -(-members * COLLUDING_TENTHS // 10)
+    others, dropped, colluding = members - 1, members * DROPPED_TENTHS // 10, -(-members * COLLUDING_TENTHS // 10)
     if members > COMPLETE:
         for neighbours in range(COMPLETE, others, 2):
             threshold = _threshold(members, others - dropped, neighbours)

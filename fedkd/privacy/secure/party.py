@@ -209,9 +209,7 @@ def _agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
     try:
         return keys.agree(secret, context, publics)
     except ValueError:
-        raise RefusedError(
-            "the keys of a neighbour, though signed, are such that anyone could know the masks"
-        ) from None
+        raise RefusedError("a neighbour signed keys with which anyone could know the masks") from None
 
 
 def _set(data: bytes, size: int) -> Flags:

@@ -152,7 +152,7 @@ def test_too_few_neighbours_with_shares_are_refused() -> None:
     stage = Stage()
     dealt = {c: stage.parties[c].share(b) for c, b in stage.advertise().items()}
     asked = stage.server.shares({c: dealt[c] for c in (0, 1, 2)})
-    with pytest.raises(RefusedError, match="only 2 neighbours dealt shares; at least 3 must"):
+    with pytest.raises(RefusedError, match="only 2 neighbours dealt shares; at least 4 must"):
         stage.parties[0].mask(asked[0], np.zeros(COUNT, int), 32)
 
 
@@ -193,7 +193,7 @@ def test_two_sets_of_survivors_shown_to_different_clients_open_nothing_in_a_comp
     [
         ((0,), "only 1 clients would be summed"),
         ((0, 1), "only 2 clients would be summed; at least 3"),
-        ((0, 1, 2), "only 2 neighbours would be summed; at least 3"),
+        ((0, 1, 2), "only 2 neighbours would be summed; at least 4"),
         ((1, 2, 3, 4), "lack this one"),
         ((), "lack this one"),
     ],

@@ -120,7 +120,7 @@ def test_a_client_takes_milliseconds() -> None:
 
 
 def test_parties_restart_between_all_messages() -> None:
-    identities = {client: Identity.generate() for client in (3, 70, 2**64 - 1, 12, 55)}
+    identities = {client: Identity.generate() for client in (3, 70, 2**64 - 1, 12, 55, 0, 8)}
     directory = Directory({client: one.public for client, one in identities.items()})
     saved = {client: Party(one, client, directory, 3).dumps() for client, one in identities.items()}
 
