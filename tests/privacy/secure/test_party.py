@@ -220,7 +220,8 @@ def test_secrets_are_forgotten_when_the_round_ends() -> None:
     party = stage.parties[0]
     before = party._state
     assert before is not None
-    secrets = (before.seed, before.mask, before.channel)
+    secrets = (before.seed, before.mask, before.channel, *before.channels)
+    assert all(secret.hex().encode() in party.dumps() for secret in secrets)
     party.unmask(asked[0])
     assert not any(secret.hex().encode() in party.dumps() for secret in secrets)
     with pytest.raises(RefusedError, match="its masks have been opened"):

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from fedkd.errors import UserError
-from fedkd.privacy.secure import Directory, Identity, Party, SecureSum, SumError, keys
+from fedkd.privacy.secure import Directory, Identity, Party, SecureSum, SumError, dealing, keys, masks
 from fedkd.privacy.secure.messages import pack_set
 from fedkd.privacy.secure.rehearsal import cast, measure, rehearse
 
@@ -238,6 +238,25 @@ def test_keys_with_which_all_secrets_are_zero_are_left_out() -> None:
     assert server.faults == {3: "advertise: unusable keys"}
 
 
+def test_forged_keys_are_left_out_before_they_reach_anybody() -> None:
+    directory, parties = cast(5, 2)
+    adverts = {c: p.advertise("run", 0) for c, p in parties.items()}
+    adverts[3] = adverts[3][:64] + adverts[2][64:]
+    server = SecureSum(directory, "run", 0, 2, 5, 32)
+    requests = server.keys(adverts)
+    assert server.faults == {3: "advertise: not signed by its identity for this round"}
+    for client, bundle in requests.items():
+        parties[client].share(bundle)
+
+
+def test_the_minimum_counts_who_is_summed_not_who_helps_to_open() -> None:
+    directory, parties = cast(10, 10)
+    server = SecureSum(directory, "run", 0, 10, 5, 32)
+    vectors = {c: np.full(5, c) for c in parties}
+    sheet = rehearse(parties, server, "run", 0, vectors, 32, dict.fromkeys(range(3), "unmask"))
+    assert (sheet.total == 45).all()
+
+
 @pytest.mark.parametrize("phase", ["advertise", "share", "mask"])
 def test_fewer_than_the_minimum_is_an_error(phase: str) -> None:
     directory, parties = cast(6, 4)
@@ -274,9 +293,7 @@ def masked_by(rounds: int, bits: int) -> bytes:
 
 @pytest.mark.parametrize("bits", [8, 18, 32])
 def test_a_masked_vector_looks_uniform(bits: int) -> None:
-    counts = np.bincount(np.frombuffer(masked_by(4, bits), np.uint8), minlength=256)
-    statistic = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
-    assert chi2.ppf(1e-6, 255) < statistic < chi2.ppf(1 - 1e-6, 255)
+    assert looks_uniform(np.frombuffer(masked_by(4, bits), np.uint8).astype(np.uint32) << 24)
 
 
 def test_masks_of_two_rounds_have_nothing_in_common() -> None:
@@ -284,17 +301,53 @@ def test_masks_of_two_rounds_have_nothing_in_common() -> None:
     assert (data[0] == data[1]).sum() <= 1
 
 
-def test_each_mask_is_needed() -> None:
-    """Without its own mask, a vector that comes late is open to whoever holds the shares of the mask key."""
+def looks_uniform(words: np.ndarray) -> bool:
+    counts = np.bincount(words >> 24, minlength=256)
+    return bool(((counts - counts.mean()) ** 2 / counts.mean()).sum() < chi2.ppf(1 - 1e-6, 255))
+
+
+def test_a_vector_that_comes_late_stays_hidden_and_so_does_one_whose_own_mask_is_known() -> None:
     directory, parties = cast(4, 2)
-    server = SecureSum(directory, "run", 0, 2, 1000, 32)
+    server = SecureSum(directory, "run", 0, 2, 10_000, 32)
     requests = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
     requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
-    masked = {c: parties[c].mask(b, np.full(1000, c), 32) for c, b in requests.items()}
-    late = np.frombuffer(masked.pop(3), ">u4").astype(np.uint32)
-    requests = server.vectors(masked)
-    assert set(requests) == {0, 1, 2}
-    assert requests[0] == pack_set([0, 1, 2], 4)
-    assert (server.open({c: parties[c].unmask(b) for c, b in requests.items()}) == 3).all()
-    counts = np.bincount(late >> 24, minlength=256)
-    assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < chi2.ppf(1 - 1e-6, 255)
+    masked = {c: parties[c].mask(b, np.full(10_000, c), 32) for c, b in requests.items()}
+    state, context = parties[3]._state, directory.context("run", 0)
+    assert state is not None
+    vector = masks.unpack(masked[3], 32, 10_000)
+    without_own, without_pairs = vector.copy(), vector.copy()
+    masks.add_mask(without_own, dealing.self_mask(context, 3, state.seed), -1)
+    for place, agreed in zip(state.neighbours, keys.agree(state.mask, context, state.keys), strict=True):
+        masks.add_mask(without_pairs, dealing.pair_mask(3, place, agreed), 1)  # 3 took it away: the others are lower
+    assert looks_uniform(without_own)
+    assert looks_uniform(without_pairs)
+    masks.add_mask(without_pairs, dealing.self_mask(context, 3, state.seed), -1)
+    assert (without_pairs == 3).all()
+    assert not looks_uniform(without_pairs)
+
+
+def test_pairs_and_rounds_have_masks_of_their_own() -> None:
+    keys_of_masks = set()
+    for number in range(2):
+        directory, parties = cast(5, 2)
+        server = SecureSum(directory, "run", number, 2, 4, 32)
+        requests = server.keys({c: p.advertise("run", number) for c, p in parties.items()})
+        requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
+        context = directory.context("run", number)
+        for client, party in parties.items():
+            state = party._state
+            assert state is not None
+            keys_of_masks.add(dealing.self_mask(context, client, state.seed))
+            agreed = keys.agree(state.mask, context, state.keys)
+            pairs = zip(state.neighbours, agreed, strict=True)
+            keys_of_masks.update(dealing.pair_mask(client, place, one) for place, one in pairs)
+    assert len(keys_of_masks) == 2 * (5 + 10)
+
+
+def test_the_server_asks_the_survivors_alone() -> None:
+    directory, parties = cast(5, 2)
+    server = SecureSum(directory, "run", 0, 2, 4, 32)
+    requests = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
+    requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
+    requests = server.vectors({c: parties[c].mask(b, np.full(4, c), 32) for c, b in requests.items() if c != 3})
+    assert requests == dict.fromkeys((0, 1, 2, 4), pack_set([0, 1, 2, 4], 5))
