@@ -16,7 +16,9 @@ from fedkd.privacy.options import SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
-Baseline = Literal["popularity", "item-knn", "ease", "local-only", "public-teacher", "fedavg", "centralised"]
+Baseline = Literal[
+    "popularity", "item-knn", "ease", "local-only", "public-teacher", "public-student", "fedavg", "centralised"
+]
 
 
 class EvaluationOptions(Options):

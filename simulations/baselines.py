@@ -18,8 +18,10 @@ from fedkd.models.popularity import fit_popularity
 from fedkd.models.spec import ModelSpec
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.federated_ease import FederatedEASE
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.residual import Residual
+from fedkd.streams import stream
 
 FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
 """Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""
@@ -48,6 +50,16 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
+def public_student(config: Config, together: Federation) -> Recommender | None:
+    """Return the student that the run's protocol would end in if no client answered; None where that learns nothing."""
+    protocol = config.algorithm
+    if not isinstance(protocol, Residual | FederatedEASE):
+        return None
+    open_ = config.model_copy(update={"privacy": PrivacyOptions()})
+    state, _ = protocol.teach(protocol.begin(together.setup(open_)), stream(config.seed, "teach", 1))
+    return protocol.student(state)
+
+
 def _public(together: Federation) -> Interactions:
     return together.fold.train.take(together.partition.public)
 
@@ -57,9 +69,10 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": lambda config, together: public_ease(_public(together), config),
+    "public-student": lambda config, together: public_student(config, together),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
 }
-"""Models trained in one place: ``public-teacher`` on the public users alone, the others on everyone."""
+"""Models trained in one place: those called public on the public users alone, the others on everyone."""
 
 
 DENSE = ("item-knn", "ease", "centralised")
@@ -70,7 +83,7 @@ def central_model(name: str, config: Config, together: Federation) -> Recommende
 
     The public teacher needs public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
     """
-    if name == "public-teacher" and not len(together.partition.public):
+    if name.startswith("public") and not len(together.partition.public):
         return None
     if name in DENSE and together.fold.train.num_items > MAX_DENSE_ITEMS:
         return None

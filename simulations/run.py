@@ -32,6 +32,7 @@ ORDER = (
     "item-knn",
     "local-only",
     "public-teacher",
+    "public-student",
     "fedavg",
     "teacher",
     "student",

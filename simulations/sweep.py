@@ -21,7 +21,8 @@ from fedkd.terminal import guarded
 from simulations.run import run
 
 METRIC = "ndcg@20"
-MODELS = ("teacher", "student", "public-teacher", "ease")
+MODELS = ("teacher", "student", "public-teacher", "public-student", "ease")
+BASELINES = 'evaluation.baselines=["ease","public-teacher","public-student"]'
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def sweep(
 
     Folders of finished runs are read and not run again, so an interrupted sweep continues.
     """
-    points = []
+    points, overrides = [], [BASELINES, *overrides]
     for epsilon in epsilons:
         scores: dict[str, list[float]] = {name: [] for name in MODELS}
         for seed in range(seeds):
@@ -88,17 +89,30 @@ def _models(
     return {name: row for name, row in models.items() if METRIC in row}
 
 
+def regret(points: Sequence[Point], epsilon: float) -> float:
+    """Return the mean loss of serving the private student, whatever epsilon is, where the public-only one is better.
+
+    The rule is fixed beforehand: what the private run ends in is a posterior whose prior is the public users' model,
+    and falls back to it as the noise grows, so it is served at every epsilon.
+    """
+    by_name = {point.model: point.means for point in points if point.epsilon == epsilon}
+    if not {"student", "public-student"} <= by_name.keys():
+        return math.nan
+    return float(np.mean(np.maximum(0, np.subtract(by_name["public-student"], by_name["student"]))))
+
+
 def table(points: Sequence[Point], mode: str, delta: str) -> Table:
     """Return the curve as a table for the terminal."""
     shown = Table(title=f"NDCG@20, mode {mode}, delta {delta}, add/remove, no amplification", title_justify="left")
-    shown.add_column("epsilon", justify="right")
+    shown.add_column("epsilon", justify="right", no_wrap=True)
     names = [name for name in MODELS if any(point.model == name for point in points)]
     for name in names:
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name.replace("-", " "), justify="right")
+    shown.add_column("regret", justify="right")
     for epsilon in dict.fromkeys(point.epsilon for point in points):
         row = {point.model: point for point in points if point.epsilon == epsilon}
         cells = [f"{row[n].mean:.4f} ±{(row[n].high - row[n].low) / 2:.4f}" if n in row else "" for n in names]
-        shown.add_row("none" if math.isinf(epsilon) else f"{epsilon:g}", *cells)
+        shown.add_row("none" if math.isinf(epsilon) else f"{epsilon:g}", *cells, f"{regret(points, epsilon):.4f}")
     return shown
 
 

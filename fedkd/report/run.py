@@ -39,6 +39,7 @@ MODELS = {
     "centralised": ("Centralised model", "everyone's data in one place"),
     "fedavg": ("FedAvg student", "clients' parameters"),
     "public-teacher": ("Public-only teacher", "public users alone"),
+    "public-student": ("Public-only student", "public users alone"),
     "local-only": ("Local-only student", "each client's own data alone"),
     "item-knn": ("Item-kNN", "everyone's data in one place"),
     "popularity": ("Popularity", "everyone's data in one place"),

@@ -51,7 +51,7 @@ def metrics(summary: dict[str, Any]) -> dict[str, float]:
 def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", config(tmp_path / "run", "evaluation.baseline-rounds=1"))
     summary = run(folder.config(), folder)
-    rows = {"popularity", "item-knn", "ease", "local-only", "public-teacher", "fedavg", "centralised"}
+    rows = {"popularity", "item-knn", "ease", "local-only", "public-teacher", "public-student", "fedavg", "centralised"}
     assert set(summary["models"]) == rows | {"teacher", "student"}
     for row in summary["models"].values():
         for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10"):

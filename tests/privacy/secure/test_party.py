@@ -230,6 +230,17 @@ def test_secrets_are_forgotten_when_the_round_ends() -> None:
         party.mask(b"", np.zeros(COUNT, int), 32)
 
 
+def test_every_round_and_party_draws_its_secrets_anew() -> None:
+    stage, drawn = Stage(), set()
+    for round in range(5):
+        for party in stage.parties.values():
+            party.advertise("run", round)
+            assert party._state is not None
+            drawn |= {party._state.seed, party._state.mask, party._state.channel}
+    assert len(drawn) == 5 * 6 * 3
+    assert np.abs(np.unpackbits(np.frombuffer(b"".join(drawn), np.uint8)).mean() - 0.5) < 0.02
+
+
 def test_every_round_has_fresh_keys() -> None:
     party = Stage().parties[0]
     assert party.advertise("run", 0)[:64] != party.advertise("run", 1)[:64]
