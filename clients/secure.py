@@ -42,8 +42,9 @@ def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> A
         place = f"{run}, round {round}"
         if marker.exists() and marker.read_text(encoding="utf-8") != place:
             raise RefusedError("this question was answered in another cohort")
+        hidden = party.mask(request, values.reshape(-1), bits)
         _write(marker, place.encode())
-        return party.mask(request, values.reshape(-1), bits)
+        return hidden
 
     return answer
 

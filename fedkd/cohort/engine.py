@@ -112,13 +112,13 @@ def _train_chunk(
 def _step(model: nn.Module, own: Parameters, batch: Batch, loss: Loss, optimise: Optimiser) -> NDArray[np.float32]:
     active = len(batch.weight)
     leaves = {name: tensor[:active].detach().requires_grad_() for name, tensor in own.items()}
-    each = _losses(model, leaves, batch.columns, loss)
+    each = losses_of(model, leaves, batch.columns, loss)
     mean = (each * batch.weight).sum(1)
     optimise(active, torch.autograd.grad(mean.sum(), list(leaves.values())))
     return mean.detach().numpy()
 
 
-def _losses(model: nn.Module, own: Parameters, columns: Mapping[str, Tensor], loss: Loss) -> Tensor:
+def losses_of(model: nn.Module, own: Parameters, columns: Mapping[str, Tensor], loss: Loss) -> Tensor:
     """Return the loss of every example of every client, shape [clients, width]."""
     stacked = getattr(model, "stacked", None)
     if stacked is not None:

@@ -1,13 +1,14 @@
-"""``python -m simulations.benchmark local-training``, ``engines``, ``scaling``: what is measured about speed."""
+"""``python -m simulations.benchmark NAME``: what is measured about speed; without a name, what there is."""
 
 import typer
 
-from simulations.benchmark import engines, local_training, scaling
+from simulations.benchmark import engines, local_training, private_training, scaling
 
 app = typer.Typer(help="Measure speed; every comparison is made in one run.", no_args_is_help=True)
 app.command("local-training")(local_training.main)
 app.command("engines")(engines.main)
 app.command("scaling")(scaling.main)
+app.command("private-training")(private_training.main)
 
 if __name__ == "__main__":
     app()

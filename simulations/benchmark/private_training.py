@@ -1,0 +1,74 @@
+"""DP-SGD of all students beside dense steps without clip and noise, and beside steps on touched items alone."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.cohort.engine import replicate, train
+from fedkd.cohort.examples import Examples
+from fedkd.cohort.private import GradientNoise, train_with_noise
+from fedkd.cohort.training import Training
+from fedkd.models.ncf import NCF
+from fedkd.protocols.ptf_fedrec import pair_loss
+from fedkd.ragged import Ragged
+from fedkd.streams import stream
+
+REPEATS = 5
+
+
+def main(
+    students: Annotated[int, typer.Option(min=1)] = 128,
+    items: Annotated[int, typer.Option(min=2)] = 1682,
+    width: Annotated[int, typer.Option(help="Numbers of an item.", min=1)] = 32,
+    examples: Annotated[int, typer.Option(help="Of every student.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Planned examples of a step.", min=1)] = 16,
+    epochs: Annotated[int, typer.Option(help="Steps are as many as make so many passes.", min=1)] = 5,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Time DP-SGD of many students, median of five interleaved runs."""
+    torch.set_num_threads(threads)
+    steps = epochs * -(-examples // batch)
+    rng, count = np.random.default_rng(0), students * examples
+    indptr = np.arange(students + 1) * examples
+    columns = {
+        "item": Ragged(rng.integers(0, items, count), indptr),
+        "label": Ragged(rng.integers(0, 2, count).astype(np.float32), indptr),
+    }
+    made_up, model, rate = Examples(columns, items=("item",)), NCF(items, dimensions=width), batch / examples
+    console = Console(highlight=False)
+    console.print(f"{students} students, {items} items x {width}, {batch} of {examples} examples a step, {steps} steps")
+    dense = Examples(columns)
+    noise = GradientNoise(1.0, 1.0, rate, steps, float(batch))
+    how = Training(0.01, epochs, batch, "sgd")
+    streams = [stream(0, "benchmark", row) for row in range(students)]
+    own = [replicate(model, students) for _ in range(3)]
+    rivals: dict[str, Callable[[], object]] = {
+        "clip and noise": partial(train_with_noise, model, own[0], made_up, pair_loss, how, noise),
+        PLAIN: partial(train, model, own[1], dense, pair_loss, how, streams),
+        "touched items alone, without": partial(train, model, own[2], made_up, pair_loss, how, streams),
+    }
+    console.print(_table(rivals, steps))
+
+
+PLAIN = "dense, without clip and noise"
+
+
+def _table(rivals: dict[str, Callable[[], object]], steps: int) -> Table:
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(REPEATS + 1):
+        for name, work in rivals.items():
+            begun = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - begun)
+    medians = {name: float(np.median(seconds[1:])) / steps for name, seconds in times.items()}
+    table = Table("plain gradient steps", "ms a step", "of dense")
+    for name, seconds in medians.items():
+        table.add_row(name, f"{1e3 * seconds:.1f}", f"{seconds / medians[PLAIN]:.2f}")
+    return table
