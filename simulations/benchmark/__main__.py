@@ -2,12 +2,13 @@
 
 import typer
 
-from simulations.benchmark import engines, local_training, private_training, scaling
+from simulations.benchmark import engines, local_training, private_training, scaling, secure_sums
 
 app = typer.Typer(help="Measure speed; every comparison is made in one run.", no_args_is_help=True)
 app.command("local-training")(local_training.main)
 app.command("engines")(engines.main)
 app.command("scaling")(scaling.main)
+app.command("secure-sums")(secure_sums.main)
 app.command("private-training")(private_training.main)
 
 if __name__ == "__main__":
