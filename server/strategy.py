@@ -118,17 +118,14 @@ class Distillation(Strategy):
 
     def _round(self, grid: Grid, number: int, last: bool) -> Record:
         """Ask, learn, pool, teach; evaluate; tell the sinks."""
-        begun, before = time.monotonic(), self.progress
-        self._failures = Counter()
-        nothing = ArrayRecord()
+        begun, before, self._failures = time.monotonic(), self.progress, Counter()
         if number > 1:
             self._hosts = find_hosts(grid, self._hosts, self.timeout)
         _, taught = self.aggregate_train(number, self._replies(grid, number))
-        metrics = dict(taught or {})
-        trained = time.monotonic() - begun
+        metrics, trained = dict(taught or {}), time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
             if not self.protection.active:
-                sent = list(self.configure_evaluate(number, nothing, ConfigRecord(), grid))
+                sent = list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), grid))
                 replies = grid.send_and_receive(sent, timeout=self.timeout)
                 metrics |= dict(self.aggregate_evaluate(number, replies) or {})
             metrics |= self._measured()

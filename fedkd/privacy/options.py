@@ -12,7 +12,7 @@ Mode = Literal["none", "central", "distributed", "local"]
 
 UNPROTECTED = (
     "Privacy mode none: answers are not noised, and whoever sees one client's answer can read that client's history "
-    "from it."
+    "from it. Devices report the quality of their own recommendations one by one."
 )
 
 SUMS = {

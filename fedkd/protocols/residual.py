@@ -2,8 +2,8 @@
 
 A client answers with what private training changed in its small linear student's scores on shared references. The sum
 over clients is a statistic of second order: it gives the teacher its curvature, and the student is the teacher's
-closed-form distillate of low rank. Clients may arrive over many rounds; one whose history changed sends the
-difference to its last contribution, and one that leaves takes its contribution back.
+closed-form distillate of low rank. Clients may arrive over many rounds; one whose history changed sends the difference
+to its last contribution, and one that leaves takes it back.
 """
 
 from collections.abc import Mapping
@@ -54,16 +54,12 @@ class Residual(GlobalStudent):
         Bytes of a client's answer, headers left out, from which the two sizes follow.
     levels : int
         A user's weight is a whole number from 1 to this.
-    damping : float
-        The proximal term of private training, in interactions.
-    complement : float
-        Trust in public structure that the references do not span.
+    damping, complement : float
+        The proximal term of private training, in interactions; trust in public structure that references do not span.
     regularisation : float
-        The teacher's ridge, relative to the mean weight of an interaction.
-    rank : int
-        Width of the student.
-    block : int
-        Under noise: the most popular items whose square of the Gram matrix clients answer with.
+        The teacher's ridge, over the mean weight of an interaction.
+    rank, block : int
+        Width of the student; under noise: the most popular items whose square of the Gram matrix clients answer with.
     """
 
     name: Literal["residual"] = "residual"
