@@ -18,7 +18,7 @@ from fedkd.cohort.store import StateStore
 from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
 from fedkd.errors import UserError
-from fedkd.federation import federation, protection, shard
+from fedkd.federation import federation, protection, shard, student_noise
 from fedkd.knowledge import Asks
 from fedkd.privacy.account import Account
 from fedkd.privacy.ledger import Budget
@@ -109,7 +109,8 @@ class Host:
     def cohort(self, clients: NDArray[np.int64], before_round: int) -> Cohort:
         """Return some clients with their data and what they kept from earlier rounds."""
         owner, data = self.holder.held_by(clients)
-        return Cohort(clients, owner, data, self.config.seed, self.store.load(clients, before_round))
+        states = self.store.load(clients, before_round)
+        return Cohort(clients, owner, data, self.config.seed, states, student_noise(self.config))
 
 
 def open_host(context: Context) -> Host:

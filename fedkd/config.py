@@ -107,7 +107,18 @@ class Config(Options):
     def promise(self) -> str:
         """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
         seen = SUMS[self.privacy.sums] if self.algorithm.masks(self.privacy.mode) else SINGLE
-        return f"{self.privacy.statement} {seen.format(self.privacy.minimum_cohort)}"
+        students = self.privacy.student.statement(self.num_server_rounds)
+        return " ".join([self.privacy.statement, seen.format(self.privacy.minimum_cohort), students]).strip()
+
+    @model_validator(mode="after")
+    def _students_take_noise(self) -> "Config":
+        local = getattr(self.algorithm, "local", None)
+        if self.privacy.student.epsilon is not None and getattr(local, "optimiser", None) != "sgd":
+            raise ValueError(
+                "privacy.student.epsilon needs students that clients train on histories by plain gradient steps; "
+                "choose algorithm iterated, fedavg or fedmd, and set algorithm.local.optimiser=sgd"
+            )
+        return self
 
     @model_validator(mode="after")
     def _protectable(self) -> "Config":

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.cohort.private import GradientNoise
 from fedkd.config import Config
 from fedkd.data.fold import Fold, Partition, Split
 from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
@@ -72,6 +73,15 @@ def protection(config: Config, num_clients: int) -> Protection:
     return _protection(
         config.privacy, config.fraction_train, config.algorithm.releases(config.num_server_rounds), num_clients
     )
+
+
+def student_noise(config: Config) -> GradientNoise | None:
+    """Return how students are trained under DP-SGD over the planned rounds; None without a budget for it."""
+    options = config.privacy.student
+    if options.epsilon is None:
+        return None
+    multiplier = options.multiplier(config.num_server_rounds)
+    return GradientNoise(options.clip, multiplier, options.rate, options.steps, options.rate * options.histories)
 
 
 @lru_cache(maxsize=8)

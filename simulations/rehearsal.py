@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedkd.cohort.cohort import ClientState, Cohort
 from fedkd.config import Config
-from fedkd.federation import Federation, protection
+from fedkd.federation import Federation, protection, student_noise
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import State
@@ -64,7 +64,8 @@ class Rehearsal:
         """Return the clients' raw answers to asks that concern them."""
         owner, data = self.together.held_by(asks.clients)
         kept = tuple(self._kept.get(int(client), {}) for client in asks.clients)
-        cohort, answers = self.config.algorithm.learn(Cohort(asks.clients, owner, data, self.config.seed, kept), asks)
+        cohort = Cohort(asks.clients, owner, data, self.config.seed, kept, student_noise(self.config))
+        cohort, answers = self.config.algorithm.learn(cohort, asks)
         self._kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
         return answers
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.cohort.private import GradientNoise
 from fedkd.data.fold import Fold
 
 ClientState = Mapping[str, NDArray[Any]]
@@ -29,6 +30,8 @@ class Cohort:
         The run's seed; a client's own training stream is ``stream(seed, purpose, round, client id)``.
     states : tuple of ClientState
         What each client kept from earlier rounds, in the order of ``clients``; empty mappings at first.
+    noise : GradientNoise, optional
+        How students are trained under DP-SGD; as usual without it.
     """
 
     clients: NDArray[np.int64]
@@ -36,6 +39,7 @@ class Cohort:
     data: Fold
     seed: int
     states: tuple[ClientState, ...] = field(default=())
+    noise: GradientNoise | None = None
 
     def __len__(self) -> int:
         return len(self.clients)

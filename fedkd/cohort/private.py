@@ -173,15 +173,15 @@ class _Chunk:
         for step in range(self._noise.steps):
             chosen = np.flatnonzero(self._draws.taking_part(self._rows, examples.lengths, self._noise.rate))
             self._step(step, _single(examples, chosen), owner[chosen], loss)
-        everything = np.indices(self._since.shape).reshape(2, -1)
-        self._catch_up(*everything, self._noise.steps)
+        place, item = np.indices(self._since.shape).reshape(2, -1)
+        self._catch_up(place, item, self._noise.steps)
 
     def _step(self, step: int, single: Examples, owner: NDArray[np.int64], loss: Loss) -> None:
         if len(owner):
             model, local, touched = localise(self._model, single)
             if touched is not None:
                 pairs = np.unique(owner[touched.client] * self._since.shape[1] + touched.item)
-                self._catch_up(*np.divmod(pairs, self._since.shape[1]), step)
+                self._catch_up(pairs // self._since.shape[1], pairs % self._since.shape[1], step)
             copies = borrow(self._model, self._own, owner, touched)
             parts = _clipped(model, copies, local, loss, self._noise.clip)
             for name, part in parts.items():

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fedkd.options import Options
+from fedkd.privacy.student import StudentPrivacy
 
 Mode = Literal["none", "central", "distributed", "local"]
 
@@ -68,6 +69,8 @@ class PrivacyOptions(Options):
     ledger : Path, optional
         File of the ledger. Budgets belong to data, so runs on the same people's data must share it. Without it, it lies
         with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
+    student : StudentPrivacy
+        Noise on the training of every client's student, beside all this.
     epsilon_limit : float, optional
         What everything released about one unit may cost, at the same delta, in all runs that share a ledger; the
         run's own epsilon without it.
@@ -82,6 +85,7 @@ class PrivacyOptions(Options):
     sums: Literal["secure", "clear"] = "secure"
     minimum_cohort: int = Field(default=10, ge=2)
     ledger: Path | None = None
+    student: StudentPrivacy = StudentPrivacy()
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")

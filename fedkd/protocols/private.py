@@ -13,6 +13,7 @@ from fedkd.cohort.chunks import Model, Parameters
 from fedkd.cohort.cohort import ClientState, Cohort
 from fedkd.cohort.engine import replicate, train
 from fedkd.cohort.examples import Examples
+from fedkd.cohort.private import train_with_noise
 from fedkd.cohort.training import Training
 from fedkd.models.base import Recommender, multi_hot, score
 from fedkd.options import Options
@@ -52,6 +53,8 @@ def train_privately(
 ) -> None:
     """Train every client's student on hard labels, in place: see a part of a history, score the whole of it.
 
+    Under the cohort's noise a history is one example; steps, sampling and divisor are then those of the noise.
+
     Parameters
     ----------
     model : Recommender
@@ -66,9 +69,13 @@ def train_privately(
         Names the clients' random streams.
     """
     streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
-    examples = partly_shown(cohort, how.epochs, how.visible, streams)
+    views = how.epochs if cohort.noise is None else 1  # under noise a history is one example, or it would count twice
+    examples, loss = partly_shown(cohort, views, how.visible, streams), history_loss(model.num_items)
     training = Training(how.learning_rate, 1, how.batch_size, how.optimiser)
-    train(model.eval(), parameters, examples, history_loss(model.num_items), training, streams)
+    if cohort.noise is not None:
+        train_with_noise(model.eval(), parameters, examples, loss, training, cohort.noise)
+    else:
+        train(model.eval(), parameters, examples, loss, training, streams)
 
 
 def partly_shown(cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator]) -> Examples:
