@@ -25,6 +25,9 @@ SMALLEST_DELTA = 1e-12
 CLOSE = 0.005
 """The grid is fine enough when halving it moves epsilon by less than this part of it."""
 
+HALVINGS = 14
+"""At most so often; schedules of rare and revealing releases need most."""
+
 
 @lru_cache(maxsize=4096)
 def epsilon(schedule: Schedule, delta: float) -> float:
@@ -41,16 +44,11 @@ def epsilon(schedule: Schedule, delta: float) -> float:
         return 0.0
     if not (schedule.sampled or schedule.responds):
         return total(part.cost(schedule.adjacency) for part in schedule.releases).epsilon(delta)
+    if not (parts := _parts(schedule)):
+        return 0.0
     if delta < SMALLEST_DELTA:
         raise UserError(f"delta {delta:g} is too small to account sampling; use at least {SMALLEST_DELTA:g}")
-    interval = _interval(schedule)
-    last = _numeric(schedule, delta, interval)
-    for _ in range(6):
-        interval /= 2
-        last, before = min(last, finer := _numeric(schedule, delta, interval)), last
-        if before - finer <= CLOSE * last:
-            break
-    return last
+    return _converged(parts, schedule.adjacency, delta)
 
 
 def noise_multiplier(
@@ -103,24 +101,38 @@ def calibrated(template: Schedule, epsilon_: float, delta: float) -> float:
     return high
 
 
-def _interval(schedule: Schedule) -> float:
-    """Return a first grid step: a fifth of the typical spread of one release's privacy loss."""
-    variance = steps = 0.0
-    for part in schedule.releases:
+def _converged(parts: list[Release | Response], adjacency: Adjacency, delta: float) -> float:
+    """Return epsilon of some releases from above, on a grid that is fine enough."""
+    interval = _interval(parts, adjacency)
+    last = _numeric(parts, adjacency, delta, interval)
+    for _ in range(HALVINGS):
+        interval /= 2
+        last, before = min(last, _numeric(parts, adjacency, delta, interval)), last
+        if last == before or before - last <= CLOSE * last:
+            break
+    return last
+
+
+def _interval(parts: list[Release | Response], adjacency: Adjacency) -> float:
+    """Return a first grid step, coarse: near the typical spread of one release's privacy loss.
+
+    The loss of a response takes few values, which a coarse grid would all round up alike, however often it is halved.
+    """
+    variance = steps = pure = 0.0
+    for part in parts:
         if isinstance(part, Response):
-            spread = part.pure
+            spread, pure = part.pure, max(pure, part.pure)
         else:
-            z = part.effective(schedule.adjacency)
+            z = part.effective(adjacency)
             spread = min(part.rate * math.sqrt(math.expm1(min(z**-2, 60.0))), 1 / z)
         variance, steps = variance + part.count * spread**2, steps + part.count
-    return min(0.2 * math.sqrt(variance / steps), 0.1)
+    return min(0.8 * math.sqrt(variance / steps), 0.2, 0.02 * pure or 0.2)
 
 
-def _numeric(schedule: Schedule, delta: float, interval: float) -> float:
-    """Return epsilon of a schedule from above, on a grid of privacy losses."""
+def _numeric(parts: list[Release | Response], adjacency: Adjacency, delta: float, interval: float) -> float:
+    """Return epsilon of some releases from above, on a grid of privacy losses."""
     truncated = min(1e-15, 1e-4 * delta)
-    parts = _parts(schedule)
-    losses = [_losses(p, schedule.adjacency, interval).self_compose(p.count, truncated) for p in parts]
+    losses = [_losses(p, adjacency, interval).self_compose(p.count, truncated) for p in parts]
     joint = losses[0]
     for other in losses[1:]:
         joint = joint.compose(other, truncated)
@@ -128,9 +140,9 @@ def _numeric(schedule: Schedule, delta: float, interval: float) -> float:
 
 
 def _parts(schedule: Schedule) -> list[Release | Response]:
-    """Return the releases with all unsampled Gaussian ones joined into one."""
+    """Return what reveals anything, with all unsampled Gaussian releases joined into one."""
     plain = [p for p in schedule.releases if isinstance(p, Release) and p.rate == 1]
-    rest = [p for p in schedule.releases if isinstance(p, Response) or p.rate < 1]
+    rest = [p for p in schedule.releases if (p.pure > 0 if isinstance(p, Response) else p.rate < 1)]
     if not plain:
         return rest
     joint = total(p.cost(schedule.adjacency) for p in plain)
