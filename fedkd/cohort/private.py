@@ -143,7 +143,7 @@ def train_with_noise(
         )
     draws = draws or Draws()
     tables = item_tables(model) if examples.items else {}
-    for rows in _chunks(parameters, training):
+    for rows in _chunks(parameters, examples, training, noise):
         own = {name: stacked[int(rows[0]) : int(rows[-1]) + 1] for name, stacked in parameters.items()}
         _Chunk(model, tables, own, rows, training.learning_rate, noise, draws).train(examples.take(rows), loss)
 
@@ -203,7 +203,10 @@ class _Chunk:
             table = self._own[name].movedim(axis + 1, 1)
             shape = torch.Size((len(item), *table.shape[2:]))
             drawn = self._draws.waiting(name, slices, since, step, shape)
-            table.index_put_((slices.place, slices.item), drawn.mul_(-self._scale), accumulate=True)
+            if len(item) == self._since.numel():
+                table.sub_(drawn.view(table.shape), alpha=self._scale)
+            else:
+                table[slices.place, slices.item] -= drawn.mul_(self._scale)  # no slice twice
 
 
 def clipped_gradients(
@@ -242,17 +245,18 @@ def _clipped(model: nn.Module, copies: Parameters, local: Examples, loss: Loss, 
     columns = {name: tensor_of(column.values)[:, None] for name, column in local.columns.items()}
     gradients = torch.autograd.grad(losses_of(model, leaves, columns, loss).sum(), list(leaves.values()))
     factor = _factors(gradients, clip)
+    broken = torch.nonzero(factor == 0).flatten()
     bounded = {}
     for name, gradient in zip(leaves, gradients, strict=True):
-        shaped = factor.view(-1, *[1] * (gradient.ndim - 1))
-        bounded[name] = torch.where(shaped > 0, gradient * shaped, 0.0)  # what is not finite times zero is not zero
+        bounded[name] = gradient.contiguous().mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+        bounded[name][broken] = 0.0  # what is not finite times zero is not zero
     return bounded
 
 
 def _factors(gradients: Sequence[Tensor], clip: float) -> Tensor:
     """Return by what every example's gradient is scaled, shape [examples]; 0 where it is not finite."""
-    square = sum((g.reshape(len(g), -1).square().sum(1) for g in gradients), torch.zeros(len(gradients[0])))
-    norm = square.sqrt()
+    norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.ndim))) for g in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
     return torch.where(norm.isfinite(), (clip / (norm + 1e-6)).clamp(max=1.0), 0.0)
 
 
@@ -273,9 +277,14 @@ def _single(part: Examples, chosen: NDArray[np.int64]) -> Examples:
     return Examples(columns, part.items)
 
 
-def _chunks(parameters: Parameters, training: Training) -> Iterator[NDArray[np.int64]]:
-    """Yield students that are computed together: their numbers and the noise on them fit the memory."""
-    count = len(next(iter(parameters.values())))
-    each = sum(4 * 3 * stacked[0].numel() for stacked in parameters.values())
-    size = max(1, training.chunk_bytes // max(1, each))
+def _chunks(
+    parameters: Parameters, examples: Examples, training: Training, noise: GradientNoise
+) -> Iterator[NDArray[np.int64]]:
+    """Yield students that are computed together: what is held of them at a time fits the memory.
+
+    Examples with items copy a few slices each, others every parameter, three times with gradients.
+    """
+    copies = 0 if examples.items else 3 * math.ceil(noise.rate * int(examples.lengths.max(initial=0)))
+    each = sum(4 * (1 + copies) * stacked[0].numel() for stacked in parameters.values())
+    count, size = len(examples), max(1, training.chunk_bytes // max(1, each))
     yield from (np.arange(start, min(start + size, count)) for start in range(0, count, size))
