@@ -107,10 +107,6 @@ class PTFFedRec(Protocol):
         del mode
         return "clients upload item ids in the clear; no noise on their scores hides which items they hold"
 
-    def masks(self, mode: str) -> bool:
-        """Return False: ids do not sum."""
-        return False
-
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return items and scores, of different number for every client."""
         del asks

@@ -29,6 +29,7 @@ TRAFFIC = {
     "total-down-bytes-per-client": "Down, the whole run",
     "evaluation-up-bytes-per-client": "of which evaluation, up",
     "evaluation-down-bytes-per-client": "of which evaluation, down",
+    "handshake-bytes-per-client": "Besides, keys and shares of secure sums",
 }
 
 DATA = {
