@@ -22,10 +22,10 @@ Event = Release | Response
 
 MENUS: dict[Adjacency, tuple[Event, ...]] = {
     "add-remove": (
+        Release(20.0, 1.0, 2),
         Release(1.0, 0.02),
         Release(2.0, 0.2, 3),
         Release(8.0),
-        Release(20.0, 1.0, 2),
         Release(0.8, 1e-3, 10),
     ),
     "replace-one": (Release(12.0), Release(40.0, 1.0, 4), Response(0.9, 5), Release(9.0, content="vote")),
