@@ -96,28 +96,35 @@ def log_ndtr(x: float) -> float:
     return -0.5 * x * x - math.log(-x) - 0.5 * math.log(2 * math.pi) + math.log(series)
 
 
-def _gaussian(distance: float, at_delta: float) -> float:
-    """Return epsilon of two unit normals at a distance."""
-
-    def enough(epsilon: float) -> bool:
-        first = log_ndtr(distance / 2 - epsilon / distance)
-        second = epsilon + log_ndtr(-distance / 2 - epsilon / distance)
-        return second >= first or math.exp(first) * -math.expm1(second - first) <= at_delta
-
-    return _boundary(enough) if enough(HIGHEST_EPSILON) else math.inf
+def gaussian_delta(epsilon: float, distance: float) -> float:
+    """Return the smallest delta at which two unit normals at a distance are (epsilon, delta)-indistinguishable."""
+    if distance == 0:
+        return 0.0
+    first = log_ndtr(distance / 2 - epsilon / distance)
+    second = epsilon + log_ndtr(-distance / 2 - epsilon / distance)
+    return 0.0 if second >= first else math.exp(first) * -math.expm1(second - first)
 
 
-def _boundary(enough: Callable[[float], bool]) -> float:
-    """Return the smallest epsilon that is enough, from above, by bisection on a growing scale."""
+def boundary(enough: Callable[[float], bool], highest: float) -> float:
+    """Return the smallest number up to ``highest`` that is enough, from above, by bisection on a growing scale."""
     low, high = 0.0, 1e-12
     if enough(low):
         return low
-    while not enough(high):
-        low, high = high, min(4 * high, HIGHEST_EPSILON)
+    while not enough(high) and high < highest:
+        low, high = high, min(4 * high, highest)
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
+        if not low < middle < high:
+            break
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _gaussian(distance: float, delta: float) -> float:
+    """Return epsilon of two unit normals at a distance."""
+    if gaussian_delta(HIGHEST_EPSILON, distance) > delta:
+        return math.inf
+    return boundary(lambda epsilon: gaussian_delta(epsilon, distance) <= delta, HIGHEST_EPSILON)
 
 
 def _renyi(rho: float, xi: float, delta: float) -> float:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.errors import UserError
-
-ORDERS = np.concatenate([np.arange(2, 128), np.geomspace(128, 1 << 20, 200).round()])
+from fedkd.privacy.schedule import skellam_cost
 
 
 def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, releases: int = 1) -> float:
@@ -30,10 +29,7 @@ def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, release
     releases : int
         How many such sums are released.
     """
-    first = ORDERS * l2**2 / (2 * variance)
-    second = np.minimum(((2 * ORDERS - 1) * l2**2 + 6 * l1) / (4 * variance**2), 3 * l1 / (2 * variance))
-    divergence = releases * (first + second)
-    return float(np.min(divergence + np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)).clip(0))
+    return skellam_cost(variance, l2, l1).times(releases).epsilon(delta)
 
 
 def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, releases: int = 1) -> float:

@@ -59,7 +59,7 @@ class Residual(GlobalStudent):
     regularisation : float
         The teacher's ridge, over the mean weight of an interaction.
     rank, block : int
-        Width of the student; under noise: the most popular items whose square of the Gram matrix clients answer with.
+        Width of the student; under noise, the popular items whose Gram matrix is asked for: 15 sqrt(clients) if 0.
     """
 
     name: Literal["residual"] = "residual"
@@ -72,7 +72,7 @@ class Residual(GlobalStudent):
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
     rank: int = Field(default=32, ge=1)
-    block: int = Field(default=450, ge=1, le=4096)
+    block: int = Field(default=0, ge=0, le=4096)
 
     @property
     def weights(self) -> UserWeights:
@@ -243,7 +243,7 @@ class Residual(GlobalStudent):
     def _choose(self, setup: Setup) -> Reference:
         items, users = setup.public.num_items, setup.num_private_users
         if setup.noise:
-            size = min(self.block, items)
+            size = min(self.block or round(15 * setup.num_clients**0.5), items, 4096)
             return item_reference(setup.public.popularity(), size, size)
         references, panel = self.references, self.panel or items
         if not references:
