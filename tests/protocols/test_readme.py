@@ -25,3 +25,12 @@ def test_the_example_recommends_what_is_popular(run_federation: Any, cohort_size
     train = outcome.federation.fold.train
     assert outcome.metrics[0]["clients"] == train.num_users
     np.testing.assert_allclose(outcome.scores[0], train.popularity() / train.num_users, atol=1e-3)
+
+
+def test_the_schedules_cost_what_stands_beside_them(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "RenyiFilter" in block
+    )
+    exec(code, {})
+    spent, left = map(float, capsys.readouterr().out.split())
+    assert [f"{spent:.2f}", f"{left:.0f}"] == re.findall(r"# ([\d.]+)(?::| more)", code)
