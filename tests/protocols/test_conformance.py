@@ -15,6 +15,7 @@ QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},
     "iterated": {"references": 6, "panel": 20, "pretraining": CentralTraining(epochs=5)},
+    "gnmax": {"queries": 6, "panel": 20, "central": CentralTraining(epochs=5)},
     "fedmd": {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)},
 }
 
