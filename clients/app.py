@@ -10,7 +10,7 @@ from clients.host import Host, open_host
 from clients.secure import masked, take_part
 from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, measure
-from fedkd.knowledge import Answers, Asks
+from fedkd.knowledge import Answers, Asks, mask_bits
 from fedkd.privacy.account import Account, refuse
 from fedkd.release import merge, release
 from fedkd.wire import answer_record, is_secure, read_ask, refusal_record
@@ -47,7 +47,7 @@ def unmask(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Digest, train privately, and release an answer, under masks where only the sum is to be seen."""
     host, asks = open_host(context), read_ask(message.content)
-    specs = host.protection.specs(host.config.algorithm.expects(asks))
+    specs = host.specs(asks)
     secure = is_secure(message.content)
     if host.is_masking and not secure:
         raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
@@ -56,9 +56,8 @@ def train(message: Message, context: Context) -> Message:
         return Message(answer_record(answers, specs), reply_to=message)
     if not len(answers.clients):
         return Message(refusal_record(next(iter(answers.refused))), reply_to=message)
-    ((name, spec),) = specs.items()
-    assert spec.grid is not None
-    return take_part(host, message, masked(host, host.question(asks), answers.values[name], max(8, spec.grid.bits)))
+    vector = np.concatenate([np.reshape(answers.values[name], -1) for name in specs])
+    return take_part(host, message, masked(host, host.question(asks), vector, mask_bits(specs)))
 
 
 def _answers(host: Host, asks: Asks) -> Iterator[Answers]:
@@ -81,7 +80,7 @@ def _learn(host: Host, asks: Asks) -> Answers:
     protocol, cohort = host.config.algorithm, host.cohort(asks.clients, asks.round)
     learnt, answers = protocol.learn(cohort, asks)
     host.store.save(learnt.clients, learnt.states, asks.round)
-    return release(answers, host.protection.specs(protocol.expects(asks)), host.protection)
+    return release(answers, host.specs(asks), host.protection)
 
 
 @app.evaluate()

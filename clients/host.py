@@ -19,7 +19,7 @@ from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
 from fedkd.errors import UserError
 from fedkd.federation import federation, protection, shard, student_noise
-from fedkd.knowledge import Asks
+from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
@@ -93,6 +93,11 @@ class Host:
     def is_masking(self) -> bool:
         """Whether a single answer must not be seen: on a device, unless the configuration allows it."""
         return isinstance(self.holder, Device) and self.config.privacy.sums == "secure"
+
+    def specs(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return what the answers to a question look like when they leave."""
+        specs = self.protection.specs(self.config.algorithm.expects(asks))
+        return self.protection.maskable(specs) if self.is_masking else specs
 
     def question(self, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""

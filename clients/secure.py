@@ -42,7 +42,7 @@ def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> A
         place = f"{run}, round {round}"
         if marker.exists() and marker.read_text(encoding="utf-8") != place:
             raise RefusedError("this question was answered in another cohort")
-        hidden = party.mask(request, values.reshape(-1), bits)
+        hidden = party.mask(request, values, bits)
         _write(marker, place.encode())
         return hidden
 

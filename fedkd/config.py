@@ -106,7 +106,7 @@ class Config(Options):
     @property
     def promise(self) -> str:
         """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
-        seen = SUMS[self.privacy.sums] if self.algorithm.masks(self.privacy.mode) else SINGLE
+        seen = SUMS[self.privacy.sums] if self.algorithm.masks() else SINGLE
         students = self.privacy.student.statement(self.num_server_rounds)
         return " ".join([self.privacy.statement, seen.format(self.privacy.minimum_cohort), students]).strip()
 

@@ -165,6 +165,11 @@ class Spec:
     clip: float | None = None
 
 
+def mask_bits(specs: Mapping[str, Spec]) -> int:
+    """Return the bits of a secure sum of all arrays of an answer, which are masked as one vector; at least 8."""
+    return max([8, *(spec.grid.bits for spec in specs.values() if spec.grid is not None)])
+
+
 @dataclass(frozen=True)
 class Answers:
     """What the clients of a cohort answer, or what of it has been released.

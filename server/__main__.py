@@ -24,10 +24,10 @@ def serve(config: Config, address: str, certificates: Path | None) -> None:
     UserError
         The SuperLink could not start, or the run failed; the message says which log tells why.
     """
-    if config.privacy.sums == "secure" and not config.algorithm.masks(config.privacy.mode):
+    if config.privacy.sums == "secure" and not config.algorithm.masks():
         raise UserError(
-            f"answers of {config.algorithm.name} in privacy mode {config.privacy.mode} are no whole numbers that sum, "
-            "so they cannot be masked; choose another mode, or show single answers with --set privacy.sums=clear"
+            f"the server needs every single answer of {config.algorithm.name}, so they cannot be masked; choose "
+            "another algorithm, or show them with --set privacy.sums=clear"
         )
     folder = config.runtime.run_folder
     assert folder is not None

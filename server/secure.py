@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
-from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.secure import Directory, SecureSum, SumError
 from fedkd.wire import add_secure, ask_record, read_secure, record_bytes, secure_record
 from server.exchange import exchange
@@ -46,7 +46,9 @@ class SecureExchange:
     failures: dict[int, str] = field(default_factory=dict)
     handshake: dict[int, int] = field(default_factory=dict)
 
-    def sum(self, grid: Grid, asked: Mapping[int, Asks], specs: Mapping[str, Spec]) -> Answers | None:
+    def sum(
+        self, grid: Grid, asked: Mapping[int, Asks], plain: Mapping[str, Spec], specs: Mapping[str, Spec]
+    ) -> Answers | None:
         """Return the sum of the clients' answers, or None where there is none.
 
         Parameters
@@ -55,27 +57,27 @@ class SecureExchange:
             Flower's.
         asked : mapping of int to Asks
             What each node is asked; one that hosts several clients is left out.
-        specs : mapping of str to Spec
-            What an answer is: one array of whole numbers that sums.
+        plain, specs : mapping of str to Spec
+            What an answer is for the protocol, and as whole numbers; what only the latter gives a grid comes back in
+            the units of its values.
         """
-        ((name, spec),) = specs.items()
-        assert spec.grid is not None
         nodes = {int(asks.clients[0]): node for node, asks in asked.items() if len(asks.clients) == 1}
         several = [client for asks in asked.values() if len(asks.clients) > 1 for client in asks.clients.tolist()]
         self.failures = dict.fromkeys(several, "secure sum: its node hosts other clients too")
         self.handshake = dict.fromkeys(nodes, 0)
-        count, bits = int(np.prod(spec.shape)), max(8, spec.grid.bits)
+        sizes = [int(np.prod(spec.shape)) for spec in specs.values()]
         asks = next(iter(asked.values()))
         try:
-            total = SecureSum(self.directory, self.run, asks.round, self.minimum, count, bits)
+            total = SecureSum(self.directory, self.run, asks.round, self.minimum, sum(sizes), mask_bits(specs))
             opened, survivors = self._open(grid, nodes, asked, total)
         except SumError as error:
             log(WARNING, "no sum in round %d: %s", asks.round, error)
             self.failures |= {client: "no secure sum" for client in nodes if client not in self.failures}
             return None
-        values = opened if spec.grid.signed else opened % (1 << spec.grid.bits)
+        parts = np.split(opened, np.cumsum(sizes)[:-1])
+        values = {name: _read(part, plain[name], specs[name]) for name, part in zip(specs, parts, strict=True)}
         about = "" if asks.reference is None else asks.reference.fingerprint
-        return Answers(asks.round, survivors, {name: values.reshape(spec.shape)}, about)
+        return Answers(asks.round, survivors, values, about)
 
     def _open(
         self, grid: Grid, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
@@ -107,6 +109,13 @@ class SecureExchange:
             if kind != "train":
                 self.handshake[client] += record_bytes(content) + (0 if reply is None else record_bytes(reply))
         return answers
+
+
+def _read(part: NDArray[np.int64], plain: Spec, spec: Spec) -> NDArray[Any]:
+    """Return the sum of one array, in its own units where it is not of whole numbers by itself."""
+    assert spec.grid is not None
+    whole = (part if spec.grid.signed else part % (1 << spec.grid.bits)).reshape(spec.shape)
+    return whole if plain.grid is not None else whole * spec.grid.step
 
 
 def _records(bundles: Mapping[int, bytes], about: Mapping[str, Any]) -> dict[int, RecordDict]:

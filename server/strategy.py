@@ -158,9 +158,9 @@ class Distillation(Strategy):
 
     def _open(self, grid: Grid, secure: SecureExchange) -> None:
         """Ask so that only the sum is seen, and count who is in it and what the keys cost."""
-        specs = self._specs(next(iter(self._asked.values())))
-        total = secure.sum(grid, self._asked, specs)
-        self._opened = [] if total is None else [(total, specs)]
+        plain = self._specs(next(iter(self._asked.values())))
+        total = secure.sum(grid, self._asked, plain, self.protection.maskable(plain))
+        self._opened = [] if total is None else [(total, self.protection.maskable(plain))]
         for client, reason in secure.failures.items():
             self._fail(np.array([client]), reason)
         for client, count in secure.handshake.items():

@@ -1,5 +1,6 @@
 """What a server sees of single clients, for the attacks on it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from fedkd.codec import unpack_bits
 from fedkd.config import Config
 from fedkd.federation import protection
-from fedkd.knowledge import Answers, Spec
+from fedkd.knowledge import Answers, Spec, mask_bits
 from fedkd.privacy.secure import SecureSum
 from fedkd.privacy.secure.rehearsal import cast
 from fedkd.release import release
@@ -22,7 +23,7 @@ def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
     """
     asks, plain = chosen.first_asks()
     guard = protection(config, chosen.together.partition.num_clients)
-    specs = guard.specs(plain)
+    specs = guard.maskable(guard.specs(plain)) if is_masking(config) else guard.specs(plain)
     rows: list[list[NDArray[Any]]] = []
     for client in chosen.clients:
         own = asks.take(np.array([client]))
@@ -30,19 +31,19 @@ def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
         rows.append([np.asarray(sent.values[name], np.float64) for name in specs])
     if len(specs) == 1:
         seen = np.stack([row[0] for row in rows])
-        return masked(seen, next(iter(specs.values()))) if is_masking(config) else seen
-    return np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
+    else:
+        seen = np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
+    return masked(seen, specs) if is_masking(config) else seen
 
 
 def is_masking(config: Config) -> bool:
     """Say whether real clients of this configuration mask their answers."""
-    return config.privacy.sums == "secure" and config.algorithm.masks(config.privacy.mode)
+    return config.privacy.sums == "secure" and config.algorithm.masks()
 
 
-def masked(answers: NDArray[np.float64], spec: Spec) -> NDArray[np.float64]:
+def masked(answers: NDArray[np.float64], specs: Mapping[str, Spec]) -> NDArray[np.float64]:
     """Return the messages of a secure sum of whole numbers, read as numbers modulo the grid's, shape as given."""
-    assert spec.grid is not None
-    bits, count = max(8, spec.grid.bits), answers[0].size
+    bits, count = mask_bits(specs), answers[0].size
     directory, parties = cast(len(answers), 2)
     server = SecureSum(directory, "audit", 1, 2, count, bits)
     shares = server.keys({client: party.advertise("audit", 1) for client, party in parties.items()})

@@ -25,7 +25,7 @@ SUMS = {
 }
 """What a server sees of answers that sum."""
 
-SINGLE = "These answers do not sum as whole numbers and are not masked: the server sees every single one."
+SINGLE = "These answers do not sum and are not masked: the server sees every single one."
 """What a server sees of other answers."""
 
 TRUST: dict[str, str] = {

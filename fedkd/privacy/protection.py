@@ -24,6 +24,9 @@ from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
 FINEST = 2.0**-16
 """The grid of protected answers, over the clip: so fine that rounding adds next to nothing to the noise."""
 
+MASKED_BITS = 56
+"""Of the modulus of masked sums of floats."""
+
 WIDEST = 1 << 24
 """Most coordinates that a protected answer may have; bounds its norm l1, and thereby the noise of the shares."""
 
@@ -140,6 +143,20 @@ class Protection:
             if math.prod(spec.shape) > WIDEST:
                 raise UserError(f"{name} has {math.prod(spec.shape)} numbers; at most {WIDEST} can be protected")
         return {name: replace(spec, grid=self.grid(spec)) for name, spec in specs.items()}
+
+    def maskable(self, specs: Mapping[str, Spec]) -> Mapping[str, Spec]:
+        """Return what answers look like in a secure sum: floats become whole numbers, so fine that nothing is lost.
+
+        A step is the clip (or 1) over 2**24; what a client sends is cut where sums of all could wrap around, at some
+        100,000 clips among 10,000 clients.
+        """
+        limit = (1 << MASKED_BITS - 2) // self.participants
+        return {
+            name: spec
+            if spec.grid is not None
+            else replace(spec, grid=Grid((spec.clip or 1.0) * 2.0**-24, -limit, limit, MASKED_BITS))
+            for name, spec in specs.items()
+        }
 
     def share(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
         """Return sums of ``count`` clients with the noise that these clients add before anything leaves.

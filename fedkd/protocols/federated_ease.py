@@ -66,10 +66,6 @@ class FederatedEASE(GlobalStudent):
         sizes = np.array([state.setup.public.num_items, state.setup.num_private_users, state.setup.noise > 0], np.int64)
         return Asks(round_number, clients, {"sizes": sizes})
 
-    def masks(self, mode: str) -> bool:
-        """Return True: answers are whole numbers in every mode."""
-        return True
-
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return counts of pairs, as whole numbers whose sum never wraps around; under noise a bounded matrix."""
         items, users, noised = (int(size) for size in asks.shared["sizes"])

@@ -107,6 +107,10 @@ class PTFFedRec(Protocol):
         del mode
         return "clients upload item ids in the clear; no noise on their scores hides which items they hold"
 
+    def masks(self) -> bool:
+        """Return False: the server reads every client's ids."""
+        return False
+
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return items and scores, of different number for every client."""
         del asks

@@ -114,10 +114,6 @@ class Residual(GlobalStudent):
         own = Ragged(told.astype(np.int32).reshape(-1), offsets(np.full(len(clients), 2)))
         return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, _reference(state))
 
-    def masks(self, mode: str) -> bool:
-        """Return True: answers are whole numbers in every mode."""
-        return True
-
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the scores of the panel on every reference, as sums of whole numbers; under noise a bounded block."""
         assert asks.reference is not None

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,25 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Answers]:
 
     monkeypatch.setattr(Residual, "pool", watched)
     return seen
+
+
+@pytest.mark.parametrize("protocol", ["fedavg", "iterated", "fedmd", "federated-ease"])
+def test_every_protocol_that_sums_is_masked_without_being_changed(tmp_path: Path, data: Path, protocol: str) -> None:
+    rounds = [] if protocol == "federated-ease" else ["num-server-rounds=2"]
+    more = [f"algorithm.name={protocol}", *rounds, *(["algorithm.rank=4"] if protocol == "federated-ease" else [])]
+    names = {"masked": ["privacy.sums=secure"], "clear": ["privacy.sums=clear"]}
+    small = [one for one in SMALL if "rank" not in one]
+    for name, sums in names.items():
+        for folder in data.glob("client-*/state"):
+            shutil.rmtree(folder)
+        paths = {"runtime.run-folder": tmp_path / name, "runtime.server-data": data / "server"}
+        given = [*small, *more, *sums, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())]
+        config = load(None, given)
+        server_app(DeviceGrid(config, data), Context(1, 1, {}, RecordDict(), flatten(config)))
+    models = [RunFolder.open(tmp_path / name).read_arrays("student.safetensors") for name in names]
+    for name, array in models[0].items():
+        np.testing.assert_allclose(array, models[1][name], rtol=1e-3, atol=2e-4)
+    assert last_round(tmp_path / "masked")["answers"] == last_round(tmp_path / "clear")["answers"] > 20
 
 
 def last_round(place: Path) -> dict[str, Any]:
