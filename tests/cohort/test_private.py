@@ -13,9 +13,10 @@ from opacus.optimizers import DPOptimizer
 from scipy import stats
 from torch import Tensor, nn
 
+from fedkd.cohort.clipping import clipped_gradients
 from fedkd.cohort.engine import replicate
 from fedkd.cohort.examples import Examples
-from fedkd.cohort.private import Draws, GradientNoise, Slices, clipped_gradients, train_with_noise
+from fedkd.cohort.private import Draws, GradientNoise, Slices, train_with_noise
 from fedkd.cohort.training import Training
 from fedkd.errors import UserError
 from fedkd.privacy.randomness import standard_normal
