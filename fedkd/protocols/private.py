@@ -17,6 +17,7 @@ from fedkd.cohort.private import train_with_noise
 from fedkd.cohort.training import Training
 from fedkd.models.base import Recommender, multi_hot, score
 from fedkd.options import Options
+from fedkd.privacy.randomness import noise_generator
 from fedkd.ragged import Ragged, offsets
 from fedkd.streams import stream
 
@@ -69,6 +70,9 @@ def train_privately(
         Names the clients' random streams.
     """
     streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
+    if cohort.noise is not None:
+        # From a known seed, one history more or less would visibly shift what is shown of all that come after it.
+        streams = [noise_generator()] * len(cohort)
     views = how.epochs if cohort.noise is None else 1  # under noise a history is one example, or it would count twice
     examples, loss = partly_shown(cohort, views, how.visible, streams), history_loss(model.num_items)
     training = Training(how.learning_rate, 1, how.batch_size, how.optimiser)

@@ -3,15 +3,19 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 
+from fedkd.cohort.cohort import Cohort
 from fedkd.config import load
 from fedkd.errors import UserError
-from fedkd.federation import student_noise
+from fedkd.federation import federation, student_noise
 from fedkd.privacy.student import StudentPrivacy
+from fedkd.protocols import private
 from fedkd.runs import RunFolder
 from simulations.run import simulate
 
@@ -70,3 +74,23 @@ def test_whole_runs_train_noisy_students_and_say_so(tmp_path: Path, protocol: st
     summary = folder.read_json("summary.json")
     assert "epsilon 4 at delta 1e-05 for one user's history" in summary["privacy"]["statement"]
     assert summary["clients"]["failed-answers"] == 0
+
+
+def test_what_is_shown_of_a_history_tells_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The masks of a noisy student come from no seed that a server knows."""
+    shown: list[bytes] = []
+
+    def watched(*arguments: Any) -> None:
+        shown.append(arguments[2].columns["shown"].values.tobytes())
+
+    monkeypatch.setattr(private, "train_with_noise", watched)
+    small = ["data.synthetic.users=40", "data.synthetic.items=40", "data.synthetic.mean-history=9"]
+    config = load(None, [*small, *NOISED])
+    together = federation(config)
+    clients = np.arange(5)
+    owner, data = together.held_by(clients)
+    cohort = Cohort(clients, owner, data, 0, ({},) * 5, student_noise(config))
+    model = config.algorithm.blank_student(40)  # type: ignore[union-attr]
+    for _ in range(2):
+        private.train_privately(model, {}, cohort, config.algorithm.local, 1)  # type: ignore[union-attr]
+    assert shown[0] != shown[1]
