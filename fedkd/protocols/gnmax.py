@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
+from scipy.stats import norm
 from torch import Tensor
 
 from fedkd.cohort.cohort import Cohort
@@ -51,6 +52,9 @@ LABEL = "label."
 
 HIDDEN = -1e4
 """Added to the scores of items that a query holds: nobody could vote for them."""
+
+FALSE_ANSWERS = 0.01
+"""Share of the queries that noise alone may answer; it bounds how much of what is learnt is noise."""
 
 Counts = NDArray[np.floating] | NDArray[np.integer]
 
@@ -78,7 +82,7 @@ class GNMax(TrainedStudent):
     panel: int = Field(0, ge=0)
     regularisation: float = Field(50.0, gt=0)
     agreement: float = Field(0.2, gt=0, le=1)
-    label_weight: float = Field(1.0, gt=0)
+    label_weight: float = Field(0.1, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users alone.
@@ -143,7 +147,7 @@ class GNMax(TrainedStudent):
         """Return the votes that answer a query, and those that noise alone reaches: both from public numbers."""
         silos = setup.participants or setup.num_clients
         noise = setup.noise * np.sqrt(queries)
-        floor = float(noise * np.sqrt(2 * np.log(max(2, panel))))
+        floor = float(noise * norm.isf(FALSE_ANSWERS / panel))
         return max(self.agreement * silos, floor), floor
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
