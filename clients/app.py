@@ -1,6 +1,7 @@
 """The ClientApp: what a device, or a shard of simulated devices, does with a message."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -9,9 +10,10 @@ from flwr.clientapp import ClientApp
 from clients.host import Host, open_host
 from clients.secure import masked, take_part
 from fedkd.errors import UserError
-from fedkd.evaluation.device import DEVICE_METRICS, measure
-from fedkd.knowledge import Answers, Asks, mask_bits
+from fedkd.evaluation.device import DEVICE_METRICS, contributions, measure
+from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
+from fedkd.ragged import Ragged
 from fedkd.release import merge, release
 from fedkd.wire import answer_record, is_secure, read_ask, refusal_record
 
@@ -43,54 +45,92 @@ def unmask(message: Message, context: Context) -> Message:
     return take_part(open_host(context), message, lambda party, request, *_: party.unmask(request))
 
 
+@dataclass(frozen=True)
+class Release:
+    """What clients are asked to release, and how they come to it.
+
+    Attributes
+    ----------
+    kind : str
+        Names it in the ledger.
+    specs : mapping of str to Spec
+        What leaves.
+    account : Account, optional
+        What pays for it.
+    make : callable
+        Returns the released answers of a group of clients.
+    """
+
+    kind: str
+    specs: Mapping[str, Spec]
+    account: Account | None
+    make: Callable[[Asks], Answers]
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Digest, train privately, and release an answer, under masks where only the sum is to be seen."""
     host, asks = open_host(context), read_ask(message.content)
-    specs = host.specs(asks)
-    secure = is_secure(message.content)
-    if host.is_masking and not secure:
-        raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
-    answers = merge(list(_answers(host, asks)), specs)
-    if not secure:
-        return Message(answer_record(answers, specs), reply_to=message)
-    if not len(answers.clients):
-        return Message(refusal_record(next(iter(answers.refused))), reply_to=message)
-    vector = np.concatenate([np.reshape(answers.values[name], -1) for name in specs])
-    return take_part(host, message, masked(host, host.question(asks), vector, mask_bits(specs)))
+    specs = host.answer_specs(asks)
 
+    def learn(own: Asks) -> Answers:
+        learnt, answers = host.config.algorithm.learn(host.cohort(own.clients, own.round), own)
+        host.store.save(learnt.clients, learnt.states, own.round)
+        return release(answers, specs, host.protection)
 
-def _answers(host: Host, asks: Asks) -> Iterator[Answers]:
-    for clients in host.chunks(asks.clients):
-        own = asks.take(clients)
-        yield _learn(host, own) if host.account is None else _paid(host, host.account, own)
-
-
-def _paid(host: Host, account: Account, asks: Asks) -> Answers:
-    """Answer those who have budget left; what was answered before is said again, byte for byte."""
-    paid = account.pay(asks.clients, host.question(asks))
-    if not len(paid.owners):
-        about = "" if asks.reference is None else asks.reference.fingerprint
-        return refuse(Answers(asks.round, paid.owners, {}, about), asks.clients)
-    kept = paid.kept or account.keep(paid, _learn(host, asks.take(paid.owners)))
-    return refuse(kept, np.setdiff1d(asks.clients, kept.clients))
-
-
-def _learn(host: Host, asks: Asks) -> Answers:
-    protocol, cohort = host.config.algorithm, host.cohort(asks.clients, asks.round)
-    learnt, answers = protocol.learn(cohort, asks)
-    host.store.save(learnt.clients, learnt.states, asks.round)
-    return release(answers, host.specs(asks), host.protection)
+    return _respond(host, message, asks, Release("training", specs, host.account(host.protection), learn))
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Score the student on the users' own histories and say how good it is, without moving them."""
+    """Score the student on the users' own histories and say how good it is, without moving them.
+
+    Under protection that is one release more, of sums, if the configuration plans for it; otherwise nothing is said.
+    """
     host, asks = open_host(context), read_ask(message.content)
-    parts = []
-    for clients in host.chunks(asks.clients):
-        cohort = host.cohort(clients, asks.round + 1)
-        scores = host.config.algorithm.predict(cohort, asks.take(clients))
-        values = measure(scores, cohort.data, cohort.owner, len(cohort))
-        parts.append(Answers(asks.round, cohort.clients, {"metrics": values}))
-    return Message(answer_record(merge(parts, DEVICE_METRICS), DEVICE_METRICS), reply_to=message)
+    guard = host.metrics_protection
+    if host.protection.active and guard is None:
+        raise UserError("metrics are not among what this run releases; set privacy.metrics-share, for example 0.1")
+    if guard is None:
+        parts = [
+            Answers(asks.round, own, {"metrics": _measured(host, asks.take(own))}) for own in host.chunks(asks.clients)
+        ]
+        return Message(answer_record(merge(parts, DEVICE_METRICS), DEVICE_METRICS), reply_to=message)
+    specs = host.metrics_specs(guard)
+
+    def count(own: Asks) -> Answers:
+        answers = Answers(own.round, own.clients, {"metrics": contributions(_measured(host, own))})
+        return release(answers, specs, guard)
+
+    return _respond(host, message, asks, Release("metrics", specs, host.account(guard), count))
+
+
+def _measured(host: Host, asks: Asks) -> Ragged:
+    cohort = host.cohort(asks.clients, asks.round + 1)
+    return measure(host.config.algorithm.predict(cohort, asks), cohort.data, cohort.owner, len(cohort))
+
+
+def _respond(host: Host, message: Message, asks: Asks, what: Release) -> Message:
+    """Release what is asked for, under masks where only the sum is to be seen."""
+    secure = is_secure(message.content)
+    if host.is_masking and not secure:
+        raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
+    answers = merge([_paid(host, what, asks.take(own)) for own in host.chunks(asks.clients)], what.specs)
+    if not secure:
+        return Message(answer_record(answers, what.specs), reply_to=message)
+    if not len(answers.clients):
+        return Message(refusal_record(next(iter(answers.refused))), reply_to=message)
+    vector = np.concatenate([np.reshape(answers.values[name], -1) for name in what.specs])
+    return take_part(host, message, masked(host, host.question(what.kind, asks), vector, mask_bits(what.specs)))
+
+
+def _paid(host: Host, what: Release, asks: Asks) -> Answers:
+    """Answer those who have budget left; what was answered before is said again, byte for byte."""
+    if what.account is None:
+        return what.make(asks)
+    paid = what.account.pay(asks.clients, host.question(what.kind, asks))
+    if not len(paid.owners):
+        about = "" if asks.reference is None else asks.reference.fingerprint
+        return refuse(Answers(asks.round, paid.owners, {}, about), asks.clients)
+    kept = paid.kept or what.account.keep(paid, what.make(asks.take(paid.owners)))
+    return refuse(kept, np.setdiff1d(asks.clients, kept.clients))

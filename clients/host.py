@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from fedkd.cohort.store import StateStore
 from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
 from fedkd.errors import UserError
-from fedkd.federation import federation, protection, shard, student_noise
+from fedkd.evaluation.device import METRICS_SUM
+from fedkd.federation import federation, metrics_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account
 from fedkd.privacy.ledger import Budget
@@ -71,9 +72,13 @@ class Host:
         """The noise that this run's clients add."""
         return protection(self.config, self.registered)
 
-    @cached_property
-    def account(self) -> Account | None:
-        """What the clients pay from; None where they add no noise themselves.
+    @property
+    def metrics_protection(self) -> Protection | None:
+        """The noise of the one release of metrics; None where there is none."""
+        return metrics_protection(self.config, self.registered)
+
+    def account(self, guard: Protection) -> Account | None:
+        """Return what the clients pay from for some releases; None where they add no noise themselves.
 
         Raises
         ------
@@ -81,7 +86,7 @@ class Host:
             The owner has set a budget, and this run protects nothing on this side.
         """
         if self.config.privacy.mode in ("distributed", "local"):
-            return self.protection.account(self.folder, self.source, self.own)
+            return guard.account(self.folder, self.source, self.own)
         if self.own is not None:
             raise UserError(
                 f"this client keeps a privacy budget, and mode {self.config.privacy.mode} adds no noise here; it "
@@ -94,17 +99,24 @@ class Host:
         """Whether a single answer must not be seen: on a device, unless the configuration allows it."""
         return isinstance(self.holder, Device) and self.config.privacy.sums == "secure"
 
-    def specs(self, asks: Asks) -> Mapping[str, Spec]:
+    def answer_specs(self, asks: Asks) -> Mapping[str, Spec]:
         """Return what the answers to a question look like when they leave."""
-        specs = self.protection.specs(self.config.algorithm.expects(asks))
-        return self.protection.maskable(specs) if self.is_masking else specs
+        return self._leaving(self.protection, self.config.algorithm.expects(asks))
 
-    def question(self, asks: Asks) -> str:
+    def metrics_specs(self, guard: Protection) -> Mapping[str, Spec]:
+        """Return what sums of metrics look like when they leave."""
+        return self._leaving(guard, METRICS_SUM)
+
+    def _leaving(self, guard: Protection, plain: Mapping[str, Spec]) -> Mapping[str, Spec]:
+        specs = guard.specs(plain)
+        return guard.maskable(specs) if self.is_masking else specs
+
+    def question(self, kind: str, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""
         data, layout = pack_asks(asks)
         settings = {k: v for k, v in dump(self.config).items() if k not in ("runtime", "evaluation")}
-        about = json.dumps([settings, asks.round, layout], sort_keys=True, default=str)
-        return f"round {asks.round}, question {hashlib.sha256(about.encode() + data).hexdigest()[:32]}"
+        about = json.dumps([kind, settings, asks.round, layout], sort_keys=True, default=str)
+        return f"{kind}, round {asks.round}, question {hashlib.sha256(about.encode() + data).hexdigest()[:32]}"
 
     def chunks(self, clients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the chosen clients in groups of the configured size."""

@@ -1,6 +1,6 @@
 """A simulated federation: one data set, split, and dealt out to public users and clients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -69,10 +69,16 @@ def federation(config: Config) -> Federation:
 
 
 def protection(config: Config, num_clients: int) -> Protection:
-    """Return the noise of a run with so many registered clients."""
+    """Return the noise of a run's training with so many registered clients."""
     return _protection(
         config.privacy, config.fraction_train, config.algorithm.releases(config.num_server_rounds), num_clients
     )
+
+
+def metrics_protection(config: Config, num_clients: int) -> Protection | None:
+    """Return the noise of the one release of metrics, to which every client is asked; None where there is none."""
+    guard = protection(config, num_clients).metrics
+    return None if guard is None else replace(guard, participants=num_clients)
 
 
 def student_noise(config: Config) -> GradientNoise | None:
@@ -86,7 +92,7 @@ def student_noise(config: Config) -> GradientNoise | None:
 
 @lru_cache(maxsize=8)
 def _protection(privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int) -> Protection:
-    return Protection(privacy, max(1, round(fraction * num_clients)), releases)
+    return Protection(privacy, max(1, round(fraction * num_clients)), releases, 1 - privacy.metrics_share)
 
 
 @lru_cache(maxsize=2)

@@ -12,13 +12,15 @@ from flwr.serverapp import Grid, ServerApp
 from fedkd.config import Config, unflatten
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
-from fedkd.federation import Federation, federation, protection
+from fedkd.federation import Federation, federation, metrics_protection, protection
 from fedkd.models.base import Recommender
 from fedkd.privacy.identities import read_directory
+from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup
 from fedkd.runs import RunFolder
 from server.depot import read_setup
 from server.record import Recorder
+from server.releases import Releases
 from server.secure import SecureExchange
 from server.strategy import Distillation
 
@@ -39,22 +41,29 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
     guard = protection(config, setup.num_clients)
+    measured = metrics_protection(config, setup.num_clients)
     strategy = Distillation(
         config.algorithm,
         recorder.progress(setup),
-        guard,
+        releases(config, guard, folder),
+        None if measured is None else releases(config, measured, folder),
         timeout=config.runtime.timeout_seconds,
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
-        charge=lambda line: folder.append("privacy.jsonl", line),
         secure=secure_exchange(config, setup, folder) if together is None else None,
-        account=guard.account(*books(config, path)) if config.privacy.mode in ("central", "distributed") else None,
-        run=folder.lines("privacy.jsonl")[0]["run"],
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
     recorder.finish(strategy)
+
+
+def releases(config: Config, guard: Protection, folder: RunFolder) -> Releases:
+    """Return releases under some noise, written down in the run folder, and paid for where the server must pay."""
+    pays = config.privacy.mode in ("central", "distributed")
+    account = guard.account(*books(config, folder.path)) if pays else None
+    run = str(folder.lines("privacy.jsonl")[0]["run"])
+    return Releases(guard, account, run, lambda line: folder.append("privacy.jsonl", line))
 
 
 def scorer(together: Federation) -> Callable[[Recommender], PerUser]:

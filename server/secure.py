@@ -47,7 +47,7 @@ class SecureExchange:
     handshake: dict[int, int] = field(default_factory=dict)
 
     def sum(
-        self, grid: Grid, asked: Mapping[int, Asks], plain: Mapping[str, Spec], specs: Mapping[str, Spec]
+        self, grid: Grid, kind: str, asked: Mapping[int, Asks], plain: Mapping[str, Spec], specs: Mapping[str, Spec]
     ) -> Answers | None:
         """Return the sum of the clients' answers, or None where there is none.
 
@@ -55,6 +55,8 @@ class SecureExchange:
         ----------
         grid : Grid
             Flower's.
+        kind : str
+            What is asked for: ``train`` or ``evaluate``.
         asked : mapping of int to Asks
             What each node is asked; one that hosts several clients is left out.
         plain, specs : mapping of str to Spec
@@ -69,7 +71,7 @@ class SecureExchange:
         asks = next(iter(asked.values()))
         try:
             total = SecureSum(self.directory, self.run, asks.round, self.minimum, sum(sizes), mask_bits(specs))
-            opened, survivors = self._open(grid, nodes, asked, total)
+            opened, survivors = self._open(grid, kind, nodes, asked, total)
         except SumError as error:
             log(WARNING, "no sum in round %d: %s", asks.round, error)
             self.failures |= {client: "no secure sum" for client in nodes if client not in self.failures}
@@ -80,14 +82,14 @@ class SecureExchange:
         return Answers(asks.round, survivors, values, about)
 
     def _open(
-        self, grid: Grid, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
+        self, grid: Grid, kind: str, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         about: dict[str, Any] = {"run": self.run, "round": next(iter(asked.values())).round}
         start = {client: secure_record(b"", **about) for client in nodes}
         keys = total.keys(self._phase(grid, "query.keys", nodes, start))
         shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, about)))
         train = {client: add_secure(ask_record(asked[nodes[client]]), s, **about) for client, s in shares.items()}
-        alive = total.vectors(self._phase(grid, "train", nodes, train))
+        alive = total.vectors(self._phase(grid, kind, nodes, train))
         for client in sorted(set(nodes) - set(alive)):
             self.failures.setdefault(client, f"secure sum: {total.faults.get(client, 'no answer')}")
         opened = total.open(self._phase(grid, "query.unmask", nodes, _records(alive, about)))
@@ -106,7 +108,7 @@ class SecureExchange:
                 except MalformedError as error:
                     if kind != "query.unmask":  # those who answered are in the sum, whether they help to open it or not
                         self.failures.setdefault(client, str(error))
-            if kind != "train":
+            if kind.startswith("query."):
                 self.handshake[client] += record_bytes(content) + (0 if reply is None else record_bytes(reply))
         return answers
 

@@ -13,11 +13,11 @@ from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
-from fedkd.evaluation.device import DEVICE_METRICS
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, estimated
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
-from fedkd.privacy.account import EVERYONE, EXHAUSTED, Account, Paid
+from fedkd.privacy.account import EXHAUSTED, Paid
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
@@ -26,9 +26,13 @@ from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
 from server.exchange import collect, find_hosts, wait_for_hosts
 from server.progress import Progress, Record, round_record
+from server.releases import Releases
 from server.secure import SecureExchange
 
-INFO, WARNING = 20, 30
+INFO = 20
+
+Answered = tuple[Answers, Mapping[str, Spec]]
+"""Usable answers, and what they look like."""
 
 
 @dataclass
@@ -41,8 +45,10 @@ class Distillation(Strategy):
         What is asked, learnt, pooled and taught.
     progress : Progress
         Where the run stands; a resumed run begins with a saved one.
-    protection : Protection
-        The noise of every release.
+    training : Releases
+        How answers are protected, and what pays for it.
+    metrics : Releases, optional
+        How the one release of metrics under protection is; without it devices say nothing of their quality then.
     timeout, wait : float
         Seconds until an answer counts as missing, and for all clients to connect.
     evaluate_every : int
@@ -50,12 +56,8 @@ class Distillation(Strategy):
     score : callable, optional
         Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
         teacher, and under protection the student too: devices' own metrics would be one more release.
-    charge : callable, optional
-        Told of every protected release before anyone is asked to contribute to it.
     secure : SecureExchange, optional
         Asks so that only the sum of the answers is seen; every node must host one client then.
-    account, run : Account and str, optional
-        What a server that adds the noise pays from, and the run's name there; a resumed run keeps it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -64,15 +66,13 @@ class Distillation(Strategy):
 
     protocol: Protocol
     progress: Progress
-    protection: Protection
+    training: Releases
+    metrics: Releases | None = None
     timeout: float = 600.0
     wait: float = 60.0
     evaluate_every: int = 1
     score: Callable[[Recommender], PerUser] | None = None
-    charge: Callable[[Record], None] | None = None
     secure: SecureExchange | None = None
-    account: Account | None = None
-    run: str = ""
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
@@ -81,7 +81,12 @@ class Distillation(Strategy):
     _sent: list[Message] = field(default_factory=list)
     _failures: Counter[str] = field(default_factory=Counter)
     _paid: Paid | None = None
-    _opened: list[tuple[Answers, Mapping[str, Spec]]] | None = None
+    _opened: list[Answered] | None = None
+
+    @property
+    def protection(self) -> Protection:
+        """The noise of every answer."""
+        return self.training.protection
 
     def summary(self) -> None:
         """Log what will run."""
@@ -129,6 +134,8 @@ class Distillation(Strategy):
                 replies = grid.send_and_receive(sent, timeout=self.timeout)
                 metrics |= dict(self.aggregate_evaluate(number, replies) or {})
             metrics |= self._measured()
+        if last and self.metrics is not None:
+            metrics |= self._released(grid, number + 1, self.metrics)
         self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
         record = round_record(before, self.progress, dict(self._failures), metrics, trained)
         if self.protection.active:
@@ -140,31 +147,52 @@ class Distillation(Strategy):
     def _replies(self, grid: Grid, number: int) -> Iterable[Message]:
         """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
         self._sent, self._asked, self._opened = [], {}, None
-        if self.account is not None:
-            self._paid = self.account.pay(EVERYONE, f"run {self.run}, round {number}")
-            if not len(self._paid.owners):
-                log(WARNING, "%s, so nobody is asked in round %d", EXHAUSTED, number)
-                self._failures[EXHAUSTED] += self.protection.participants
-                return []
-            if self._paid.kept is not None:
-                return []
+        self._paid = self.training.pay(f"round {number}")
+        if not len(self._paid.owners):
+            self._failures[EXHAUSTED] += self.protection.participants
+            return []
+        if self._paid.kept is not None:
+            return []
         sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), grid))
-        if self.charge is not None and self.protection.active:
-            self.charge({"round": number, **self.protection.charged(number)})
+        self.training.tell(number, "answers")
         if self.secure is None or not sent:
             return grid.send_and_receive(sent, timeout=self.timeout)
-        self._open(grid, self.secure)
+        specs = self._specs(next(iter(self._asked.values())))
+        self._opened = self._open(grid, self.secure, "train", specs, self.protection)
         return []
 
-    def _open(self, grid: Grid, secure: SecureExchange) -> None:
+    def _open(
+        self, grid: Grid, secure: SecureExchange, kind: str, plain: Mapping[str, Spec], guard: Protection
+    ) -> list[Answered]:
         """Ask so that only the sum is seen, and count who is in it and what the keys cost."""
-        plain = self._specs(next(iter(self._asked.values())))
-        total = secure.sum(grid, self._asked, plain, self.protection.maskable(plain))
-        self._opened = [] if total is None else [(total, self.protection.maskable(plain))]
+        total = secure.sum(grid, kind, self._asked, plain, guard.maskable(plain))
         for client, reason in secure.failures.items():
             self._fail(np.array([client]), reason)
         for client, count in secure.handshake.items():
             self.progress = self.progress.counted("handshake-bytes", np.array([client]), count)
+        return [] if total is None else [(total, guard.maskable(plain))]
+
+    def _released(self, grid: Grid, number: int, releases: Releases) -> dict[str, float]:
+        """Return what one protected sum of all devices' metrics says of the student."""
+        guard, paid = releases.protection, releases.pay("metrics")
+        specs, answers = guard.specs(METRICS_SUM), []
+        if len(paid.owners) and paid.kept is None:
+            sent = list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), grid))
+            releases.tell(number, "metrics")
+            if self.secure is not None and sent:
+                answers = self._open(grid, self.secure, "evaluate", specs, guard)
+            else:
+                replies = grid.send_and_receive(sent, timeout=self.timeout)
+                answers = list(self._read(replies, lambda asks: specs))
+        for part, form in answers:
+            self.progress = self.progress.counted("evaluation-up-bytes", part.clients, answer_bytes(part, form))
+        total = releases.total(paid, merge([part for part, _ in answers], specs) if answers else None, specs)
+        found = (
+            {}
+            if total is None
+            else estimated(total.values["metrics"], guard.noise * (METRICS_SUM["metrics"].clip or 1.0))
+        )
+        return {f"student.private.{name}": value for name, value in found.items()}
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -189,25 +217,16 @@ class Distillation(Strategy):
                 parts = [merge([*parts, answers], specs)]
             else:
                 state = self.protocol.pool(state, answers)
-        if (total := self._total(parts, specs if parts else {})) is not None:
-            state = self.protocol.pool(state, total)
+        if self.protection.active and self._paid is not None:
+            if parts and len(parts[0].clients) < self.protection.quorum:
+                self._failures["too few answers for the noise"] += len(parts[0].clients)
+            total = self.training.total(self._paid, parts[0] if parts else None, specs if parts else {})
+            state = state if total is None else self.protocol.pool(state, total)
         begun = time.monotonic()
         state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
         spent = self.progress.teaching_seconds + time.monotonic() - begun
         self.progress = replace(self.progress, state=state, teaching_seconds=spent)
         return None, MetricRecord(dict(metrics))
-
-    def _total(self, parts: list[Answers], specs: Mapping[str, Spec]) -> Answers | None:
-        """Return the protected sum of a round, kept in the ledger before anything is made of it."""
-        if self._paid is not None and self._paid.kept is not None:
-            return self._paid.kept
-        if not parts:
-            return None
-        if len(parts[0].clients) < self.protection.quorum:
-            self._failures["too few answers for the noise"] += len(parts[0].clients)
-            return None
-        total = self.protection.sum(parts[0], specs)
-        return total if self._paid is None or self.account is None else self.account.keep(self._paid, total)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -255,9 +274,7 @@ class Distillation(Strategy):
         ]
         return self._sent
 
-    def _read(
-        self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]
-    ) -> Iterable[tuple[Answers, Mapping[str, Spec]]]:
+    def _read(self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]) -> Iterable[Answered]:
         """Yield the usable answers, ordered by client, and count the rest by reason."""
         matched = collect(self._sent, list(replies))
         for node, reason in matched.failures.items():

@@ -1,4 +1,6 @@
-"""What a device measures of its own recommendations."""
+"""What a device measures of its own recommendations, and what may be said of it in sums."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,12 @@ from fedkd.ragged import Ragged, offsets
 
 DEVICE_METRICS = {"metrics": Spec(Kind.STATISTICS, (-1, len(METRICS)), sums=False)}
 """One row of metrics for every user of a client who has a target."""
+
+METRICS_SUM = {"metrics": Spec(Kind.STATISTICS, (len(METRICS) + 1,), clip=float(np.sqrt(len(METRICS) + 1)))}
+"""A client's metrics, from 0 to 1 each, and a 1 that counts him: what is summed and noised under protection."""
+
+CLEAR = 4.0
+"""So many standard deviations of its noise the count of clients must reach, or the sums say nothing."""
 
 
 def measure(scores: NDArray[np.float32], data: Fold, owner: NDArray[np.int64], num_clients: int) -> Ragged:
@@ -30,3 +38,37 @@ def measure(scores: NDArray[np.float32], data: Fold, owner: NDArray[np.int64], n
     seen, targets = data.history.histories.take(tested), data.target.histories.take(tested)
     values = ranking_metrics(scores[tested], seen, targets).astype(np.float32)
     return Ragged(values, offsets(np.bincount(owner[tested], minlength=num_clients)))
+
+
+def contributions(measured: Ragged) -> NDArray[np.float64]:
+    """Return what every client adds to the sums of metrics, shape [clients, metrics + 1].
+
+    Every client weighs the same, however many users he has: the mean of his users, and 1. One without a target adds
+    nothing.
+    """
+    out = np.zeros((len(measured), len(METRICS) + 1))
+    for client in np.flatnonzero(measured.lengths):
+        out[client] = [*measured.take(np.array([client])).values.mean(axis=0), 1.0]
+    return out
+
+
+def estimated(sums: NDArray[Any], noise: float) -> dict[str, float]:
+    """Return the means that noised sums of metrics tell, and the standard error that the noise alone gives them.
+
+    Parameters
+    ----------
+    sums : ndarray, shape [metrics + 1]
+        Of the metrics, and last of the clients who have any.
+    noise : float
+        Standard deviation of the noise on each of them.
+
+    Returns
+    -------
+    dict of str to float
+        ``ndcg@20`` and ``ndcg@20.noise``, and so on; empty where the count drowns in the noise.
+    """
+    *totals, count = (float(value) for value in sums)
+    if count < max(1.0, CLEAR * noise):
+        return {}
+    means = {name: min(1.0, max(0.0, total / count)) for name, total in zip(METRICS, totals, strict=True)}
+    return means | {f"{name}.noise": noise * float(np.hypot(1.0, mean)) / count for name, mean in means.items()}

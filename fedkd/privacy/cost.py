@@ -63,8 +63,8 @@ class Cost:
         distance = -2 * NormalDist().inv_cdf(math.exp(-epsilon) / (1 + math.exp(-epsilon)))
         return cls(0.5 * distance * distance * (1 + 1e-12))
 
-    def times(self, count: int) -> "Cost":
-        """Return the cost of ``count`` such releases."""
+    def times(self, count: float) -> "Cost":
+        """Return the cost of ``count`` such releases, not necessarily a whole number."""
         return Cost(count * self.rho, count * self.xi, self.gaussian)
 
     def epsilon(self, delta: float) -> float:

@@ -35,8 +35,10 @@ def epsilon(multiplier: float, at_delta: float) -> float:
     return Cost.of_gaussian(multiplier).epsilon(at_delta)
 
 
-def noise_multiplier(at_epsilon: float, at_delta: float, releases: int = 1) -> float:
+def noise_multiplier(at_epsilon: float, at_delta: float, releases: float = 1) -> float:
     """Return the smallest noise multiplier, of each of some releases, that stays within a budget.
+
+    The number need not be whole: each of two releases that leave half of the budget has that of four.
 
     Raises
     ------

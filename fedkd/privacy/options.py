@@ -71,6 +71,9 @@ class PrivacyOptions(Options):
         with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
     student : StudentPrivacy
         Noise on the training of every client's student, beside all this.
+    metrics_share : float
+        Share of the budget for one last release of how good the student is on the devices; 0 for none, and then a real
+        server under protection never learns it.
     epsilon_limit : float, optional
         What everything released about one unit may cost, at the same delta, in all runs that share a ledger; the
         run's own epsilon without it.
@@ -86,6 +89,7 @@ class PrivacyOptions(Options):
     minimum_cohort: int = Field(default=10, ge=2)
     ledger: Path | None = None
     student: StudentPrivacy = StudentPrivacy()
+    metrics_share: float = Field(default=0.0, ge=0, le=0.9)
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -95,6 +99,10 @@ class PrivacyOptions(Options):
             raise ValueError("epsilon and delta do nothing in mode none; set privacy.mode=central, or leave them out")
         if self.mode != "none" and not all(given):
             raise ValueError(f"mode {self.mode} needs a budget; set privacy.epsilon=4 and privacy.delta=1e-5")
+        if self.mode == "none" and self.metrics_share:
+            raise ValueError(
+                "in mode none metrics are not noised; leave metrics-share out, or set privacy.mode=central"
+            )
         if self.epsilon_limit is not None and self.epsilon_limit < self.budget[0]:
             raise ValueError(
                 f"epsilon-limit {self.epsilon_limit:g} is less than the {self.budget[0]:g} that this run spends; "
@@ -114,5 +122,14 @@ class PrivacyOptions(Options):
             return UNPROTECTED
         return (
             f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
-            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}."
+            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_metrics}"
+        )
+
+    @property
+    def _of_metrics(self) -> str:
+        if not self.metrics_share:
+            return ""
+        return (
+            f" {self.metrics_share:.0%} of that budget pays for one release of the student's quality on the devices, "
+            "noised in the same way."
         )

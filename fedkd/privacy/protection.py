@@ -14,15 +14,18 @@ from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Grid, Spec
 from fedkd.privacy.account import Account, open_ledger
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.gaussian import epsilon, noise_multiplier
+from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.randomness import noise_generator
 from fedkd.privacy.schedule import skellam_cost
-from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
+from fedkd.privacy.skellam import skellam, skellam_multiplier
 
 FINEST = 2.0**-16
 """The grid of protected answers, over the clip: so fine that rounding adds next to nothing to the noise."""
+
+ROUNDING = 1e-6
+"""What a part of a budget leaves unused of itself, so that parts solved one by one never exceed the whole together."""
 
 MASKED_BITS = 56
 """Of the modulus of masked sums of floats."""
@@ -43,11 +46,14 @@ class Protection:
         Clients asked in a round, a public constant; never the number that happened to answer.
     releases : int
         How often one client contributes in the whole run, at most.
+    portion : float
+        Share of the budget that these releases may use together, as costs add up.
     """
 
     options: PrivacyOptions
     participants: int
     releases: int
+    portion: float = 1.0
 
     def __post_init__(self) -> None:
         delta = self.options.budget[1]
@@ -71,10 +77,11 @@ class Protection:
     def multiplier(self) -> float:
         """Noise of one release over the clip: on the sum, or in local mode on a single answer."""
         total, delta = self.options.budget
+        releases = self.releases / self.portion
         if self.options.mode != "distributed":
-            return self.sensitivity * noise_multiplier(total, delta, self.releases)
+            return self.sensitivity * noise_multiplier(total, delta, releases)
         steps = self.sensitivity / FINEST
-        one = skellam_multiplier(total, delta, steps, steps * math.sqrt(WIDEST), self.releases)
+        one = skellam_multiplier(total, delta, steps, steps * math.sqrt(WIDEST), releases)
         return self.sensitivity * one
 
     @cached_property
@@ -196,14 +203,16 @@ class Protection:
     def spent(self, rounds: int) -> float:
         """Return epsilon after so many rounds, at the budget's delta."""
         releases = min(rounds, self.releases)
-        epsilon_, delta = self.options.budget
-        if releases == self.releases:
-            return epsilon_
-        if self._shared:
-            steps = self.sensitivity / FINEST
-            variance = (self.multiplier / FINEST) ** 2
-            return skellam_epsilon(variance, steps, steps * math.sqrt(WIDEST), delta, releases)
-        return epsilon(self.multiplier / self.sensitivity / math.sqrt(releases), delta)
+        total, delta = self.options.budget
+        if releases == self.releases and self.portion == 1:
+            return total
+        return min(total, self.cost.times(releases).epsilon(delta))
+
+    @property
+    def metrics(self) -> "Protection | None":
+        """The noise of the one release of metrics, which takes what the others leave; None where they take all."""
+        share = self.options.metrics_share
+        return replace(self, releases=1, portion=share * (1 - ROUNDING)) if self.active and share else None
 
     @property
     def _shared(self) -> bool:

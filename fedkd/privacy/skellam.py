@@ -15,7 +15,7 @@ from fedkd.errors import UserError
 from fedkd.privacy.schedule import skellam_cost
 
 
-def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, releases: int = 1) -> float:
+def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, releases: float = 1) -> float:
     """Return epsilon of some releases of integers under Skellam noise.
 
     Parameters
@@ -26,13 +26,13 @@ def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, release
         Sensitivities of the sum, in grid steps.
     delta : float
         Between 0 and 1.
-    releases : int
-        How many such sums are released.
+    releases : float
+        How many such sums are released; need not be whole.
     """
     return skellam_cost(variance, l2, l1).times(releases).epsilon(delta)
 
 
-def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, releases: int = 1) -> float:
+def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, releases: float = 1) -> float:
     """Return the smallest standard deviation over ``l2`` that keeps some releases within a budget."""
     low, high = 1e-3, 1e6
     if skellam_epsilon((high * l2) ** 2, l2, l1, delta, releases) > epsilon:

@@ -1,0 +1,64 @@
+"""What a protected question releases at the server: paid before anyone is asked, summed, noised, kept before use."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flwr.common.logger import log
+
+from fedkd.knowledge import Answers, Spec
+from fedkd.privacy.account import EVERYONE, EXHAUSTED, Account, Paid
+from fedkd.privacy.protection import Protection
+from server.progress import Record
+
+WARNING = 30
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Releases of one kind.
+
+    Attributes
+    ----------
+    protection : Protection
+        Their noise.
+    account : Account, optional
+        What a server that adds the noise pays from.
+    run : str
+        The run's name there; a resumed run keeps it.
+    charge : callable, optional
+        Told of every release before anyone is asked to contribute to it.
+    """
+
+    protection: Protection
+    account: Account | None = None
+    run: str = ""
+    charge: Callable[[Record], None] | None = None
+
+    def pay(self, name: str) -> Paid:
+        """Charge a release before anyone is asked; without an account it costs the server nothing.
+
+        Without owners it must not be made; with something kept it was made before the run was interrupted.
+        """
+        if self.account is None:
+            return Paid(name, EVERYONE, None)
+        paid = self.account.pay(EVERYONE, f"run {self.run}, {name}")
+        if not len(paid.owners):
+            log(WARNING, "%s, so nobody is asked for %s", EXHAUSTED, name)
+        return paid
+
+    def tell(self, number: int, release: str) -> None:
+        """Write down what a release costs, before it is made."""
+        if self.charge is not None and self.protection.active:
+            self.charge({"round": number, "release": release, **self.protection.charged(number)})
+
+    def total(self, paid: Paid, answers: Answers | None, specs: Mapping[str, Spec]) -> Answers | None:
+        """Return the protected sum of some answers, kept in the ledger before anything is made of it.
+
+        It is None where there are no answers, or too few of them to carry the noise.
+        """
+        if paid.kept is not None:
+            return paid.kept
+        if answers is None or len(answers.clients) < self.protection.quorum:
+            return None
+        total = self.protection.sum(answers, specs)
+        return total if self.account is None else self.account.keep(paid, total)
