@@ -11,6 +11,8 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
+from fedkd.knowledge import Answers, Asks
+
 WARNING = 30
 
 
@@ -51,6 +53,16 @@ def collect(asked: list[Message], replies: list[Message]) -> Replies:
             answers[node] = reply.content
             del failures[node]
     return Replies(answers, failures)
+
+
+def missing(asks: Asks, answers: Answers) -> dict[str, NDArray[np.int64]]:
+    """Return who of those asked is not in an answer, by reason."""
+    named = {
+        reason: np.intersect1d(np.asarray(clients, np.int64), asks.clients)
+        for reason, clients in answers.refused.items()
+    }
+    silent = np.setdiff1d(asks.clients, np.concatenate([answers.clients, *named.values()]))
+    return named | ({"left out of the answer": silent} if len(silent) else {})
 
 
 def _reason(reply: Message) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flwr.common.logger import log
 
+from fedkd.evaluation.device import METRICS_SUM, estimated
 from fedkd.knowledge import Answers, Spec
 from fedkd.privacy.account import EVERYONE, EXHAUSTED, Account, Paid
 from fedkd.privacy.protection import Protection
@@ -62,3 +63,9 @@ class Releases:
             return None
         total = self.protection.sum(answers, specs)
         return total if self.account is None else self.account.keep(paid, total)
+
+
+def quality(total: Answers, guard: Protection) -> dict[str, float]:
+    """Return what the protected sum of metrics says of the student; nothing where the noise drowns it."""
+    found = estimated(total.values["metrics"], guard.noise * (METRICS_SUM["metrics"].clip or 1.0))
+    return {f"student.private.{name}": value for name, value in found.items()}

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, estimated
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
@@ -24,9 +24,9 @@ from fedkd.ragged import Ragged
 from fedkd.release import merge
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
-from server.exchange import collect, find_hosts, wait_for_hosts
+from server.exchange import collect, find_hosts, missing, wait_for_hosts
 from server.progress import Progress, Record, round_record
-from server.releases import Releases
+from server.releases import Releases, quality
 from server.secure import SecureExchange
 
 INFO = 20
@@ -187,12 +187,7 @@ class Distillation(Strategy):
         for part, form in answers:
             self.progress = self.progress.counted("evaluation-up-bytes", part.clients, answer_bytes(part, form))
         total = releases.total(paid, merge([part for part, _ in answers], specs) if answers else None, specs)
-        found = (
-            {}
-            if total is None
-            else estimated(total.values["metrics"], guard.noise * (METRICS_SUM["metrics"].clip or 1.0))
-        )
-        return {f"student.private.{name}": value for name, value in found.items()}
+        return {} if total is None else quality(total, guard)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -287,17 +282,10 @@ class Distillation(Strategy):
             except MalformedError as error:
                 self._fail(asks.clients, f"malformed: {error}")
                 continue
-            self._count_missing(asks, answers)
+            for reason, clients in missing(asks, answers).items():
+                self._fail(clients, reason)
             if len(answers.clients):
                 yield answers, specs
-
-    def _count_missing(self, asks: Asks, answers: Answers) -> None:
-        for reason, clients in answers.refused.items():
-            self._fail(np.intersect1d(clients, asks.clients), reason)
-        refused = [client for clients in answers.refused.values() for client in clients]
-        silent = np.setdiff1d(asks.clients, np.concatenate([answers.clients, np.asarray(refused, np.int64)]))
-        if len(silent):
-            self._fail(silent, "left out of the answer")
 
     def _fail(self, clients: NDArray[np.int64], reason: str) -> None:
         self._failures[reason] += len(clients)
