@@ -49,11 +49,14 @@ def draw(plan: Plan, path: Path, about: str) -> None:
         raise UserError(f"cannot draw into {path}: {error}; give a file name that ends in .svg or .png") from None
 
 
-def budget_options(epsilon: float, delta: float, mode: str, unit: str, adjacency: str) -> PrivacyOptions:
+def budget_options(
+    epsilon: float, delta: float, mode: str, unit: str, adjacency: str, metrics_share: float = 0.0
+) -> PrivacyOptions:
     """Return the options that the command line means; a ``UserError`` says which of them is wrong."""
     if mode == "none":
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
     given: dict[str, Any] = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
+    given["metrics-share"] = metrics_share
     try:
         return PrivacyOptions.model_validate(given)
     except ValidationError as error:
@@ -77,6 +80,8 @@ def _noise(plan: Plan, about: str) -> Table:
         f"norm over {plan.dimensions} coordinates of the sum", f"{plan.noise * math.sqrt(plan.dimensions):.4g}"
     )
     shown.add_row("signal to noise, all clients of one mind", f"{plan.signal_to_noise:.3g}")
+    if plan.metrics_error is not None:
+        shown.add_row("standard error of a released metric near 0.5 (no clips)", f"{plan.metrics_error:.2g}")
     return shown
 
 
@@ -87,6 +92,8 @@ def _spent(plan: Plan, about: str) -> Table:
     )
     for step in steps:
         shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
+    if plan.metrics_error is not None:
+        shown.add_row("and the metrics", f"{plan.protection.spent(plan.releases, measured=True):.4g}")
     return shown
 
 

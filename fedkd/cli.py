@@ -142,13 +142,15 @@ def budget(
     mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
     unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
+    metrics_share: Annotated[float, typer.Option(help="Share of the budget for one release of metrics.")] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (SVG or PNG).")] = None,
 ) -> None:
     """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
     from fedkd.budget import budget_options, show
     from fedkd.privacy.plan import Plan
 
-    show(Plan(budget_options(epsilon, delta, mode, unit, adjacency), clients, rounds, dimensions).check(), plot)
+    options = budget_options(epsilon, delta, mode, unit, adjacency, metrics_share)
+    show(Plan(options, clients, rounds, dimensions).check(), plot)
 
 
 @app.command()

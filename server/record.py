@@ -99,7 +99,7 @@ class Recorder:
                 "answered": int((progress.clients["answered"] > 0).sum()),
                 "failed-answers": progress.total(["failed"]),
             },
-            "privacy": privacy(self.config, strategy.protection, progress.round),
+            "privacy": privacy(self.config, strategy.protection, progress.round) | {"metrics": strategy.quality},
         }
 
 
@@ -110,7 +110,7 @@ def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, An
     if not protection.active:
         return told
     return told | {
-        "epsilon": protection.spent(rounds),
+        "epsilon": protection.spent(rounds, measured=rounds >= config.num_server_rounds),
         "epsilon-planned": options.epsilon,
         "delta": options.delta,
         "unit": options.unit,

@@ -47,10 +47,10 @@ class Releases:
             log(WARNING, "%s, so nobody is asked for %s", EXHAUSTED, name)
         return paid
 
-    def tell(self, number: int, release: str) -> None:
-        """Write down what a release costs, before it is made."""
+    def tell(self, number: int, release: str, spent: float) -> None:
+        """Write down what a release costs, and epsilon with it, before it is made."""
         if self.charge is not None and self.protection.active:
-            self.charge({"round": number, "release": release, **self.protection.charged(number)})
+            self.charge({"round": number, "release": release, **self.protection.charged(spent)})
 
     def total(self, paid: Paid, answers: Answers | None, specs: Mapping[str, Spec]) -> Answers | None:
         """Return the protected sum of some answers, kept in the ledger before anything is made of it.

@@ -62,6 +62,8 @@ class Distillation(Strategy):
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
+    quality : dict of str to float
+        What the release of metrics said of the student.
     """
 
     protocol: Protocol
@@ -76,6 +78,7 @@ class Distillation(Strategy):
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
+    quality: dict[str, float] = field(default_factory=dict)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
@@ -135,11 +138,11 @@ class Distillation(Strategy):
                 metrics |= dict(self.aggregate_evaluate(number, replies) or {})
             metrics |= self._measured()
         if last and self.metrics is not None:
-            metrics |= self._released(grid, number + 1, self.metrics)
+            self.quality = self._released(grid, number + 1, self.metrics)
         self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
-        record = round_record(before, self.progress, dict(self._failures), metrics, trained)
+        record = round_record(before, self.progress, dict(self._failures), metrics | self.quality, trained)
         if self.protection.active:
-            record["epsilon"] = self.protection.spent(number)
+            record["epsilon"] = self.protection.spent(number, measured=last)
         for sink in self.sinks:
             sink(record, self.progress)
         return record
@@ -154,7 +157,7 @@ class Distillation(Strategy):
         if self._paid.kept is not None:
             return []
         sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), grid))
-        self.training.tell(number, "answers")
+        self.training.tell(number, "answers", self.protection.spent(number))
         if self.secure is None or not sent:
             return grid.send_and_receive(sent, timeout=self.timeout)
         specs = self._specs(next(iter(self._asked.values())))
@@ -178,7 +181,7 @@ class Distillation(Strategy):
         specs, answers = guard.specs(METRICS_SUM), []
         if len(paid.owners) and paid.kept is None:
             sent = list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), grid))
-            releases.tell(number, "metrics")
+            releases.tell(number, "metrics", self.protection.spent(number, measured=True))
             if self.secure is not None and sent:
                 answers = self._open(grid, self.secure, "evaluate", specs, guard)
             else:

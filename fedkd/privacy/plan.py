@@ -4,7 +4,11 @@ import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
+import numpy as np
+
 from fedkd.errors import UserError
+from fedkd.evaluation.device import METRICS_SUM, estimated
+from fedkd.evaluation.metrics import METRICS
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 
@@ -36,12 +40,21 @@ class Plan:
     @property
     def protection(self) -> Protection:
         """The noise that the plan means."""
-        return Protection(self.options, self.clients, self.releases)
+        return Protection(self.options, self.clients, self.releases, 1 - self.options.metrics_share)
 
     @property
     def noise(self) -> float:
         """Standard deviation of the noise on every coordinate of the sum, over the clip."""
         return self.protection.noise
+
+    @property
+    def metrics_error(self) -> float | None:
+        """Standard error that the noise gives to a released metric of 0.5; None where none is released."""
+        guard = self.protection.metrics
+        if guard is None:
+            return None
+        sums = np.append(np.full(len(METRICS), self.clients / 2), self.clients)
+        return estimated(sums, guard.noise * (METRICS_SUM["metrics"].clip or 1.0)).get(f"{METRICS[0]}.noise", math.inf)
 
     @property
     def signal_to_noise(self) -> float:
@@ -86,7 +99,8 @@ class Plan:
         is what (epsilon, delta) permits (Kairouz, Oh & Viswanath, The composition theorem, 2015).
         """
         if self.options.mode != "distributed":
-            shift = self.protection.sensitivity * math.sqrt(self.releases) / self.protection.multiplier
+            releases = self.releases / self.protection.portion
+            shift = self.protection.sensitivity * math.sqrt(releases) / self.protection.multiplier
             return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + shift)
         epsilon, delta = self.options.budget
         return min(1.0, math.exp(epsilon) * false_alarms + delta, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Grid, Spec
 from fedkd.privacy.account import Account, open_ledger
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.cost import Cost, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.options import PrivacyOptions
@@ -76,12 +76,12 @@ class Protection:
     @cached_property
     def multiplier(self) -> float:
         """Noise of one release over the clip: on the sum, or in local mode on a single answer."""
-        total, delta = self.options.budget
+        budget, delta = self.options.budget
         releases = self.releases / self.portion
         if self.options.mode != "distributed":
-            return self.sensitivity * noise_multiplier(total, delta, releases)
+            return self.sensitivity * noise_multiplier(budget, delta, releases)
         steps = self.sensitivity / FINEST
-        one = skellam_multiplier(total, delta, steps, steps * math.sqrt(WIDEST), releases)
+        one = skellam_multiplier(budget, delta, steps, steps * math.sqrt(WIDEST), releases)
         return self.sensitivity * one
 
     @cached_property
@@ -187,8 +187,8 @@ class Protection:
             values = {n: v + rounded_normal(scale, 1, np.shape(v), generator) for n, v in values.items()}
         return replace(answers, values={n: v * _step(specs[n]) for n, v in values.items()})
 
-    def charged(self, number: int) -> dict[str, float | str]:
-        """Return what the release of a round costs, as it is written down before the release."""
+    def charged(self, spent: float) -> dict[str, float | str]:
+        """Return what a release costs, and epsilon with it, as they are written down before the release."""
         options = self.options
         return {
             "mode": options.mode,
@@ -196,17 +196,18 @@ class Protection:
             "adjacency": options.adjacency,
             "sampling": "no amplification",
             "noise-multiplier": self.multiplier,
-            "epsilon-so-far": self.spent(number),
+            "epsilon-so-far": spent,
             "delta": options.budget[1],
         }
 
-    def spent(self, rounds: int) -> float:
-        """Return epsilon after so many rounds, at the budget's delta."""
+    def spent(self, rounds: int, measured: bool = False) -> float:
+        """Return epsilon at the budget's delta after so many rounds, and after the release of metrics if it is made."""
         releases = min(rounds, self.releases)
-        total, delta = self.options.budget
-        if releases == self.releases and self.portion == 1:
-            return total
-        return min(total, self.cost.times(releases).epsilon(delta))
+        budget, delta = self.options.budget
+        if not self.active or (releases == self.releases and self.portion == 1):
+            return budget
+        last = [self.metrics.cost] if measured and self.metrics is not None else []
+        return min(budget, total([self.cost.times(releases), *last]).epsilon(delta))
 
     @property
     def metrics(self) -> "Protection | None":

@@ -158,6 +158,12 @@ def exchange(run: Run) -> dict[str, str]:
         out["Student's metrics"] = (
             "Measured in the simulation on private users, outside byte counts and outside the promise of privacy."
         )
+    if value := run.part("privacy").get("metrics", {}).get(f"student.private.{METRIC}"):
+        error = run.part("privacy")["metrics"][f"student.private.{METRIC}.noise"]
+        out["Student's metrics, as the server learnt them"] = (
+            f"NDCG@20 {value:.3f} ± {error:.3f} (one standard error of the noise alone), the mean over clients: one "
+            "noised sum of the devices' own measurements, paid for out of the budget."
+        )
     if "teacher" in run.models:
         out["Teacher's metrics"] = (
             "Measured in the simulation on private users, outside byte counts; a deployment cannot measure them."

@@ -121,3 +121,13 @@ def test_without_a_share_no_device_says_how_good_it_is(tmp_path):
 def test_a_share_without_protection_is_refused():
     with pytest.raises(UserError, match="metrics-share"):
         load(None, ["privacy.metrics-share=0.1"])
+
+
+def test_epsilon_that_is_reported_holds_the_metrics_too(tmp_path):
+    done, _ = run(tmp_path / "run", "privacy.mode=central", "privacy.epsilon=400", "privacy.metrics-share=0.5")
+    before, after = [line["epsilon-so-far"] for line in done.lines("privacy.jsonl") if "release" in line]
+    assert before < 399 < after <= 400
+    told = done.read_json("summary.json")["privacy"]
+    assert told["epsilon"] == after
+    assert "one release of the student's quality" in told["statement"]
+    assert 0 < told["metrics"]["student.private.ndcg@20"] < 1
