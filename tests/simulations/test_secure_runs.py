@@ -252,3 +252,22 @@ def test_without_keys_nothing_is_masked_and_the_message_says_what_to_do(tmp_path
     (data / "server" / "directory.json").unlink()
     with pytest.raises(UserError, match=r"privacy\.sums=clear"):
         deployed(tmp_path / "run", data)
+
+
+@pytest.mark.parametrize("mode", ["central", "distributed", "local"])
+def test_metrics_of_devices_are_summed_under_masks_and_paid(tmp_path: Path, data: Path, mode: str) -> None:
+    more = [f"privacy.mode={mode}", "privacy.epsilon=900", "privacy.delta=1e-4", "privacy.metrics-share=0.5"]
+    grid = deployed(tmp_path / "run", data, *more)
+    metrics = last_round(tmp_path / "run")["metrics"]
+    error = metrics["student.private.ndcg@20.noise"]
+    assert 0 < metrics["student.private.ndcg@20"] < 1
+    assert error < 0.3
+    assert not any("metrics" in array for message in grid.seen for array in names_in(message))
+    payer = data / ("server" if mode == "central" else "client-0")
+    ledger = open_ledger(payer / "privacy.ledger")
+    kept = [entry.release for owner in ledger.owners() for entry in ledger.history(owner)]
+    assert sum("metrics" in release for release in kept) == 1
+
+
+def names_in(message: Message) -> list[str]:
+    return [name for record in message.content.array_records.values() for name in record]
