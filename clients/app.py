@@ -55,15 +55,15 @@ class Release:
         Names it in the ledger.
     specs : mapping of str to Spec
         What leaves.
-    account : Account, optional
-        What pays for it.
+    accounts : tuple of Account
+        What pays for it, all of them.
     make : callable
         Returns the released answers of a group of clients.
     """
 
     kind: str
     specs: Mapping[str, Spec]
-    account: Account | None
+    accounts: tuple[Account, ...]
     make: Callable[[Asks], Answers]
 
 
@@ -78,7 +78,8 @@ def train(message: Message, context: Context) -> Message:
         host.store.save(learnt.clients, learnt.states, own.round)
         return release(answers, specs, host.protection)
 
-    return _respond(host, message, asks, Release("training", specs, host.account(host.protection), learn))
+    accounts = (host.student_account, host.account(host.protection))
+    return _respond(host, message, asks, Release("training", specs, _given(*accounts), learn))
 
 
 @app.evaluate()
@@ -102,7 +103,7 @@ def evaluate(message: Message, context: Context) -> Message:
         answers = Answers(own.round, own.clients, {"metrics": contributions(_measured(host, own))})
         return release(answers, specs, guard)
 
-    return _respond(host, message, asks, Release("metrics", specs, host.account(guard), count))
+    return _respond(host, message, asks, Release("metrics", specs, _given(host.account(guard)), count))
 
 
 def _measured(host: Host, asks: Asks) -> Ragged:
@@ -124,13 +125,21 @@ def _respond(host: Host, message: Message, asks: Asks, what: Release) -> Message
     return take_part(host, message, masked(host, host.question(what.kind, asks), vector, mask_bits(what.specs)))
 
 
+def _given(*accounts: Account | None) -> tuple[Account, ...]:
+    return tuple(account for account in accounts if account is not None)
+
+
 def _paid(host: Host, what: Release, asks: Asks) -> Answers:
     """Answer those who have budget left; what was answered before is said again, byte for byte."""
-    if what.account is None:
-        return what.make(asks)
-    paid = what.account.pay(asks.clients, host.question(what.kind, asks))
-    if not len(paid.owners):
-        about = "" if asks.reference is None else asks.reference.fingerprint
-        return refuse(Answers(asks.round, paid.owners, {}, about), asks.clients)
-    kept = paid.kept or what.account.keep(paid, what.make(asks.take(paid.owners)))
-    return refuse(kept, np.setdiff1d(asks.clients, kept.clients))
+    owners, kept, receipts = asks.clients, None, []
+    for account in what.accounts:
+        paid = account.pay(owners, host.question(what.kind, asks))
+        owners, kept = paid.owners, kept or paid.kept
+        if not len(owners):
+            about = "" if asks.reference is None else asks.reference.fingerprint
+            return refuse(Answers(asks.round, owners, {}, about), asks.clients)
+        receipts.append((account, paid))
+    answers = kept or what.make(asks.take(owners))
+    for account, paid in receipts:
+        answers = account.keep(paid, answers)
+    return refuse(answers, np.setdiff1d(asks.clients, answers.clients)) if receipts else answers

@@ -21,7 +21,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import METRICS_SUM
 from fedkd.federation import federation, metrics_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
-from fedkd.privacy.account import Account
+from fedkd.privacy.account import Account, open_ledger
+from fedkd.privacy.cost import Cost
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
 from fedkd.wire import pack_asks
@@ -93,6 +94,20 @@ class Host:
                 "answers in the modes local and distributed"
             )
         return None
+
+    @property
+    def student_account(self) -> Account | None:
+        """What the clients pay from for noisy training of their students: a promise of its own, beside the answers'."""
+        options, noise = self.config.privacy.student, student_noise(self.config)
+        if noise is None or options.epsilon is None:
+            return None
+        cost = Cost.of_steps(noise.multiplier, noise.rate, noise.steps)
+        planned = cost.times(self.config.num_server_rounds).epsilon(options.delta)
+        # Two upper bounds of the same schedule, this and the one that chose the noise, differ by a per cent or so.
+        limit = self.own or Budget(max(options.epsilon, planned), options.delta)
+        note = f"student, add-remove, Poisson rate {noise.rate:g}, {noise.steps} steps, noise {noise.multiplier:.4g}"
+        path = self.config.privacy.ledger or self.folder / "privacy.ledger"
+        return Account(open_ledger(path), f"{self.source}, students", cost, limit, note)
 
     @property
     def is_masking(self) -> bool:

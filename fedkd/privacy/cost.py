@@ -8,9 +8,13 @@ chosen after the earlier ones were seen (Smith & Thakurta, Fully adaptive compos
 2022). As long as all releases are of that kind the sum becomes epsilon by the exact Gaussian formula (Balle & Wang,
 ICML 2018, theorem 8), otherwise by the bound of Canonne, Kamath & Steinke, The discrete Gaussian, NeurIPS 2020,
 proposition 12.
+
+Noisy steps on Poisson samples are kept apart, by kind: their epsilon comes from privacy loss distributions
+(``fedkd.privacy.accounting``, loaded when it is needed).
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -34,13 +38,23 @@ class Cost:
         The Renyi divergence of order ``a`` is at most ``xi + rho * a``.
     gaussian : bool
         Whether a Gaussian release with multiplier ``(2 * rho)^(-1/2)`` reveals at least as much.
+    sampled : tuple of (float, float, int)
+        Besides: noise over the clip, sampling rate and number of steps of Gaussian noise on Poisson samples
+        (add-remove), each kind once.
     """
 
     rho: float
     xi: float = 0.0
     gaussian: bool = True
+    sampled: tuple[tuple[float, float, int], ...] = ()
 
     def __post_init__(self) -> None:
+        for multiplier, rate, steps in self.sampled:
+            if not (multiplier > 0 and math.isfinite(multiplier) and 0 < rate < 1 and steps >= 1):
+                raise UserError(
+                    f"{steps} steps at noise {multiplier} and sampling rate {rate} cannot be charged; noise must be "
+                    "positive and finite, the rate between 0 and 1, and there is a step at least"
+                )
         if not (self.rho >= 0 and math.isfinite(self.rho) and math.isfinite(self.xi)):
             raise UserError(f"a release costs rho={self.rho}, xi={self.xi}; both must be finite and rho not negative")
 
@@ -50,6 +64,11 @@ class Cost:
         if not multiplier > 0:
             raise UserError(f"the noise multiplier is {multiplier}; it must be positive, or nothing is private")
         return cls(0.5 / multiplier / multiplier)
+
+    @classmethod
+    def of_steps(cls, multiplier: float, rate: float, steps: int) -> "Cost":
+        """Return the cost of Gaussian steps, each on its own Poisson sample."""
+        return cls(0.0, sampled=((multiplier, rate, steps),)) if rate < 1 else cls.of_gaussian(multiplier).times(steps)
 
     @classmethod
     def of_pure(cls, epsilon: float) -> "Cost":
@@ -65,12 +84,15 @@ class Cost:
 
     def times(self, count: float) -> "Cost":
         """Return the cost of ``count`` such releases, not necessarily a whole number."""
-        return Cost(count * self.rho, count * self.xi, self.gaussian)
+        sampled = tuple((multiplier, rate, round(count * steps)) for multiplier, rate, steps in self.sampled)
+        return Cost(count * self.rho, count * self.xi, self.gaussian, sampled)
 
     def epsilon(self, delta: float) -> float:
         """Return epsilon at ``delta``, from above; infinite where nothing is guaranteed."""
         if not 0 < delta < 1:
             raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients")
+        if self.sampled:
+            return _numeric(self, delta)
         if self.rho == 0 and self.xi <= 0:
             return 0.0
         return _gaussian(math.sqrt(2 * self.rho), delta) if self.gaussian else _renyi(self.rho, self.xi, delta)
@@ -80,7 +102,11 @@ def total(costs: Iterable[Cost]) -> Cost:
     """Return the cost of several releases on the same data; the sums are rounded once."""
     parts = list(costs)
     together = all(part.gaussian for part in parts)
-    return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together)
+    steps = Counter[tuple[float, float]]()
+    for multiplier, rate, count in (kind for part in parts for kind in part.sampled):
+        steps[multiplier, rate] += count
+    sampled = tuple((*kind, count) for kind, count in sorted(steps.items()))
+    return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together, sampled)
 
 
 def log_ndtr(x: float) -> float:
@@ -125,6 +151,18 @@ def _gaussian(distance: float, delta: float) -> float:
     if gaussian_delta(HIGHEST_EPSILON, distance) > delta:
         return math.inf
     return boundary(lambda epsilon: gaussian_delta(epsilon, distance) <= delta, HIGHEST_EPSILON)
+
+
+def _numeric(cost: Cost, delta: float) -> float:
+    """Return epsilon of a cost with sampled steps, all fixed before the first."""
+    from fedkd.privacy.accounting import epsilon  # loads much, and few ledgers hold sampled steps
+    from fedkd.privacy.schedule import Release, Schedule
+
+    if cost.xi or not cost.gaussian:
+        raise UserError("sampled steps cannot be accounted beside discrete or Skellam noise; keep them apart")
+    plain = (Release((2 * cost.rho) ** -0.5),) if cost.rho else ()
+    steps = tuple(Release(multiplier, rate, count) for multiplier, rate, count in cost.sampled)
+    return epsilon(Schedule((*plain, *steps), "add-remove", "poisson"), delta)
 
 
 def _renyi(rho: float, xi: float, delta: float) -> float:

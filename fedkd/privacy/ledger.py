@@ -52,7 +52,13 @@ class Budget:
     delta: float
 
     def allows(self, cost: Cost) -> bool:
-        """Return whether a cost stays within the budget."""
+        """Return whether a cost stays within the budget.
+
+        Steps on samples are a schedule that the first of them fixes, all of one kind and nothing else: how many follow
+        may be decided later, as no more are made than fit, but another kind would need a filter from the beginning.
+        """
+        if cost.sampled and (cost.rho or cost.xi or len(cost.sampled) > 1):
+            return False
         return _epsilon(cost, self.delta) <= self.epsilon * (1 + ROUNDING)
 
 
@@ -192,7 +198,9 @@ class Ledger:
 
     def remaining(self, data: str, cost: Cost, limit: Budget) -> int:
         """Return how many more releases of a cost a budget allows, at most a million."""
-        spent, low, high = self.spent(data), 0, MOST
+        spent, low, high = self.spent(data), 0, 1
+        while high < MOST and limit.allows(total([spent, cost.times(high)])):
+            low, high = high, min(MOST, 2 * high)
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if limit.allows(total([spent, cost.times(middle)])) else (low, middle - 1)
@@ -247,6 +255,7 @@ def _charge(
         return None
     if paid is None:
         body = {"rho": cost.rho, "xi": cost.xi, "gaussian": cost.gaussian, "note": note, "time": _now()}
+        body |= {"sampled": cost.sampled} if cost.sampled else {}
         append(connection, "charge", data, release, body)
     return Receipt(data, release, paid is None, _payload(connection, data, release))
 
@@ -282,7 +291,8 @@ def _costs(connection: sqlite3.Connection, data: str) -> list[Cost]:
 
 
 def _cost(body: Mapping[str, Any]) -> Cost:
-    return Cost(body["rho"], body["xi"], body["gaussian"])
+    sampled = tuple((float(z), float(rate), int(steps)) for z, rate, steps in body.get("sampled", []))
+    return Cost(body["rho"], body["xi"], body["gaussian"], sampled)
 
 
 def _now() -> str:

@@ -69,8 +69,9 @@ class StudentPrivacy(Options):
         return (
             f"Students are trained under DP-SGD: epsilon {self.epsilon:g} at delta {self.delta:g} for one user's "
             f"history (add-remove, secret Poisson sampling at rate {self.rate:g}, {self.steps} steps in each of "
-            f"{rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}), in this run alone. That covers the "
-            "students and what is computed from them, not the weights and metrics that clients send beside."
+            f"{rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}), and every client pays for "
+            "its rounds from an account of its own that all runs with the same ledger share. That covers the students "
+            "and what is computed from them, not the weights and metrics that clients send beside."
         )
 
 
