@@ -209,3 +209,8 @@ def test_another_protocol_drops_the_parameters_of_the_one_in_the_file(tmp_path: 
 def test_parameters_without_a_name_belong_to_the_default_protocol(tmp_path: Path) -> None:
     config = load(written(tmp_path, "[algorithm]\ndamping = 3.0\n"))
     assert (config.algorithm.name, dump(config)["algorithm"]["damping"]) == (Config().algorithm.name, 3.0)
+
+
+def test_a_key_of_another_algorithm_is_called_that() -> None:
+    with pytest.raises(UserError, match="algorithm.rank: no such key; it belongs to another algorithm"):
+        load(None, ["algorithm.name=gnmax", "algorithm.rank=4"])
