@@ -179,6 +179,9 @@ def round_line(record: Record, rounds: int) -> str:
         for who in ("teacher", "student")
         if f"{who}.ndcg@20" in metrics
     )
+    if "student.private.ndcg@20" in metrics:
+        value, error = (metrics[f"student.private.ndcg@20{end}"] for end in ("", ".noise"))
+        scores += f"{' | ' * bool(scores)}student as released {value:.3f} ± {error:.3f}"
     width = len(str(rounds))
     failed = sum(record["failures"].values())
     line = f"[ROUND {record['round']:>{width}}/{rounds}] {scores or 'not evaluated'} | "
