@@ -9,8 +9,9 @@ from flwr.clientapp import ClientApp
 
 from clients.host import Host, open_host
 from clients.secure import masked, take_part
+from fedkd.distill.panel import PANEL, panel_answer, panel_spec
 from fedkd.errors import UserError
-from fedkd.evaluation.device import DEVICE_METRICS, contributions, measure
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, contributions, measure
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
 from fedkd.ragged import Ragged
@@ -82,6 +83,23 @@ def train(message: Message, context: Context) -> Message:
     return _respond(host, message, asks, Release("training", specs, _given(*accounts), learn))
 
 
+@app.train("panel")
+def panel(message: Message, context: Context) -> Message:
+    """Release what items the users have, so that popular ones can be chosen: a release before all others."""
+    host, asks = open_host(context), read_ask(message.content)
+    guard = host.panel_protection
+    if guard is None:
+        raise UserError("what items clients have is not among what this run releases; set privacy.panel-share")
+    specs = host.leaving(guard, panel_spec(int(asks.shared["items"][0])))
+
+    def count(own: Asks) -> Answers:
+        cohort = host.cohort(own.clients, own.round)
+        items = panel_answer(cohort.data.train, cohort.owner, len(cohort))
+        return release(Answers(own.round, own.clients, {PANEL: items}), specs, guard)
+
+    return _respond(host, message, asks, Release("panel", specs, _given(host.account(guard)), count))
+
+
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the student on the users' own histories and say how good it is, without moving them.
@@ -97,7 +115,7 @@ def evaluate(message: Message, context: Context) -> Message:
             Answers(asks.round, own, {"metrics": _measured(host, asks.take(own))}) for own in host.chunks(asks.clients)
         ]
         return Message(answer_record(merge(parts, DEVICE_METRICS), DEVICE_METRICS), reply_to=message)
-    specs = host.metrics_specs(guard)
+    specs = host.leaving(guard, METRICS_SUM)
 
     def count(own: Asks) -> Answers:
         answers = Answers(own.round, own.clients, {"metrics": contributions(_measured(host, own))})

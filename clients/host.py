@@ -18,8 +18,7 @@ from fedkd.cohort.store import StateStore
 from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
 from fedkd.errors import UserError
-from fedkd.evaluation.device import METRICS_SUM
-from fedkd.federation import federation, metrics_protection, protection, shard, student_noise
+from fedkd.federation import federation, metrics_protection, panel_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account, open_ledger
 from fedkd.privacy.cost import Cost
@@ -74,6 +73,11 @@ class Host:
         return protection(self.config, self.registered)
 
     @property
+    def panel_protection(self) -> Protection | None:
+        """The noise of the one release of what items clients have; None where there is none."""
+        return panel_protection(self.config, self.registered)
+
+    @property
     def metrics_protection(self) -> Protection | None:
         """The noise of the one release of metrics; None where there is none."""
         return metrics_protection(self.config, self.registered)
@@ -116,13 +120,10 @@ class Host:
 
     def answer_specs(self, asks: Asks) -> Mapping[str, Spec]:
         """Return what the answers to a question look like when they leave."""
-        return self._leaving(self.protection, self.config.algorithm.expects(asks))
+        return self.leaving(self.protection, self.config.algorithm.expects(asks))
 
-    def metrics_specs(self, guard: Protection) -> Mapping[str, Spec]:
-        """Return what sums of metrics look like when they leave."""
-        return self._leaving(guard, METRICS_SUM)
-
-    def _leaving(self, guard: Protection, plain: Mapping[str, Spec]) -> Mapping[str, Spec]:
+    def leaving(self, guard: Protection, plain: Mapping[str, Spec]) -> Mapping[str, Spec]:
+        """Return what is released under some noise looks like when it leaves."""
         specs = guard.specs(plain)
         return guard.maskable(specs) if self.is_masking else specs
 

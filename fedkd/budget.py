@@ -50,13 +50,13 @@ def draw(plan: Plan, path: Path, about: str) -> None:
 
 
 def budget_options(
-    epsilon: float, delta: float, mode: str, unit: str, adjacency: str, metrics_share: float = 0.0
+    epsilon: float, delta: float, mode: str, unit: str, adjacency: str, panel_share: float, metrics_share: float
 ) -> PrivacyOptions:
     """Return the options that the command line means; a ``UserError`` says which of them is wrong."""
     if mode == "none":
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
     given: dict[str, Any] = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
-    given["metrics-share"] = metrics_share
+    given |= {"panel-share": panel_share, "metrics-share": metrics_share}
     try:
         return PrivacyOptions.model_validate(given)
     except ValidationError as error:

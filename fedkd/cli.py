@@ -142,6 +142,7 @@ def budget(
     mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
     unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
+    panel_share: Annotated[float, typer.Option(help="Share of the budget for one release of items' counts.")] = 0.0,
     metrics_share: Annotated[float, typer.Option(help="Share of the budget for one release of metrics.")] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (SVG or PNG).")] = None,
 ) -> None:
@@ -149,7 +150,7 @@ def budget(
     from fedkd.budget import budget_options, show
     from fedkd.privacy.plan import Plan
 
-    options = budget_options(epsilon, delta, mode, unit, adjacency, metrics_share)
+    options = budget_options(epsilon, delta, mode, unit, adjacency, panel_share, metrics_share)
     show(Plan(options, clients, rounds, dimensions).check(), plot)
 
 

@@ -75,9 +75,17 @@ def protection(config: Config, num_clients: int) -> Protection:
     )
 
 
+def panel_protection(config: Config, num_clients: int) -> Protection | None:
+    """Return the noise of the one release of what items clients have; every client is asked. None without one."""
+    return _of_everyone(protection(config, num_clients).panel, num_clients)
+
+
 def metrics_protection(config: Config, num_clients: int) -> Protection | None:
     """Return the noise of the one release of metrics, to which every client is asked; None where there is none."""
-    guard = protection(config, num_clients).metrics
+    return _of_everyone(protection(config, num_clients).metrics, num_clients)
+
+
+def _of_everyone(guard: Protection | None, num_clients: int) -> Protection | None:
     return None if guard is None else replace(guard, participants=num_clients)
 
 
@@ -92,7 +100,7 @@ def student_noise(config: Config) -> GradientNoise | None:
 
 @lru_cache(maxsize=8)
 def _protection(privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int) -> Protection:
-    return Protection(privacy, max(1, round(fraction * num_clients)), releases, 1 - privacy.metrics_share)
+    return Protection(privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
 
 
 @lru_cache(maxsize=2)

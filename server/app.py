@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,10 +13,9 @@ from flwr.serverapp import Grid, ServerApp
 from fedkd.config import Config, unflatten
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
-from fedkd.federation import Federation, federation, metrics_protection, protection
+from fedkd.federation import Federation, federation, metrics_protection, panel_protection, protection
 from fedkd.models.base import Recommender
 from fedkd.privacy.identities import read_directory
-from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup
 from fedkd.runs import RunFolder
 from server.depot import read_setup
@@ -40,13 +40,16 @@ def main(grid: Grid, context: Context) -> None:
     path = run_path(config, context.run_id)
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
-    guard = protection(config, setup.num_clients)
-    measured = metrics_protection(config, setup.num_clients)
+    guard, count = protection(config, setup.num_clients), setup.num_clients
+    panel, measured = panel_protection(config, count), metrics_protection(config, count)
     strategy = Distillation(
         config.algorithm,
         recorder.progress(setup),
-        releases(config, guard, folder),
-        None if measured is None else releases(config, measured, folder),
+        releases(config, Releases(guard), folder),
+        None if panel is None else releases(config, Releases(panel, "panel", "train.panel"), folder),
+        None
+        if measured is None
+        else releases(config, Releases(measured, "metrics", "evaluate", "evaluation-up-bytes"), folder),
         timeout=config.runtime.timeout_seconds,
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
@@ -58,12 +61,12 @@ def main(grid: Grid, context: Context) -> None:
     recorder.finish(strategy)
 
 
-def releases(config: Config, guard: Protection, folder: RunFolder) -> Releases:
-    """Return releases under some noise, written down in the run folder, and paid for where the server must pay."""
+def releases(config: Config, planned: Releases, folder: RunFolder) -> Releases:
+    """Return planned releases, written down in the run folder, and paid for where the server must pay."""
     pays = config.privacy.mode in ("central", "distributed")
-    account = guard.account(*books(config, folder.path)) if pays else None
+    account = planned.protection.account(*books(config, folder.path)) if pays else None
     run = str(folder.lines("privacy.jsonl")[0]["run"])
-    return Releases(guard, account, run, lambda line: folder.append("privacy.jsonl", line))
+    return replace(planned, account=account, run=run, charge=lambda line: folder.append("privacy.jsonl", line))
 
 
 def scorer(together: Federation) -> Callable[[Recommender], PerUser]:

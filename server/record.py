@@ -3,7 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from fedkd.models.base import Recommender
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup, State, export_arrays
 from fedkd.runs import RunFolder
-from server.progress import Progress, Record
+from server.progress import COUNTS, Progress, Record
 from server.strategy import Distillation
 
 INFO = 20
@@ -41,13 +41,13 @@ class Recorder:
 
     def progress(self, setup: Setup) -> Progress:
         """Return where the run stands: its checkpoint, or the beginning."""
-        begun = Progress.begin(self.config.algorithm.begin(setup))
         if not (self.folder.path / CHECKPOINT).exists():
-            return begun
+            return Progress.begin(self.config.algorithm.begin(setup))
         arrays = self.folder.read_arrays(CHECKPOINT)
+        setup = replace(setup, popularity=arrays.pop("run/popularity", None))
         number = int(arrays.pop("run/round"))
         seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
-        clients = {name: arrays.pop(f"clients/{name}") for name in begun.clients}
+        clients = {name: arrays.pop(f"clients/{name}") for name in COUNTS}
         self.folder.forget_rounds(number)
         return Progress(State(setup, arrays), number, clients, seconds, teaching)
 
@@ -61,6 +61,8 @@ class Recorder:
         """Save a checkpoint, from which a killed run continues."""
         kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
+        if (popularity := progress.state.setup.popularity) is not None:
+            kept["run/popularity"] = popularity
         kept["run/teaching-seconds"] = np.array(progress.teaching_seconds)
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
 

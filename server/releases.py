@@ -22,6 +22,12 @@ class Releases:
     ----------
     protection : Protection
         Their noise.
+    name : str
+        What is released: ``answers``, ``panel`` or ``metrics``.
+    kind : str
+        The type of the messages that ask for it.
+    counted : str
+        What the bytes of its answers add to, one of ``progress.COUNTS``.
     account : Account, optional
         What a server that adds the noise pays from.
     run : str
@@ -31,15 +37,19 @@ class Releases:
     """
 
     protection: Protection
+    name: str = "answers"
+    kind: str = "train"
+    counted: str = "up-bytes"
     account: Account | None = None
     run: str = ""
     charge: Callable[[Record], None] | None = None
 
-    def pay(self, name: str) -> Paid:
-        """Charge a release before anyone is asked; without an account it costs the server nothing.
+    def pay(self, number: int) -> Paid:
+        """Charge a round's release before anyone is asked; without an account it costs the server nothing.
 
         Without owners it must not be made; with something kept it was made before the run was interrupted.
         """
+        name = f"round {number}" if self.name == "answers" else self.name
         if self.account is None:
             return Paid(name, EVERYONE, None)
         paid = self.account.pay(EVERYONE, f"run {self.run}, {name}")
@@ -47,10 +57,10 @@ class Releases:
             log(WARNING, "%s, so nobody is asked for %s", EXHAUSTED, name)
         return paid
 
-    def tell(self, number: int, release: str, spent: float) -> None:
+    def tell(self, number: int, spent: float) -> None:
         """Write down what a release costs, and epsilon with it, before it is made."""
         if self.charge is not None and self.protection.active:
-            self.charge({"round": number, "release": release, **self.protection.charged(spent)})
+            self.charge({"round": number, "release": self.name, **self.protection.charged(spent)})
 
     def total(self, paid: Paid, answers: Answers | None, specs: Mapping[str, Spec]) -> Answers | None:
         """Return the protected sum of some answers, kept in the ledger before anything is made of it.

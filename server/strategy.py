@@ -1,7 +1,6 @@
 """The round loop: one Flower strategy for every protocol and every runtime."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +11,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from fedkd.codec import MalformedError
+from fedkd.distill.panel import PANEL, panel_spec, probable_popularity
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
@@ -23,16 +22,13 @@ from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
 from fedkd.release import merge
 from fedkd.streams import stream
-from fedkd.wire import answer_bytes, ask_bytes, ask_record, read_answer
-from server.exchange import collect, find_hosts, missing, wait_for_hosts
+from fedkd.wire import answer_bytes
 from server.progress import Progress, Record, round_record
+from server.questions import Answered, Questions
 from server.releases import Releases, quality
 from server.secure import SecureExchange
 
 INFO = 20
-
-Answered = tuple[Answers, Mapping[str, Spec]]
-"""Usable answers, and what they look like."""
 
 
 @dataclass
@@ -47,6 +43,9 @@ class Distillation(Strategy):
         Where the run stands; a resumed run begins with a saved one.
     training : Releases
         How answers are protected, and what pays for it.
+    panel : Releases, optional
+        How the one release of what items clients have is, before the first round; without it the public users alone
+        say which items are popular.
     metrics : Releases, optional
         How the one release of metrics under protection is; without it devices say nothing of their quality then.
     timeout, wait : float
@@ -69,6 +68,7 @@ class Distillation(Strategy):
     protocol: Protocol
     progress: Progress
     training: Releases
+    panel: Releases | None = None
     metrics: Releases | None = None
     timeout: float = 600.0
     wait: float = 60.0
@@ -79,10 +79,8 @@ class Distillation(Strategy):
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
     quality: dict[str, float] = field(default_factory=dict)
-    _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    _asked: dict[int, Asks] = field(default_factory=dict)
-    _sent: list[Message] = field(default_factory=list)
-    _failures: Counter[str] = field(default_factory=Counter)
+    _questions: Questions | None = None
+    _asks: Asks | None = None
     _paid: Paid | None = None
     _opened: list[Answered] | None = None
 
@@ -90,6 +88,13 @@ class Distillation(Strategy):
     def protection(self) -> Protection:
         """The noise of every answer."""
         return self.training.protection
+
+    @property
+    def questions(self) -> Questions:
+        """The clients, once the run has started."""
+        if self._questions is None:
+            raise RuntimeError("clients are asked after start")
+        return self._questions
 
     def summary(self) -> None:
         """Log what will run."""
@@ -115,82 +120,86 @@ class Distillation(Strategy):
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         self.timeout = timeout or self.timeout
-        self._hosts = wait_for_hosts(grid, self.progress.state.setup.num_clients, self.wait, self.timeout)
+        self._questions = Questions(grid, self.timeout, self._count, self.secure)
+        self._questions.connect(self.progress.state.setup.num_clients, self.wait)
         self.summary()
         result = Result()
         for number in range(self.progress.round + 1, num_rounds + 1):
-            record = self._round(grid, number, last=number == num_rounds)
+            record = self._round(number, last=number == num_rounds)
             result.train_metrics_clientapp[number] = MetricRecord({"answers": record["answers"]})
             result.evaluate_metrics_serverapp[number] = MetricRecord(dict(record["metrics"]))
         return result
 
-    def _round(self, grid: Grid, number: int, last: bool) -> Record:
+    def _round(self, number: int, last: bool) -> Record:
         """Ask, learn, pool, teach; evaluate; tell the sinks."""
-        begun, before, self._failures = time.monotonic(), self.progress, Counter()
+        begun, before = time.monotonic(), self.progress
+        self.questions.failures.clear()
         if number > 1:
-            self._hosts = find_hosts(grid, self._hosts, self.timeout)
-        _, taught = self.aggregate_train(number, self._replies(grid, number))
+            self.questions.look_again()
+        elif self.panel is not None:
+            self._choose_panel(self.panel)
+        _, taught = self.aggregate_train(number, self._replies(number))
         metrics, trained = dict(taught or {}), time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
             if not self.protection.active:
-                sent = list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), grid))
-                replies = grid.send_and_receive(sent, timeout=self.timeout)
-                metrics |= dict(self.aggregate_evaluate(number, replies) or {})
+                list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+                metrics |= dict(self.aggregate_evaluate(number, self.questions.send()) or {})
             metrics |= self._measured()
         if last and self.metrics is not None:
-            self.quality = self._released(grid, number + 1, self.metrics)
+            self.quality = self._released_metrics(number + 1, self.metrics)
         self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
-        record = round_record(before, self.progress, dict(self._failures), metrics | self.quality, trained)
+        failures = dict(self.questions.failures)
+        record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.protection.active:
             record["epsilon"] = self.protection.spent(number, measured=last)
         for sink in self.sinks:
             sink(record, self.progress)
         return record
 
-    def _replies(self, grid: Grid, number: int) -> Iterable[Message]:
+    def _replies(self, number: int) -> Iterable[Message]:
         """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
-        self._sent, self._asked, self._opened = [], {}, None
-        self._paid = self.training.pay(f"round {number}")
+        self._opened = None
+        self._paid = self.training.pay(number)
         if not len(self._paid.owners):
-            self._failures[EXHAUSTED] += self.protection.participants
+            self.questions.failures[EXHAUSTED] += self.protection.participants
             return []
         if self._paid.kept is not None:
             return []
-        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), grid))
-        self.training.tell(number, "answers", self.protection.spent(number))
-        if self.secure is None or not sent:
-            return grid.send_and_receive(sent, timeout=self.timeout)
-        specs = self._specs(next(iter(self._asked.values())))
-        self._opened = self._open(grid, self.secure, "train", specs, self.protection)
+        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        self.training.tell(number, self.protection.spent(number))
+        if self.secure is None or not sent or self._asks is None:
+            return self.questions.send()
+        self._opened = self.questions.summed("train", self._specs(self._asks), self.protection)
         return []
 
-    def _open(
-        self, grid: Grid, secure: SecureExchange, kind: str, plain: Mapping[str, Spec], guard: Protection
-    ) -> list[Answered]:
-        """Ask so that only the sum is seen, and count who is in it and what the keys cost."""
-        total = secure.sum(grid, kind, self._asked, plain, guard.maskable(plain))
-        for client, reason in secure.failures.items():
-            self._fail(np.array([client]), reason)
-        for client, count in secure.handshake.items():
-            self.progress = self.progress.counted("handshake-bytes", np.array([client]), count)
-        return [] if total is None else [(total, guard.maskable(plain))]
+    def _choose_panel(self, releases: Releases) -> None:
+        """Begin with what one protected sum says of the items that clients have."""
+        setup = self.progress.state.setup
+        asks = Asks(0, self.questions.connected, {"items": np.array([setup.public.num_items])})
+        self.questions.write(asks, releases.kind, "down-bytes")
+        total = self._released(releases, 1, panel_spec(setup.public.num_items), self.protection.spent(0))
+        if total is not None:
+            noise = releases.protection.noise
+            popularity = probable_popularity(total.values[PANEL], setup.public, setup.num_private_users, noise)
+            state = self.protocol.begin(replace(setup, popularity=popularity))
+            self.progress = replace(self.progress, state=state)
 
-    def _released(self, grid: Grid, number: int, releases: Releases) -> dict[str, float]:
+    def _released_metrics(self, number: int, releases: Releases) -> dict[str, float]:
         """Return what one protected sum of all devices' metrics says of the student."""
-        guard, paid = releases.protection, releases.pay("metrics")
-        specs, answers = guard.specs(METRICS_SUM), []
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        total = self._released(releases, number, METRICS_SUM, self.protection.spent(number, measured=True))
+        return {} if total is None else quality(total, releases.protection)
+
+    def _released(self, releases: Releases, number: int, plain: Mapping[str, Spec], spent: float) -> Answers | None:
+        """Pay for the sum of the answers to the question that was just written, send it, and return that sum."""
+        guard, paid = releases.protection, releases.pay(number)
+        specs, answers = guard.specs(plain), list[Answered]()
         if len(paid.owners) and paid.kept is None:
-            sent = list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), grid))
-            releases.tell(number, "metrics", self.protection.spent(number, measured=True))
-            if self.secure is not None and sent:
-                answers = self._open(grid, self.secure, "evaluate", specs, guard)
-            else:
-                replies = grid.send_and_receive(sent, timeout=self.timeout)
-                answers = list(self._read(replies, lambda asks: specs))
+            releases.tell(number, spent)
+            answers = self.questions.answers(releases.kind, specs, guard)
         for part, form in answers:
-            self.progress = self.progress.counted("evaluation-up-bytes", part.clients, answer_bytes(part, form))
-        total = releases.total(paid, merge([part for part, _ in answers], specs) if answers else None, specs)
-        return {} if total is None else quality(total, guard)
+            self._count(releases.counted, part.clients, answer_bytes(part, form))
+        return releases.total(paid, merge([part for part, _ in answers], specs) if answers else None, specs)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -198,9 +207,9 @@ class Distillation(Strategy):
         """Choose clients and write their asks, one message a node."""
         del arrays, config, grid
         chosen, state = self._sample(server_round), self.progress.state
-        self.progress = self.progress.counted("asked", chosen)
-        asks = self.protocol.ask(state, chosen, server_round, stream(state.setup.seed, "ask", server_round))
-        return self._messages(asks, "train", "down-bytes")
+        self._count("asked", chosen, 1)
+        self._asks = self.protocol.ask(state, chosen, server_round, stream(state.setup.seed, "ask", server_round))
+        return self.questions.write(self._asks, "train", "down-bytes")
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -208,16 +217,16 @@ class Distillation(Strategy):
         """Check the answers, fold them into the state in a fixed order, and teach."""
         parts: list[Answers] = []
         state = self.progress.state
-        for answers, specs in self._read(replies, self._specs) if self._opened is None else self._opened:
-            self.progress = self.progress.counted("up-bytes", answers.clients, answer_bytes(answers, specs))
-            self.progress = self.progress.counted("answered", answers.clients)
+        for answers, specs in self.questions.read(replies, self._specs) if self._opened is None else self._opened:
+            self._count("up-bytes", answers.clients, answer_bytes(answers, specs))
+            self._count("answered", answers.clients, 1)
             if self.protection.active:
                 parts = [merge([*parts, answers], specs)]
             else:
                 state = self.protocol.pool(state, answers)
         if self.protection.active and self._paid is not None:
             if parts and len(parts[0].clients) < self.protection.quorum:
-                self._failures["too few answers for the noise"] += len(parts[0].clients)
+                self.questions.failures["too few answers for the noise"] += len(parts[0].clients)
             total = self.training.total(self._paid, parts[0] if parts else None, specs if parts else {})
             state = state if total is None else self.protocol.pool(state, total)
         begun = time.monotonic()
@@ -231,14 +240,14 @@ class Distillation(Strategy):
     ) -> Iterable[Message]:
         """Send every connected client what it needs to recommend."""
         del arrays, config, grid
-        asks = self.protocol.deploy(self.progress.state, self._connected(), server_round)
-        return self._messages(asks, "evaluate", "evaluation-down-bytes")
+        asks = self.protocol.deploy(self.progress.state, self.questions.connected, server_round)
+        return self.questions.write(asks, "evaluate", "evaluation-down-bytes")
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average the devices' metrics over users."""
         rows: list[Ragged] = []
-        for answers, specs in self._read(replies, lambda asks: DEVICE_METRICS):
-            self.progress = self.progress.counted("evaluation-up-bytes", answers.clients, answer_bytes(answers, specs))
+        for answers, specs in self.questions.read(replies, lambda asks: DEVICE_METRICS):
+            self._count("evaluation-up-bytes", answers.clients, answer_bytes(answers, specs))
             rows.append(answers.values["metrics"])
         if not rows:
             return None
@@ -249,50 +258,18 @@ class Distillation(Strategy):
     def _specs(self, asks: Asks) -> Mapping[str, Spec]:
         return self.protection.specs(self.protocol.expects(asks))
 
-    def _connected(self) -> NDArray[np.int64]:
-        return np.sort(np.concatenate([*self._hosts.values(), np.zeros(0, np.int64)]))
+    def _count(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:
+        self.progress = self.progress.counted(name, clients, amount)
 
     def _sample(self, server_round: int) -> NDArray[np.int64]:
-        invited, quota = self.protocol.invite(self.progress.state, self._connected()), self.protection.participants
+        invited, quota = (
+            self.protocol.invite(self.progress.state, self.questions.connected),
+            self.protection.participants,
+        )
         if len(invited) <= quota:
             return invited
         rng = stream(self.progress.state.setup.seed, "sample", server_round)
         return np.sort(rng.choice(invited, quota, replace=False))
-
-    def _messages(self, asks: Asks, kind: str, count: str) -> list[Message]:
-        """Write one message to every node that hosts some of the asked clients."""
-        self._asked = {}
-        for node, hosted in self._hosts.items():
-            clients = np.intersect1d(asks.clients, hosted)
-            if len(clients):
-                self._asked[node] = asks.take(clients)
-                self.progress = self.progress.counted(count, clients, ask_bytes(self._asked[node]))
-        self._sent = [
-            Message(ask_record(own), dst_node_id=node, message_type=kind) for node, own in self._asked.items()
-        ]
-        return self._sent
-
-    def _read(self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]) -> Iterable[Answered]:
-        """Yield the usable answers, ordered by client, and count the rest by reason."""
-        matched = collect(self._sent, list(replies))
-        for node, reason in matched.failures.items():
-            self._fail(self._asked[node].clients, reason)
-        for node in sorted(matched.contents, key=lambda node: int(self._asked[node].clients[0])):
-            asks = self._asked[node]
-            specs = specs_of(asks)
-            try:
-                answers = read_answer(matched.contents[node], asks, specs)
-            except MalformedError as error:
-                self._fail(asks.clients, f"malformed: {error}")
-                continue
-            for reason, clients in missing(asks, answers).items():
-                self._fail(clients, reason)
-            if len(answers.clients):
-                yield answers, specs
-
-    def _fail(self, clients: NDArray[np.int64], reason: str) -> None:
-        self._failures[reason] += len(clients)
-        self.progress = self.progress.counted("failed", clients)
 
     def _measured(self) -> dict[str, float]:
         """Measure the teacher where that is possible, and the student where devices may not say how good it is."""

@@ -87,6 +87,10 @@ class Interactions:
         """Return the number of users of every item, shape [items]."""
         return np.bincount(self.histories.values, minlength=self.num_items)
 
+    def most_popular(self) -> NDArray[np.int32]:
+        """Return all items, those of most users first, ties by position."""
+        return np.argsort(-self.popularity(), kind="stable").astype(np.int32)
+
     def take(self, users: NDArray[np.int64]) -> "Interactions":
         """Return the chosen users, in the order given."""
         positions = Ragged(np.arange(len(self)), self.histories.indptr).take(users)

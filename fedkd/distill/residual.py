@@ -48,27 +48,26 @@ class UserWeights:
         return np.clip(np.rint(exact), 1, self.levels).astype(np.int64)
 
 
-def item_reference(popularity: NDArray[Any], references: int, panel: int) -> Reference:
+def item_reference(popular: NDArray[np.int32], references: int, panel: int) -> Reference:
     """Return histories of one popular item each, and a panel of the most popular items.
 
     Parameters
     ----------
-    popularity : ndarray, shape [items]
-        What the public knows of popularity; items that tie keep the order of the catalogue.
+    popular : ndarray of int32, shape [items]
+        All items, the most popular first.
     references, panel : int
         How many of each; references are the panel's first items, so not more than the panel.
     """
-    if not 1 <= references <= panel <= len(popularity):
+    if not 1 <= references <= panel <= len(popular):
         raise UserError(
-            f"{references} references and a panel of {panel} of {len(popularity)} items; "
+            f"{references} references and a panel of {panel} of {len(popular)} items; "
             "references must be at least 1, at most the panel, and the panel at most the catalogue"
         )
-    order = np.argsort(-np.asarray(popularity, np.float64), kind="stable").astype(np.int32)
-    return Reference(Ragged(order[:references], np.arange(references + 1, dtype=np.int64)), order[:panel])
+    return Reference(Ragged(popular[:references], np.arange(references + 1, dtype=np.int64)), popular[:panel])
 
 
-def history_reference(public: Interactions, references: int, panel: int) -> Reference:
-    """Return the histories of the first public users, as far as they are on a panel of the items most popular with all.
+def history_reference(public: Interactions, popular: NDArray[np.int32], references: int, panel: int) -> Reference:
+    """Return the histories of the first public users, as far as they are on a panel of the most popular items.
 
     Raises
     ------
@@ -80,9 +79,8 @@ def history_reference(public: Interactions, references: int, panel: int) -> Refe
             f"{references} reference histories were asked of {public.num_users} public users; "
             "ask for fewer, raise data.public-fraction, or use single items as references"
         )
-    order = np.argsort(-public.popularity(), kind="stable").astype(np.int32)
     shown = public.histories.take(np.arange(references))
-    return Reference(shown.where(np.isin(shown.values, order[:panel])), order[:panel])
+    return Reference(shown.where(np.isin(shown.values, popular[:panel])), popular[:panel])
 
 
 def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -> tuple[int, int]:

@@ -45,6 +45,10 @@ TRUST: dict[str, str] = {
 """Who is trusted in a mode, and what is noised."""
 
 
+LEAST_SHARE = 0.05
+"""Of the budget, for the answers themselves."""
+
+
 class PrivacyOptions(Options):
     """How answers are protected: one total budget for the whole run.
 
@@ -71,6 +75,9 @@ class PrivacyOptions(Options):
         with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
     student : StudentPrivacy
         Noise on the training of every client's student, beside all this.
+    panel_share : float
+        Share of the budget for one first release of what items clients have, by which items are chosen that answers are
+        about; 0 for none, and then the public users alone say what is popular.
     metrics_share : float
         Share of the budget for one last release of how good the student is on the devices; 0 for none, and then a real
         server under protection never learns it.
@@ -89,6 +96,7 @@ class PrivacyOptions(Options):
     minimum_cohort: int = Field(default=10, ge=2)
     ledger: Path | None = None
     student: StudentPrivacy = StudentPrivacy()
+    panel_share: float = Field(default=0.0, ge=0, le=0.9)
     metrics_share: float = Field(default=0.0, ge=0, le=0.9)
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
@@ -99,9 +107,16 @@ class PrivacyOptions(Options):
             raise ValueError("epsilon and delta do nothing in mode none; set privacy.mode=central, or leave them out")
         if self.mode != "none" and not all(given):
             raise ValueError(f"mode {self.mode} needs a budget; set privacy.epsilon=4 and privacy.delta=1e-5")
-        if self.mode == "none" and self.metrics_share:
+        if self.mode == "none" and (self.metrics_share or self.panel_share):
             raise ValueError(
-                "in mode none metrics are not noised; leave metrics-share out, or set privacy.mode=central"
+                "in mode none there is no budget to share; leave panel-share and metrics-share out, or set "
+                "privacy.mode=central"
+            )
+        if self.answers_share < LEAST_SHARE:
+            raise ValueError(
+                f"panel-share {self.panel_share:g} and metrics-share {self.metrics_share:g} leave "
+                f"{max(0.0, self.answers_share):.0%} of the budget to the answers; at least {LEAST_SHARE:.0%} must be "
+                "left to them"
             )
         if self.epsilon_limit is not None and self.epsilon_limit < self.budget[0]:
             raise ValueError(
@@ -109,6 +124,11 @@ class PrivacyOptions(Options):
                 "lower privacy.epsilon, or raise privacy.epsilon-limit"
             )
         return self
+
+    @property
+    def answers_share(self) -> float:
+        """Share of the budget for the answers themselves."""
+        return 1 - self.panel_share - self.metrics_share
 
     @property
     def budget(self) -> tuple[float, float]:
@@ -122,14 +142,17 @@ class PrivacyOptions(Options):
             return UNPROTECTED
         return (
             f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
-            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_metrics}"
+            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_parts}"
         )
 
     @property
-    def _of_metrics(self) -> str:
-        if not self.metrics_share:
-            return ""
-        return (
-            f" {self.metrics_share:.0%} of that budget pays for one release of the student's quality on the devices, "
-            "noised in the same way."
+    def _of_parts(self) -> str:
+        parts = {
+            "what items clients have, before the first round": self.panel_share,
+            "the student's quality on the devices": self.metrics_share,
+        }
+        return "".join(
+            f" {share:.0%} of that budget pays for one release of {what}, noised in the same way."
+            for what, share in parts.items()
+            if share
         )

@@ -40,7 +40,7 @@ class Plan:
     @property
     def protection(self) -> Protection:
         """The noise that the plan means."""
-        return Protection(self.options, self.clients, self.releases, 1 - self.options.metrics_share)
+        return Protection(self.options, self.clients, self.releases, self.options.answers_share)
 
     @property
     def noise(self) -> float:

@@ -201,18 +201,28 @@ class Protection:
         }
 
     def spent(self, rounds: int, measured: bool = False) -> float:
-        """Return epsilon at the budget's delta after so many rounds, and after the release of metrics if it is made."""
+        """Return epsilon at the budget's delta after so many rounds.
+
+        The release before the first is in it, and the release of metrics if it is made.
+        """
         releases = min(rounds, self.releases)
         budget, delta = self.options.budget
         if not self.active or (releases == self.releases and self.portion == 1):
             return budget
-        last = [self.metrics.cost] if measured and self.metrics is not None else []
-        return min(budget, total([self.cost.times(releases), *last]).epsilon(delta))
+        others = [part.cost for part in (self.panel, self.metrics if measured else None) if part is not None]
+        return min(budget, total([self.cost.times(releases), *others]).epsilon(delta))
+
+    @property
+    def panel(self) -> "Protection | None":
+        """The noise of the one release, before all others, of what items clients have; None where there is none."""
+        return self._part(self.options.panel_share)
 
     @property
     def metrics(self) -> "Protection | None":
-        """The noise of the one release of metrics, which takes what the others leave; None where they take all."""
-        share = self.options.metrics_share
+        """The noise of the one release of metrics, after all others; None where there is none."""
+        return self._part(self.options.metrics_share)
+
+    def _part(self, share: float) -> "Protection | None":
         return replace(self, releases=1, portion=share * (1 - ROUNDING)) if self.active and share else None
 
     @property

@@ -39,6 +39,8 @@ class Setup:
         How many clients are asked in a round (a public constant); 0 stands for all of them.
     noise : float
         Standard deviation of the noise that will be on a round's sum, divided by the clip; public, 0 without noise.
+    popularity : ndarray, optional
+        How popular every item is with private users too, shape [items], where a release of its own was made about it.
     """
 
     public: Interactions
@@ -48,6 +50,14 @@ class Setup:
     seed: int
     participants: int = 0
     noise: float = 0.0
+    popularity: NDArray[np.float64] | None = None
+
+    @property
+    def popular(self) -> NDArray[np.int32]:
+        """All items, the most popular first as far as the server may know it, ties by position."""
+        if self.popularity is None:
+            return self.public.most_popular()
+        return np.argsort(-self.popularity, kind="stable").astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,7 @@ class FedMD(TrainedStudent):
         histories = nonempty(setup.public.histories)
         rng = stream(setup.seed, "references", round_number)
         rows = np.sort(rng.permutation(len(histories))[: self.references])
-        popular = np.argsort(-setup.public.popularity(), kind="stable").astype(np.int32)
-        return Reference(histories.take(rows), popular[: self.panel or len(popular)])
+        return Reference(histories.take(rows), setup.popular[: self.panel or None])
 
     def _students(self, cohort: Cohort, round_number: int, reference: Reference) -> tuple[Recommender, Parameters]:
         """Return every client's student; those that have none yet learn the public histories first."""

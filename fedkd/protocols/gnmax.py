@@ -151,9 +151,8 @@ class GNMax(TrainedStudent):
         return max(self.agreement * silos, floor), floor
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
-        popular = np.argsort(-setup.public.popularity(), kind="stable").astype(np.int32)
         rng = stream(setup.seed, "queries", round_number)
-        return Reference(drawn_queries(setup.public, self.queries, rng), popular[: self.panel or len(popular)])
+        return Reference(drawn_queries(setup.public, self.queries, rng), setup.popular[: self.panel or None])
 
     def _trained(self, state: State, rng: np.random.Generator) -> State:
         """Return the state with a student that has learnt from public histories and labels, from the start."""

@@ -128,7 +128,8 @@ class Iterated(TrainedStudent):
 
     def _reference(self, setup: Setup) -> Reference:
         items = setup.public.num_items
-        return history_reference(setup.public, min(self.references, setup.public.num_users), self.panel or items)
+        count = min(self.references, setup.public.num_users)
+        return history_reference(setup.public, setup.popular, count, self.panel or items)
 
     def _rate(self, state: State) -> float:
         done = min(1.0, int(state.arrays["rounds-taught"]) / state.setup.num_rounds)

@@ -240,13 +240,13 @@ class Residual(GlobalStudent):
         items, users = setup.public.num_items, setup.num_private_users
         if setup.noise:
             size = min(self.block or round(15 * setup.num_clients**0.5), items, 4096)
-            return item_reference(setup.public.popularity(), size, size)
+            return item_reference(setup.popular, size, size)
         references, panel = self.references, self.panel or items
         if not references:
             references, panel = sizes_for_budget(items, users, self.levels, self.upload_budget_bytes)
         if self.reference_kind == "histories":
-            return history_reference(setup.public, references, panel)
-        return item_reference(setup.public.popularity(), references, panel)
+            return history_reference(setup.public, setup.popular, references, panel)
+        return item_reference(setup.popular, references, panel)
 
     def _outer(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> Outer:
         assert asks.reference is not None
