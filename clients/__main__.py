@@ -11,19 +11,16 @@ from typing import Annotated
 import typer
 
 from clients.device import read_device
+from clients.terms import Terms, mode_named
 from fedkd.errors import UserError
 from fedkd.privacy.ledger import Budget
 from fedkd.processes import environment, free_port, program
 from fedkd.terminal import guarded
 
 
-def supernode(
-    data: Path, superlink: str, certificates: Path | None, key: Path | None, budget: Budget | None = None
-) -> list[str]:
-    """Return the command of a SuperNode that reads only ``data`` and keeps its state, and its budget, there."""
-    about = f'data-path="{data.absolute()}"'
-    if budget is not None:
-        about += f" epsilon={float(budget.epsilon)} delta={budget.delta!r}"
+def supernode(data: Path, superlink: str, certificates: Path | None, key: Path | None, terms: Terms) -> list[str]:
+    """Return the command of a SuperNode that reads only ``data``, keeps its state there, and insists on its terms."""
+    about = f'data-path="{data.absolute()}" {terms.node_config()}'
     command = [program("flower-supernode"), "--superlink", superlink, "--port", str(free_port())]
     command += ["--node-config", about]
     if certificates is None:
@@ -90,6 +87,15 @@ def main(
         float | None, typer.Option(help="Most that all runs together may ever learn from this client.", min=0)
     ] = None,
     delta: Annotated[float | None, typer.Option(help="With --epsilon; below 1 / clients.", min=0, max=1)] = None,
+    weakest_mode: Annotated[
+        str, typer.Option(help="Answer in this privacy mode or a stronger one: none, central, distributed, local.")
+    ] = "none",
+    minimum_cohort: Annotated[
+        int, typer.Option(help="Fewest clients whose sum may be opened, whatever the server says.", min=2)
+    ] = Terms.minimum_cohort,
+    allow_clear: Annotated[
+        bool, typer.Option("--allow-clear", help="Answer without masks too: the server sees this client's own answer.")
+    ] = False,
     patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
@@ -98,14 +104,13 @@ def main(
     if (epsilon is None) != (delta is None):
         raise UserError("--epsilon and --delta make one budget; give both, for example --epsilon 4 --delta 1e-5")
     budget = None if epsilon is None or delta is None else Budget(epsilon, delta)
+    terms = Terms(budget, mode_named(weakest_mode), minimum_cohort, allow_clear)
     device = read_device(data)
     print(f"client {device.client} connects to {superlink}", flush=True)
     missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR")
-    keep_connected(
-        lambda: supernode(data, superlink, certificates, key, budget), environment(data / "flower"), patience
-    )
+    keep_connected(lambda: supernode(data, superlink, certificates, key, terms), environment(data / "flower"), patience)
 
 
 if __name__ == "__main__":

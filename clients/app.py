@@ -11,12 +11,12 @@ from clients.host import Host, open_host
 from clients.secure import masked, take_part
 from fedkd.distill.panel import PANEL, panel_answer, panel_spec
 from fedkd.errors import UserError
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, contributions, measure
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
 from fedkd.ragged import Ragged
 from fedkd.release import merge, release
-from fedkd.wire import answer_record, is_secure, read_ask, refusal_record
+from fedkd.wire import answer_record, is_secure, read_ask, read_secure, refusal_record, turn_of
 
 app = ClientApp()
 
@@ -105,23 +105,26 @@ def evaluate(message: Message, context: Context) -> Message:
     """Score the student on the users' own histories and say how good it is, without moving them.
 
     Under protection that is one release more, of sums, if the configuration plans for it; otherwise nothing is said.
+    Without it a device that masks its answers masks the sums over its users too.
     """
     host, asks = open_host(context), read_ask(message.content)
-    guard = host.metrics_protection
-    if host.protection.active and guard is None:
+    guard = host.metrics_protection or host.protection
+    if guard.active and host.metrics_protection is None:
         raise UserError("metrics are not among what this run releases; set privacy.metrics-share, for example 0.1")
-    if guard is None:
-        parts = [
-            Answers(asks.round, own, {"metrics": _measured(host, asks.take(own))}) for own in host.chunks(asks.clients)
-        ]
-        return Message(answer_record(merge(parts, DEVICE_METRICS), DEVICE_METRICS), reply_to=message)
-    specs = host.leaving(guard, METRICS_SUM)
+    plain, tell = (METRICS_SUM, contributions) if guard.active else (DEVICE_METRICS, _as_they_are)
+    if host.is_masking and not guard.active:
+        plain, tell = USERS_SUM, users_sums
+    specs = host.leaving(guard, plain) if plain is not DEVICE_METRICS else plain
 
     def count(own: Asks) -> Answers:
-        answers = Answers(own.round, own.clients, {"metrics": contributions(_measured(host, own))})
-        return release(answers, specs, guard)
+        return release(Answers(own.round, own.clients, {"metrics": tell(_measured(host, own))}), specs, guard)
 
-    return _respond(host, message, asks, Release("metrics", specs, _given(host.account(guard)), count))
+    accounts = _given(host.account(guard)) if guard.active else ()
+    return _respond(host, message, asks, Release("metrics", specs, accounts, count))
+
+
+def _as_they_are(measured: Ragged) -> Ragged:
+    return measured
 
 
 def _measured(host: Host, asks: Asks) -> Ragged:
@@ -131,9 +134,12 @@ def _measured(host: Host, asks: Asks) -> Ragged:
 
 def _respond(host: Host, message: Message, asks: Asks, what: Release) -> Message:
     """Release what is asked for, under masks where only the sum is to be seen."""
+    host.terms.check(host.config)
     secure = is_secure(message.content)
     if host.is_masking and not secure:
         raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
+    if secure and read_secure(message.content)[1]["round"] != turn_of(asks.round, message.metadata.message_type):
+        raise UserError("the sum is not that of the question, so its noise could be another's; it gets no answer")
     answers = merge([_paid(host, what, asks.take(own)) for own in host.chunks(asks.clients)], what.specs)
     if not secure:
         return Message(answer_record(answers, what.specs), reply_to=message)

@@ -13,18 +13,18 @@ from flwr.app import Context
 from numpy.typing import NDArray
 
 from clients.device import Device, read_device
+from clients.terms import INDIFFERENT, Terms
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.store import StateStore
 from fedkd.config import Config, dump, unflatten
 from fedkd.data.fold import Fold
-from fedkd.errors import UserError
 from fedkd.federation import federation, metrics_protection, panel_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account, open_ledger
 from fedkd.privacy.cost import Cost
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
-from fedkd.wire import pack_asks
+from fedkd.wire import PANEL_TURN, pack_asks
 
 
 class Holder(Protocol):
@@ -54,8 +54,8 @@ class Host:
         Where the ledger lies, if no other place is configured.
     source : str
         Names the data that budgets belong to.
-    own : Budget, optional
-        The budget that the owner set for everything that ever leaves.
+    terms : Terms
+        What the owner of a device insists on; a simulation insists on nothing.
     """
 
     config: Config
@@ -65,7 +65,7 @@ class Host:
     registered: int
     folder: Path
     source: str
-    own: Budget | None = None
+    terms: Terms = INDIFFERENT
 
     @property
     def protection(self) -> Protection:
@@ -83,20 +83,9 @@ class Host:
         return metrics_protection(self.config, self.registered)
 
     def account(self, guard: Protection) -> Account | None:
-        """Return what the clients pay from for some releases; None where they add no noise themselves.
-
-        Raises
-        ------
-        UserError
-            The owner has set a budget, and this run protects nothing on this side.
-        """
+        """Return what the clients pay from for some releases; None where they add no noise themselves."""
         if self.config.privacy.mode in ("distributed", "local"):
-            return guard.account(self.folder, self.source, self.own)
-        if self.own is not None:
-            raise UserError(
-                f"this client keeps a privacy budget, and mode {self.config.privacy.mode} adds no noise here; it "
-                "answers in the modes local and distributed"
-            )
+            return guard.account(self.folder, self.source, self.terms.budget)
         return None
 
     @property
@@ -108,7 +97,7 @@ class Host:
         cost = Cost.of_steps(noise.multiplier, noise.rate, noise.steps)
         planned = cost.times(self.config.num_server_rounds).epsilon(options.delta)
         # Two upper bounds of the same schedule, this and the one that chose the noise, differ by a per cent or so.
-        limit = self.own or Budget(max(options.epsilon, planned), options.delta)
+        limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
         note = f"student, add-remove, Poisson rate {noise.rate:g}, {noise.steps} steps, noise {noise.multiplier:.4g}"
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
         return Account(open_ledger(path), f"{self.source}, students", cost, limit, note)
@@ -126,6 +115,19 @@ class Host:
         """Return what is released under some noise looks like when it leaves."""
         specs = guard.specs(plain)
         return guard.maskable(specs) if self.is_masking else specs
+
+    def least(self, turn: int) -> int:
+        """Return the fewest clients whose sum of a turn may be opened, so that it carries all its noise.
+
+        Parameters
+        ----------
+        turn : int
+            Of the secure sum, see ``fedkd.wire.turn_of``.
+        """
+        guard = self.protection if turn % 2 == 0 else (self.metrics_protection or self.protection)
+        if turn == PANEL_TURN:
+            guard = self.panel_protection or self.protection
+        return max(self.config.privacy.minimum_cohort, self.terms.minimum_cohort, guard.quorum)
 
     def question(self, kind: str, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""
@@ -153,7 +155,9 @@ def open_host(context: Context) -> Host:
     if "data-path" in node:
         device = read_device(Path(str(node["data-path"])))
         here, store = device.folder, StateStore(device.folder / "state")
-        return Host(config, np.array([device.client]), device, store, device.registered, here, "device", _own(node))
+        return Host(
+            config, np.array([device.client]), device, store, device.registered, here, "device", Terms.of_node(node)
+        )
     together = federation(config)
     partition, count = int(node["partition-id"]), int(node["num-partitions"])
     clients = shard(together.partition.num_clients, partition, count)
@@ -168,7 +172,3 @@ def _config(items: tuple[tuple[str, bool | int | float | str], ...]) -> Config:
 
 def _run_folder(config: Config, run_id: int) -> Path:
     return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"
-
-
-def _own(node: Mapping[str, object]) -> Budget | None:
-    return Budget(float(str(node["epsilon"])), float(str(node["delta"]))) if "epsilon" in node else None

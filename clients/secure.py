@@ -21,10 +21,12 @@ Answer = Callable[[Party, bytes, str, int], bytes]
 
 def take_part(host: Host, message: Message, answer: Answer) -> Message:
     """Let the device's party answer, and remember on disk what it answered before anything leaves."""
+    host.terms.check(host.config)
     request, about = read_secure(message.content)
+    turn = int(str(about["round"]))
     try:
-        party, kept = _party(host)
-        reply = answer(party, request, str(about["run"]), int(str(about["round"])))
+        party, kept = _party(host, turn)
+        reply = answer(party, request, str(about["run"]), turn)
     except RefusedError as error:
         return Message(refusal_record(str(error)), reply_to=message)
     _write(kept, party.dumps())
@@ -49,7 +51,7 @@ def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> A
     return answer
 
 
-def _party(host: Host) -> tuple[Party, Path]:
+def _party(host: Host, turn: int) -> tuple[Party, Path]:
     device = _device(host)
     if device.identity is None:
         raise UserError(
@@ -57,7 +59,7 @@ def _party(host: Host) -> tuple[Party, Path]:
             "simulations.deployment.prepare"
         )
     directory = read_directory(device.folder)
-    party = Party(device.identity, device.client, directory, host.config.privacy.minimum_cohort)
+    party = Party(device.identity, device.client, directory, host.least(turn))
     kept = device.folder / "state" / "party"
     if kept.exists():
         party.loads(kept.read_bytes())

@@ -127,6 +127,11 @@ class Config(Options):
             return self
         if reason := self.algorithm.unprotectable(mode):
             raise ValueError(f"privacy.mode={mode} and algorithm {self.algorithm.name} do not go together: {reason}")
+        if mode == "distributed" and self.privacy.sums == "clear":
+            raise ValueError(
+                "in mode distributed a client adds only a share of the noise, so its answer must not be seen alone; "
+                "leave privacy.sums at secure, or set privacy.mode=local"
+            )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(
                 f"privacy.unit=user needs one user a client, and partition.clients is {self.partition.clients}; "

@@ -108,6 +108,23 @@ def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDic
     return RecordDict({**record, **secure_record(data, **about)})
 
 
+PANEL_TURN = 1
+"""The turn of the one question before the first round."""
+
+
+def turn_of(round_number: int, kind: str) -> int:
+    """Return the number under which a secure sum is taken: a round has two turns, one to train and one for the rest.
+
+    Parameters
+    ----------
+    round_number : int
+        Of the question.
+    kind : str
+        Type of the message that asks it: ``train``, or anything else.
+    """
+    return 2 * round_number + (kind != "train")
+
+
 def refusal_record(reason: str) -> RecordDict:
     """Write why a client does not take part."""
     return _record(SECURE, b"", {"schema": SCHEMA, "refused": reason})

@@ -99,7 +99,7 @@ class Questions:
         """Send what was written so that only the sum is seen; count who is not in it and what the keys cost."""
         if self.secure is None or not self._asked:
             return []
-        total = self.secure.sum(self.grid, kind, self._asked, plain, guard.maskable(plain))
+        total = self.secure.sum(self.grid, kind, self._asked, plain, guard.maskable(plain), guard.quorum)
         for client, reason in self.secure.failures.items():
             self._fail(np.array([client]), reason)
         for client, count in self.secure.handshake.items():

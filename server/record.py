@@ -82,6 +82,8 @@ class Recorder:
             models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
         if strategy.per_user is not None:
             models.setdefault("student", {}).update(intervals(strategy.per_user, self.config.seed))
+        elif strategy.student_quality:
+            models.setdefault("student", {}).update(strategy.student_quality)
         self.folder.write_table("clients.parquet", clients_table(progress))
         self.folder.write_json("summary.json", self.summary(strategy, models))
 

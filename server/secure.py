@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedkd.codec import MalformedError
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.secure import Directory, SecureSum, SumError
-from fedkd.wire import add_secure, ask_record, read_secure, record_bytes, secure_record
+from fedkd.wire import add_secure, ask_record, read_secure, record_bytes, secure_record, turn_of
 from server.exchange import exchange
 
 WARNING = 30
@@ -47,7 +47,13 @@ class SecureExchange:
     handshake: dict[int, int] = field(default_factory=dict)
 
     def sum(
-        self, grid: Grid, kind: str, asked: Mapping[int, Asks], plain: Mapping[str, Spec], specs: Mapping[str, Spec]
+        self,
+        grid: Grid,
+        kind: str,
+        asked: Mapping[int, Asks],
+        plain: Mapping[str, Spec],
+        specs: Mapping[str, Spec],
+        quorum: int,
     ) -> Answers | None:
         """Return the sum of the clients' answers, or None where there is none.
 
@@ -56,12 +62,14 @@ class SecureExchange:
         grid : Grid
             Flower's.
         kind : str
-            What is asked for: ``train`` or ``evaluate``.
+            What is asked for: ``train``, ``train.panel`` or ``evaluate``.
         asked : mapping of int to Asks
             What each node is asked; one that hosts several clients is left out.
         plain, specs : mapping of str to Spec
             What an answer is for the protocol, and as whole numbers; what only the latter gives a grid comes back in
             the units of its values.
+        quorum : int
+            Fewest clients whose sum carries all its noise.
         """
         nodes = {int(asks.clients[0]): node for node, asks in asked.items() if len(asks.clients) == 1}
         several = [client for asks in asked.values() if len(asks.clients) > 1 for client in asks.clients.tolist()]
@@ -70,7 +78,8 @@ class SecureExchange:
         sizes = [int(np.prod(spec.shape)) for spec in specs.values()]
         asks = next(iter(asked.values()))
         try:
-            total = SecureSum(self.directory, self.run, asks.round, self.minimum, sum(sizes), mask_bits(specs))
+            turn, least = turn_of(asks.round, kind), max(self.minimum, quorum)
+            total = SecureSum(self.directory, self.run, turn, least, sum(sizes), mask_bits(specs))
             opened, survivors = self._open(grid, kind, nodes, asked, total)
         except SumError as error:
             log(WARNING, "no sum in round %d: %s", asks.round, error)
@@ -84,7 +93,7 @@ class SecureExchange:
     def _open(
         self, grid: Grid, kind: str, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        about: dict[str, Any] = {"run": self.run, "round": next(iter(asked.values())).round}
+        about: dict[str, Any] = {"run": self.run, "round": turn_of(next(iter(asked.values())).round, kind)}
         start = {client: secure_record(b"", **about) for client in nodes}
         keys = total.keys(self._phase(grid, "query.keys", nodes, start))
         shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, about)))

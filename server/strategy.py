@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
 from fedkd.distill.panel import PANEL, panel_spec, probable_popularity
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.models.base import Recommender
@@ -61,6 +61,8 @@ class Distillation(Strategy):
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
+    student_quality : dict of str to dict
+        Means and intervals of the latest evaluation where devices told sums alone.
     quality : dict of str to float
         What the release of metrics said of the student.
     """
@@ -78,6 +80,7 @@ class Distillation(Strategy):
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
+    student_quality: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     _questions: Questions | None = None
     _asks: Asks | None = None
@@ -141,9 +144,7 @@ class Distillation(Strategy):
         _, taught = self.aggregate_train(number, self._replies(number))
         metrics, trained = dict(taught or {}), time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            if not self.protection.active:
-                list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
-                metrics |= dict(self.aggregate_evaluate(number, self.questions.send()) or {})
+            metrics |= {} if self.protection.active else self._told(number)
             metrics |= self._measured()
         if last and self.metrics is not None:
             self.quality = self._released_metrics(number + 1, self.metrics)
@@ -158,7 +159,7 @@ class Distillation(Strategy):
 
     def _replies(self, number: int) -> Iterable[Message]:
         """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
-        self._opened = None
+        self._opened = []
         self._paid = self.training.pay(number)
         if not len(self._paid.owners):
             self.questions.failures[EXHAUSTED] += self.protection.participants
@@ -168,6 +169,7 @@ class Distillation(Strategy):
         sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
         self.training.tell(number, self.protection.spent(number))
         if self.secure is None or not sent or self._asks is None:
+            self._opened = None
             return self.questions.send()
         self._opened = self.questions.summed("train", self._specs(self._asks), self.protection)
         return []
@@ -183,6 +185,17 @@ class Distillation(Strategy):
             popularity = probable_popularity(total.values[PANEL], setup.public, setup.num_private_users, noise)
             state = self.protocol.begin(replace(setup, popularity=popularity))
             self.progress = replace(self.progress, state=state)
+
+    def _told(self, number: int) -> dict[str, float]:
+        """Return what devices say of their own recommendations: one by one, or under masks their sum alone."""
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        if self.secure is None:
+            told = dict(self.aggregate_evaluate(number, self.questions.send()) or {})
+            return {name: float(value) for name, value in told.items() if isinstance(value, float)}
+        for total, specs in self.questions.summed("evaluate", USERS_SUM, self.protection):
+            self._count("evaluation-up-bytes", total.clients, answer_bytes(total, specs))
+            self.student_quality = averaged(total.values["metrics"])
+        return {f"student.{name}": found["mean"] for name, found in self.student_quality.items()}
 
     def _released_metrics(self, number: int, releases: Releases) -> dict[str, float]:
         """Return what one protected sum of all devices' metrics says of the student."""
@@ -262,10 +275,8 @@ class Distillation(Strategy):
         self.progress = self.progress.counted(name, clients, amount)
 
     def _sample(self, server_round: int) -> NDArray[np.int64]:
-        invited, quota = (
-            self.protocol.invite(self.progress.state, self.questions.connected),
-            self.protection.participants,
-        )
+        invited = self.protocol.invite(self.progress.state, self.questions.connected)
+        quota = self.protection.participants
         if len(invited) <= quota:
             return invited
         rng = stream(self.progress.state.setup.seed, "sample", server_round)

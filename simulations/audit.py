@@ -239,7 +239,6 @@ def conditions(config: Config) -> str:
 RECEIVER = {
     "none": "Mode none: no epsilon is claimed.",
     "central": "Mode central trusts the server: single answers reach it without noise.",
-    "distributed": "Mode distributed: a single answer carries only a share of the noise; its sum carries all of it.",
     "local": "Mode local: a single answer carries all the noise.",
 }
 """Who sees what the attacks on single answers see, if these are not masked."""

@@ -1,5 +1,6 @@
 """What a device measures of its own recommendations, and what may be said of it in sums."""
 
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ DEVICE_METRICS = {"metrics": Spec(Kind.STATISTICS, (-1, len(METRICS)), sums=Fals
 
 METRICS_SUM = {"metrics": Spec(Kind.STATISTICS, (len(METRICS) + 1,), clip=float(np.sqrt(len(METRICS) + 1)))}
 """A client's metrics, from 0 to 1 each, and a 1 that counts him: what is summed and noised under protection."""
+
+USERS_SUM = {"metrics": Spec(Kind.STATISTICS, (2 * len(METRICS) + 1,))}
+"""A client's metrics, their squares, and 1, summed over its users: what is told under masks where nothing is noised."""
 
 CLEAR = 4.0
 """So many standard deviations of its noise the count of clients must reach, or the sums say nothing."""
@@ -50,6 +54,37 @@ def contributions(measured: Ragged) -> NDArray[np.float64]:
     for client in np.flatnonzero(measured.lengths):
         out[client] = [*measured.take(np.array([client])).values.mean(axis=0), 1.0]
     return out
+
+
+def users_sums(measured: Ragged) -> NDArray[np.float64]:
+    """Return what every client tells under masks of its users: sums of metrics and squares, and how many have any.
+
+    Returns
+    -------
+    ndarray of float64, shape [clients, 2 * metrics + 1]
+    """
+    values = measured.values.astype(np.float64).reshape(-1, len(METRICS))
+    table = np.hstack([values, values**2, np.ones((len(values), 1))])
+    out = np.zeros((len(measured), table.shape[1]))
+    np.add.at(out, measured.row_index, table)
+    return out
+
+
+def averaged(sums: NDArray[Any]) -> dict[str, dict[str, float]]:
+    """Return means over users with 95 % intervals (normal) from the sum of what clients tell under masks.
+
+    Parameters
+    ----------
+    sums : ndarray, shape [2 * metrics + 1]
+        As ``users_sums`` gives them, added up.
+    """
+    count = float(sums[-1])
+    if count < 1:
+        return {}
+    means, squares = np.split(np.asarray(sums[:-1], np.float64) / count, 2)
+    half = NormalDist().inv_cdf(0.975) * np.sqrt(np.maximum(squares - means**2, 0.0) / count)
+    rows = zip(METRICS, means.tolist(), half.tolist(), strict=True)
+    return {name: {"mean": mean, "low": mean - error, "high": mean + error} for name, mean, error in rows}
 
 
 def estimated(sums: NDArray[Any], noise: float) -> dict[str, float]:

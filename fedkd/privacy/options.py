@@ -13,19 +13,23 @@ Mode = Literal["none", "central", "distributed", "local"]
 
 UNPROTECTED = (
     "Privacy mode none: answers are not noised, and whoever sees one client's answer can read that client's history "
-    "from it. Devices report the quality of their own recommendations one by one."
+    "from it."
 )
 
 SUMS = {
     "secure": (
-        "Clients on devices of their own mask their answers: the server sees sums of at least {} of them, and no "
-        "single answer. A simulation masks nothing; it takes the sums inside its cohorts."
+        "Clients on devices of their own mask their answers, and what they say of the student's quality: the server "
+        "sees sums of at least {} of them, and no single answer. A simulation masks nothing; it takes the sums inside "
+        "its cohorts."
     ),
-    "clear": "Answers are not masked: the server sees every single one.",
+    "clear": "Answers are not masked: the server sees every single one, and the quality that each device reports.",
 }
 """What a server sees of answers that sum."""
 
-SINGLE = "These answers do not sum and are not masked: the server sees every single one."
+SINGLE = (
+    "These answers do not sum and are not masked: the server sees every single one, and the quality that each device "
+    "reports."
+)
 """What a server sees of other answers."""
 
 TRUST: dict[str, str] = {

@@ -55,7 +55,7 @@ def test_a_killed_client_comes_back_with_its_state(tmp_path: Path) -> None:
 
     def client(number: int) -> list[str]:
         command = [sys.executable, "-m", "clients", str(data / f"client-{number}"), "--superlink", address]
-        return [*command, "--certificates", str(keys), "--key", str(keys / f"node-{number}")]
+        return [*command, "--certificates", str(keys), "--key", str(keys / f"node-{number}"), "--allow-clear"]
 
     with ExitStack() as processes:
         killed = processes.enter_context(running(client(0), env, tmp_path / "early.log"))  # before it is registered

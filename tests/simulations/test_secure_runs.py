@@ -45,7 +45,7 @@ class DeviceGrid(InProcessGrid):
         super().__init__(client_app, flatten(config), len(folders))
         self.tampers, self.seen = tampers or {}, list[Message]()
         for number, folder in enumerate(folders):
-            about = {"data-path": str(folder), **(node or {})}
+            about = {"data-path": str(folder), "clear": config.privacy.sums == "clear", **(node or {})}
             self._contexts[FIRST_NODE + number] = Context(1, FIRST_NODE + number, about, RecordDict(), flatten(config))
 
     def deliver(self, message: Message) -> Message | None:
@@ -64,9 +64,7 @@ def configured(place: Path, data: Path, *more: str) -> Config:
     return load(None, [*SMALL, *more, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())])
 
 
-def deployed(
-    place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: float
-) -> DeviceGrid:
+def deployed(place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: Any) -> DeviceGrid:
     """Run a server on devices that lie in ``data``, and return the grid with all it carried."""
     config = configured(place, data, *more)
     grid = DeviceGrid(config, data, tampers, node)
@@ -180,7 +178,7 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
     server_app(DeviceGrid(config, data, absent), Context(1, 1, {}, RecordDict(), flatten(config)))
     np.testing.assert_array_equal(opened.values["residual"], sum(part.values["residual"] for part in pooled))
     failures = last_round(tmp_path / "run")["failures"]
-    assert sum(failures.values()) == 6
+    assert sum(failures.values()) == 6 + 4  # keys and shares are swallowed or scrambled once more for the metrics
     assert all("secure sum" in reason for reason in failures)
 
 
@@ -271,3 +269,105 @@ def test_metrics_of_devices_are_summed_under_masks_and_paid(tmp_path: Path, data
 
 def names_in(message: Message) -> list[str]:
     return [name for record in message.content.array_records.values() for name in record]
+
+
+def replies_to(grid: DeviceGrid, kind: str) -> list[Message]:
+    return [m for m in grid.seen if m.metadata.message_type == kind and not m.has_error()]
+
+
+def test_without_noise_too_the_server_learns_the_quality_from_a_sum(tmp_path: Path, data: Path) -> None:
+    masked = deployed(tmp_path / "masked", data)
+    assert len(replies_to(masked, "evaluate")) > 20
+    assert not any("metrics" in name for message in masked.seen for name in names_in(message))
+    for folder in data.glob("client-*/state"):
+        shutil.rmtree(folder)
+    deployed(tmp_path / "clear", data, "privacy.sums=clear")
+    found, exact = (last_round(tmp_path / name)["metrics"] for name in ("masked", "clear"))
+    assert found == pytest.approx(exact, abs=1e-5)
+    rows = [
+        RunFolder.open(tmp_path / name).read_json("summary.json")["models"]["student"] for name in ("masked", "clear")
+    ]
+    assert rows[0]["ndcg@20"]["low"] < rows[0]["ndcg@20"]["mean"] < rows[0]["ndcg@20"]["high"]
+    assert rows[0]["ndcg@20"] == pytest.approx(rows[1]["ndcg@20"], abs=0.05)  # normal beside bootstrap, few users
+
+
+def test_an_owner_with_a_budget_says_nothing_where_nothing_is_noised(tmp_path: Path, data: Path) -> None:
+    for name, sums in (("masked", "secure"), ("clear", "clear")):
+        grid = deployed(tmp_path / name, data, f"privacy.sums={sums}", epsilon=0.01, delta=1e-4)
+        for kind in ("train", "evaluate", "query.keys", "query.shares", "query.unmask"):
+            assert not replies_to(grid, kind)
+
+
+def test_a_distributed_sum_with_too_little_noise_is_opened_by_nobody(
+    tmp_path: Path, data: Path, pooled: list[Answers]
+) -> None:
+    """23 clients, of whom 20 must add their shares of the noise: with 19 left no client gives its shares."""
+    gone = {client: swallow("train") for client in range(4)}
+    grid = deployed(tmp_path / "run", data, *DISTRIBUTED, tampers=gone)
+    assert not pooled
+    assert not replies_to(grid, "query.unmask")
+    enough = {client: swallow("train") for client in range(3)}
+    for folder in data.glob("client-*"):
+        shutil.rmtree(folder / "state", ignore_errors=True)
+    deployed(tmp_path / "enough", data, *DISTRIBUTED, "privacy.epsilon=7", "privacy.epsilon-limit=900", tampers=enough)
+    assert len(pooled) == 1
+
+
+def test_clients_keep_to_the_quorum_whatever_the_server_does(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server import questions
+
+    sums = questions.SecureExchange.sum
+
+    def greedy(self: Any, *args: Any) -> Any:
+        return sums(self, *args[:-1], 2)
+
+    monkeypatch.setattr(questions.SecureExchange, "sum", greedy)
+    gone = {client: swallow("train") for client in range(4)}
+    grid = deployed(tmp_path / "run", data, *DISTRIBUTED, "privacy.minimum-cohort=10", tampers=gone)
+    refused = [m for m in grid.seen if m.metadata.message_type == "query.unmask"]
+    assert refused
+    assert all("refused" in m.content.config_records["secure"] for m in refused)
+
+
+@pytest.mark.parametrize(
+    ("given", "node", "says"),
+    [
+        (["privacy.sums=clear"], {"clear": False}, "under masks alone"),
+        (["privacy.minimum-cohort=2"], {}, "one of 10 at least"),
+        ([], {"weakest-mode": "distributed"}, "a stronger one"),
+        (["privacy.mode=central", *DISTRIBUTED[1:]], {"weakest-mode": "distributed"}, "a stronger one"),
+    ],
+)
+def test_a_run_that_does_not_keep_to_the_owners_terms_gets_no_answer(
+    tmp_path: Path, data: Path, given: list[str], node: dict[str, Any], says: str
+) -> None:
+    grid = deployed(tmp_path / "run", data, *given, **node)
+    assert last_round(tmp_path / "run")["answers"] == 0
+    errors = {m.error.reason for m in grid.seen if m.has_error()}
+    assert errors
+    assert all(says in error for error in errors)
+
+
+def test_a_sum_of_another_turn_than_its_question_gets_no_answer(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server import secure
+
+    monkeypatch.setattr(secure, "turn_of", lambda number, kind: 2 * number + 1)
+    grid = deployed(tmp_path / "run", data)
+    assert not replies_to(grid, "train")
+    assert any("not that of the question" in m.error.reason for m in grid.seen if m.has_error())
+
+
+@pytest.mark.parametrize("mode", ["central", "distributed", "local"])
+def test_what_items_clients_have_is_summed_under_masks_and_paid(tmp_path: Path, data: Path, mode: str) -> None:
+    more = [f"privacy.mode={mode}", "privacy.epsilon=900", "privacy.delta=1e-4", "privacy.panel-share=0.3"]
+    grid = deployed(tmp_path / "run", data, *more)
+    assert len(replies_to(grid, "train.panel")) == last_round(tmp_path / "run")["answers"] > 20
+    assert not any("items" in name for message in grid.seen for name in names_in(message))
+    payer = data / ("server" if mode == "central" else "client-0")
+    ledger = open_ledger(payer / "privacy.ledger")
+    kept = [entry.release for owner in ledger.owners() for entry in ledger.history(owner)]
+    assert sum("panel" in release for release in kept) == 1
