@@ -47,6 +47,10 @@ class Device:
             raise UserError(f"this device belongs to client {self.client}, it was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
 
+    def owner(self, client: int) -> str:
+        """Return the lasting name of a client: a device holds one, under its own number."""
+        return str(client)
+
 
 def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""

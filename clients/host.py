@@ -33,6 +33,9 @@ class Holder(Protocol):
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
         """Return the position of each user's client, and the users' data."""
 
+    def owner(self, client: int) -> str:
+        """Return the lasting name of a client, under which its budget is kept."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -85,7 +88,7 @@ class Host:
     def account(self, guard: Protection) -> Account | None:
         """Return what the clients pay from for some releases; None where they add no noise themselves."""
         if self.config.privacy.mode in ("distributed", "local"):
-            return guard.account(self.folder, self.source, self.terms.budget)
+            return guard.account(self.folder, self.source, self.terms.budget, self.holder.owner)
         return None
 
     @property
@@ -100,7 +103,7 @@ class Host:
         limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
         note = f"student, add-remove, Poisson rate {noise.rate:g}, {noise.steps} steps, noise {noise.multiplier:.4g}"
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
-        return Account(open_ledger(path), f"{self.source}, students", cost, limit, note)
+        return Account(open_ledger(path), f"{self.source}, students", cost, limit, note, self.holder.owner)
 
     @property
     def is_masking(self) -> bool:

@@ -64,6 +64,10 @@ def budget_options(
         raise UserError("; ".join(wrong)) from None
 
 
+LONGEST = 100
+"""Most rows of the table of what is spent after every contribution."""
+
+
 def _table(title: str, *columns: str) -> Table:
     shown = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):
@@ -86,11 +90,10 @@ def _noise(plan: Plan, about: str) -> Table:
 
 
 def _spent(plan: Plan, about: str) -> Table:
-    shown = _table(f"epsilon spent, {about}", "after contribution", "epsilon")
-    steps = sorted(
-        {*range(1, min(plan.releases, 5) + 1), *(2**k for k in range(20) if 2**k < plan.releases), plan.releases}
-    )
-    for step in steps:
+    every = -(-plan.releases // LONGEST)
+    skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
+    shown = _table(f"epsilon spent, {about}{skipped}", "after contribution", "epsilon")
+    for step in sorted({1, *range(every, plan.releases + 1, every), plan.releases}):
         shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
     if plan.metrics_error is not None:
         shown.add_row("and the metrics", f"{plan.protection.spent(plan.releases, measured=True):.4g}")

@@ -1,5 +1,7 @@
 """A simulated federation: one data set, split, and dealt out to public users and clients."""
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,6 +15,7 @@ from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.data.partition import partition as deal
 from fedkd.data.sources import Loaded, load
 from fedkd.data.splits import split as divide
+from fedkd.errors import UserError
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup
@@ -61,6 +64,14 @@ class Federation:
         users = self.partition.clients.take(clients)
         return users.row_index, self.fold.take(users.values)
 
+    def owner(self, client: int) -> str:
+        """Return the lasting name of a client: its user's, or a digest of all its users' where it has several.
+
+        Client numbers change with the seed; whose budget is spent must not.
+        """
+        users = sorted(map(str, self.fold.train.users[self.partition.clients.take(np.array([client])).values]))
+        return users[0] if len(users) == 1 else hashlib.sha256(json.dumps(users).encode()).hexdigest()
+
 
 def federation(config: Config) -> Federation:
     """Load, split and deal out the data of a configuration; the latest few are remembered."""
@@ -100,6 +111,12 @@ def student_noise(config: Config) -> GradientNoise | None:
 
 @lru_cache(maxsize=8)
 def _protection(privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int) -> Protection:
+    delta = privacy.budget[1]
+    if privacy.mode != "none" and delta >= 1 / num_clients:
+        raise UserError(
+            f"privacy.delta is {delta:g} with {num_clients} clients: at 1 / clients or more, publishing someone's data "
+            f"would be allowed; set at most {0.1 / num_clients:.1g}"
+        )
     return Protection(privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
 
 

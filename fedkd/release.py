@@ -75,6 +75,9 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
     return (np.trunc(short / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
 
 
+LARGEST = 1e150
+"""Right factors from here on count as zero, as what is not finite does: their norm could not be told."""
+
 ROUNDING = 1e-12
 """How much a clip is tightened, so that no floating-point error ever exceeds it."""
 
@@ -85,6 +88,7 @@ def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
     Cross terms would be tighter and could cancel beyond double precision; a client of one user has none.
     """
     right = np.nan_to_num(_dense(values.right), nan=0.0, posinf=0.0, neginf=0.0)
+    right *= np.abs(right).max(axis=1, initial=0.0, keepdims=True) < LARGEST  # squares of larger ones overflow
     size = np.linalg.norm(right, axis=1)
     left = _shortened(_dense(values.left), np.divide(clip, size, out=np.zeros_like(size), where=size > 0))
     total = np.bincount(values.owner, np.linalg.norm(left, axis=1) * size, minlength=count)

@@ -116,10 +116,7 @@ def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, An
     return told | {
         "epsilon": protection.spent(rounds, measured=rounds >= config.num_server_rounds),
         "epsilon-planned": options.epsilon,
-        "delta": options.delta,
-        "unit": options.unit,
-        "adjacency": options.adjacency,
-        "sampling": "no amplification",
+        **protection.conditions,
         "noise-multiplier": protection.multiplier,
         "noise-on-the-sum": protection.noise,
         "releases-per-client": protection.releases,
@@ -193,5 +190,7 @@ def round_line(record: Record, rounds: int) -> str:
     line += (
         f" | up {spent['up-bytes'] / 1e6:.2f} MB, down {spent['down-bytes'] / 1e6:.2f} MB | {record['seconds']:.1f} s"
     )
-    line += f" | epsilon {record['epsilon']:.3g}" if "epsilon" in record else ""
+    if "epsilon" in record:
+        about = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
+        line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({about})"
     return line + (f" | {failed} failed: {record['failures']}" if failed else "")

@@ -152,7 +152,8 @@ class Distillation(Strategy):
         failures = dict(self.questions.failures)
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.protection.active:
-            record["epsilon"] = self.protection.spent(number, measured=last)
+            spent, planned = self.protection.spent(number, measured=last), self.protection.options.budget[0]
+            record |= {"epsilon": spent, "epsilon-planned": planned, **self.protection.conditions}
         for sink in self.sinks:
             sink(record, self.progress)
         return record

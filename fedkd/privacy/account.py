@@ -1,6 +1,7 @@
 """The account of a run: who pays for a release, out of which budget, and what is sent again instead of paid again."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +56,8 @@ class Account:
         What everything released about one owner's data may cost, in all runs together.
     note : str
         The mechanism, for people.
+    naming : callable
+        Returns the lasting name of an owner there; numbers that change from run to run would be new budgets.
     """
 
     ledger: Ledger
@@ -62,6 +65,7 @@ class Account:
     cost: Cost
     limit: Budget
     note: str
+    naming: Callable[[int], str] = str
 
     def pay(self, owners: NDArray[np.int64], name: str) -> Paid:
         """Charge a release to its owners, before it is made; nobody pays twice for one name."""
@@ -76,7 +80,7 @@ class Account:
         return _loads(self.ledger.store(self._key(int(paid.owners[0])), paid.name, _dumps(answers)))
 
     def _key(self, owner: int) -> str:
-        return data_key(self.source, str(owner))
+        return data_key(self.source, self.naming(owner))
 
 
 @lru_cache(maxsize=16)

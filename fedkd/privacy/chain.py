@@ -116,9 +116,11 @@ class Chain:
                 before = digest
 
     def _make(self) -> None:
+        """Make the files where there are none, for their owner's eyes alone: answers with little noise lie in them."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.anchor.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise LedgerRefused(f"cannot keep a privacy ledger at {self.path} ({error.strerror})") from None
         with self._connection() as connection:

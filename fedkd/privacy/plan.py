@@ -77,10 +77,11 @@ class Plan:
                 f"the largest sensible delta is {0.1 / self.clients:.1g}"
             )
         if self.signal_to_noise < FAINTEST:
+            fewer = self._dimensions()
             raise UserError(
                 f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
                 f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon "
-                f"is {self._feasible():.2g}, or release {self._dimensions()} coordinates"
+                f"is {_rounded_up(self._feasible())}" + (f", or release {fewer} coordinates" if fewer else "")
             )
         return self
 
@@ -120,4 +121,11 @@ class Plan:
         return high
 
     def _dimensions(self) -> int:
-        return max(1, int((self.clients / (self.noise * FAINTEST)) ** 2))
+        """Return how many coordinates would do at this epsilon; 0 if none."""
+        return int((self.clients / (self.noise * FAINTEST)) ** 2)
+
+
+def _rounded_up(value: float) -> str:
+    """Return a number with two digits that is not below it."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / step) * step:.2g}"

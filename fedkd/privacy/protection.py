@@ -1,7 +1,7 @@
 """Where the noise of a run goes, and how much: derived from the configuration, and from public numbers alone."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,14 +55,6 @@ class Protection:
     releases: int
     portion: float = 1.0
 
-    def __post_init__(self) -> None:
-        delta = self.options.budget[1]
-        if self.active and delta >= 1 / self.participants:
-            raise UserError(
-                f"privacy.delta is {delta:g} with {self.participants} clients in a round: at 1 / clients or more, "
-                f"publishing someone's data would be allowed; set at most {0.1 / self.participants:.1g}"
-            )
-
     @property
     def active(self) -> bool:
         """Whether anything is protected."""
@@ -92,7 +84,9 @@ class Protection:
         steps = self.sensitivity / FINEST
         return skellam_cost((self.multiplier / FINEST) ** 2, steps, steps * math.sqrt(WIDEST))
 
-    def account(self, folder: Path, source: str, own: Budget | None = None) -> Account:
+    def account(
+        self, folder: Path, source: str, own: Budget | None = None, naming: Callable[[int], str] = str
+    ) -> Account:
         """Return the account of whoever makes the releases.
 
         Parameters
@@ -103,11 +97,15 @@ class Protection:
             Names the data.
         own : Budget, optional
             The owner's, instead of the configured one.
+        naming : callable
+            Returns the lasting name of an owner.
         """
         options = self.options
         limit = own or Budget(options.epsilon_limit or options.budget[0], options.budget[1])
-        note = f"{options.mode}, {options.adjacency}, no amplification, noise multiplier {self.multiplier:.4g}"
-        return Account(open_ledger(options.ledger or folder / "privacy.ledger"), source, self.cost, limit, note)
+        about = f"{options.mode}, one {options.unit}, {options.adjacency}, no amplification"
+        note = f"{about}, noise multiplier {self.multiplier:.4g}"
+        ledger = open_ledger(options.ledger or folder / "privacy.ledger")
+        return Account(ledger, source, self.cost, limit, note, naming)
 
     @cached_property
     def noise(self) -> float:
@@ -189,15 +187,22 @@ class Protection:
 
     def charged(self, spent: float) -> dict[str, float | str]:
         """Return what a release costs, and epsilon with it, as they are written down before the release."""
-        options = self.options
         return {
-            "mode": options.mode,
-            "unit": options.unit,
-            "adjacency": options.adjacency,
-            "sampling": "no amplification",
+            "mode": self.options.mode,
+            **self.conditions,
             "noise-multiplier": self.multiplier,
             "epsilon-so-far": spent,
+        }
+
+    @property
+    def conditions(self) -> dict[str, float | str]:
+        """What every epsilon is about."""
+        options = self.options
+        return {
+            "unit": options.unit,
             "delta": options.budget[1],
+            "adjacency": options.adjacency,
+            "sampling": "no amplification",
         }
 
     def spent(self, rounds: int, measured: bool = False) -> float:

@@ -37,7 +37,7 @@ class StudentPrivacy(Options):
     """
 
     epsilon: float | None = Field(default=None, ge=0.01, le=1000)
-    delta: float = Field(default=1e-5, ge=1e-12, lt=1)
+    delta: float = Field(default=1e-5, ge=1e-12, le=1e-2)
     clip: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     rate: float = Field(default=0.2, gt=0, le=1)
     steps: int = Field(default=20, ge=1)

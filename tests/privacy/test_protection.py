@@ -1,13 +1,16 @@
 """What leaves a client is bounded, and carries the noise that the plan says."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy import sparse
 
+from fedkd.config import load
 from fedkd.errors import UserError
+from fedkd.federation import protection as of_run
 from fedkd.knowledge import Answers, Kind, Outer, Spec
 from fedkd.privacy.gaussian import epsilon
 from fedkd.privacy.options import PrivacyOptions
@@ -36,15 +39,22 @@ def test_no_client_exceeds_the_clip_whatever_it_holds(size: int) -> None:
     np.testing.assert_allclose(whole, np.rint(whole), rtol=0, atol=1e-6)
 
 
-def test_no_client_exceeds_the_clip_in_factors() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_client_exceeds_the_clip_in_factors(seed: int) -> None:
+    """2,500 clients of none to many rows, both factors with what is not finite, tiny, huge, or all zeros."""
+    rng = np.random.default_rng(seed)
     guard = protection()
     spec = guard.specs({"x": Spec(Kind.STATISTICS, (6, 9), clip=1.0)})["x"]
     owner = np.sort(rng.integers(0, 2500, 6000))
-    left = rng.choice(HARD, (6000, 6))
-    right = (rng.random((6000, 9)) < 0.4).astype(np.int64)
+    left = rng.choice(HARD, (6000, 6)) * (rng.random((6000, 1)) < 0.9)
+    right: Any = (rng.random((6000, 9)) < 0.4).astype(np.int64)
+    if seed % 2:
+        right = np.where(rng.random((6000, 9)) < 0.1, rng.choice(HARD, (6000, 9)), right)
     bounded = clipped(Outer(sparse.csr_array(left), sparse.csr_array(right), owner), spec, 2500)
-    assert max(np.linalg.norm(bounded.of(client)) for client in range(2500)) <= 1.0
+    norms = [np.linalg.norm(bounded.of(client)) for client in range(2500)]
+    assert np.isfinite(norms).all()
+    assert max(norms) <= 1.0
+    assert min(norms) == 0.0
 
 
 def test_short_answers_are_left_as_they_are() -> None:
@@ -120,8 +130,10 @@ def test_a_budget_is_for_one_array_and_a_sensible_delta() -> None:
     one = Spec(Kind.SCORES, (3,), clip=1.0)
     with pytest.raises(UserError, match="one array"):
         protection().specs({"x": one, "y": one})
-    with pytest.raises(UserError, match=r"privacy\.delta"):
-        protection(participants=200_000)
+    config = load(None, ["privacy.mode=central", "privacy.epsilon=1", "privacy.delta=0.01", "fraction-train=0.1"])
+    with pytest.raises(UserError, match=r"privacy\.delta.*540 clients"):
+        of_run(config, 540)  # 54 are asked in a round, but any of 540 could be published
+    assert of_run(config, 99).participants == 10
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_no_contribution_exceeds_the_clip_whatever_a_device_measures(tmp_path):
         configured(tmp_path, "privacy.mode=central", "privacy.epsilon=1", "privacy.metrics-share=0.5"), 2_000
     )
     rng, width, specs = np.random.default_rng(1), len(METRICS) + 1, guard.specs(METRICS_SUM)
-    table = rng.normal(size=(2_000, width)) * 10.0 ** rng.integers(-300, 300, (2_000, width))
+    table = rng.normal(size=(10_000, width)) * 10.0 ** rng.integers(-300, 300, (10_000, width))
     for value in (np.nan, np.inf, -np.inf, 1e38, 5e-324):
         table[rng.random(table.shape) < 0.05] = value
     step, clip = specs["metrics"].grid.step, METRICS_SUM["metrics"].clip

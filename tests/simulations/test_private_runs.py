@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from fedkd.config import load
 from fedkd.errors import UserError
+from fedkd.federation import federation
 from fedkd.knowledge import Answers
 from fedkd.privacy.account import EXHAUSTED
 from fedkd.privacy.ledger import Ledger, data_key
@@ -106,17 +107,21 @@ def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
         with pytest.raises(Killed):
             simulated(tmp_path / "run", "algorithm.rank=8", f"privacy.mode={mode}", *BUDGET)
     config = RunFolder.open(tmp_path / "run").config()
-    spent = [entry.cost for entry in Ledger(tmp_path / "run" / "privacy.ledger").history(owner(mode))]
+    book = Ledger(tmp_path / "run" / "privacy.ledger")
+    spent = [entry.cost for entry in book.history(book.owners()[0])]
     simulate(config)
     first, second = pooled
     assert len(spent) == 1
-    assert [e.cost for e in Ledger(tmp_path / "run" / "privacy.ledger").history(owner(mode))] == spent
+    assert [entry.cost for entry in book.history(book.owners()[0])] == spent
+    payers = {"central": 1, "distributed": 1 + clients_of(tmp_path / "run"), "local": clients_of(tmp_path / "run")}
+    assert len(book.owners()) == payers[mode]
     for name, value in first.values.items():
         np.testing.assert_array_equal(second.values[name], value)
 
 
-def owner(mode: str) -> str:
-    return data_key("synthetic", "-1" if mode == "central" else "0")
+def clients_of(path: Path) -> int:
+    """Return how many clients a run's federation has."""
+    return federation(RunFolder.open(path).config()).partition.num_clients
 
 
 def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -126,6 +131,12 @@ def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path)
     assert first.read_json("summary.json")["models"] == again.read_json("summary.json")["models"]
     failures = json.loads((other.path / "rounds.jsonl").read_text())["failures"]
     assert set(failures) == {EXHAUSTED}
+    # Another seed deals out other numbers: those who were public before are the only ones with a budget left.
+    people = [
+        set(federation(folder.config()).fold.train.users[federation(folder.config()).private])
+        for folder in (first, other)
+    ]
+    assert failures[EXHAUSTED] == len(people[0] & people[1]) < len(people[1])
     assert other.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
 
 

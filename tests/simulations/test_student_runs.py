@@ -49,7 +49,7 @@ def test_the_same_questions_get_the_same_answers_and_others_are_refused(tmp_path
     again, _ = run(tmp_path / "two", ledger, *more)
     for name, array in first.items():
         np.testing.assert_array_equal(again[name], array)
-    _, others = run(tmp_path / "three", ledger, *more, "seed=9", "evaluation.every=0")
+    _, others = run(tmp_path / "three", ledger, *more, "algorithm.local.learning-rate=0.5", "evaluation.every=0")
     assert lines[-1]["answers"] == 36
     assert [line["answers"] for line in others] == [0, 0]
     assert others[0]["failures"] == {EXHAUSTED: 36}
