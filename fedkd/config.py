@@ -132,6 +132,11 @@ class Config(Options):
                 "in mode distributed a client adds only a share of the noise, so its answer must not be seen alone; "
                 "leave privacy.sums at secure, or set privacy.mode=local"
             )
+        if self.privacy.votes != "gaussian" and not all(self.algorithm.ballot() or (0,)):
+            raise ValueError(
+                f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; choose "
+                "algorithm gnmax and set algorithm.panel, for example to 50"
+            )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(
                 f"privacy.unit=user needs one user a client, and partition.clients is {self.partition.clients}; "

@@ -16,6 +16,7 @@ from fedkd.data.partition import partition as deal
 from fedkd.data.sources import Loaded, load
 from fedkd.data.splits import split as divide
 from fedkd.errors import UserError
+from fedkd.privacy.ballots import BallotProtection
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup
@@ -81,9 +82,8 @@ def federation(config: Config) -> Federation:
 
 def protection(config: Config, num_clients: int) -> Protection:
     """Return the noise of a run's training with so many registered clients."""
-    return _protection(
-        config.privacy, config.fraction_train, config.algorithm.releases(config.num_server_rounds), num_clients
-    )
+    releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
+    return _protection(config.privacy, config.fraction_train, releases, num_clients, ballot)
 
 
 def panel_protection(config: Config, num_clients: int) -> Protection | None:
@@ -110,14 +110,17 @@ def student_noise(config: Config) -> GradientNoise | None:
 
 
 @lru_cache(maxsize=8)
-def _protection(privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int) -> Protection:
+def _protection(
+    privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int, ballot: tuple[int, int] | None
+) -> Protection:
     delta = privacy.budget[1]
     if privacy.mode != "none" and delta >= 1 / num_clients:
         raise UserError(
             f"privacy.delta is {delta:g} with {num_clients} clients: at 1 / clients or more, publishing someone's data "
             f"would be allowed; set at most {0.1 / num_clients:.1g}"
         )
-    return Protection(privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
+    plan = (privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
+    return BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
 
 
 @lru_cache(maxsize=2)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedkd.knowledge import Answers, Grid, Outer, Spec
+from fedkd.privacy.ballots import BallotProtection
 from fedkd.privacy.protection import OPEN, Protection
 from fedkd.ragged import Ragged
 
@@ -33,6 +34,8 @@ def release(answers: Answers, specs: Mapping[str, Spec], protection: Protection 
     Answers
         Integers where the spec has a grid. ``refused`` names the clients whose values were not finite.
     """
+    if isinstance(protection, BallotProtection):
+        return replace(answers, values={name: protection.cast(answers.values[name]) for name in specs})
     if protection.active:
         count = len(answers.clients)
         bounded = {name: _coded(clipped(answers.values[name], spec, count), spec) for name, spec in specs.items()}

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fedkd.attacks.attributes import attribute_inference
+from fedkd.attacks.ballots import ballot_epsilon
 from fedkd.attacks.bounds import Finding, best_auroc
-from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit, release_path
+from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit, joined, release_path
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
 from fedkd.attacks.guessing import top_guess
 from fedkd.attacks.membership import halves, hidden_loss, likelihood_ratio, membership
@@ -26,6 +27,7 @@ from fedkd.config import Config, load
 from fedkd.errors import UserError
 from fedkd.federation import Federation, federation, protection
 from fedkd.knowledge import Kind, Outer
+from fedkd.privacy.ballots import BallotProtection
 from fedkd.privacy.gaussian import epsilon, noise_multiplier
 from fedkd.privacy.protection import Protection
 from fedkd.runs import RunFolder
@@ -109,15 +111,29 @@ def canary_lines(config: Config, everyone: Rehearsal, canaries: int) -> list[Lin
     options = config.privacy
     if options.epsilon is None or options.delta is None:
         return []
+    claim, rng = Claim(options.epsilon, options.delta, options.unit, options.adjacency), np.random.default_rng()
     planned = protection(config, everyone.together.partition.num_clients)
-    guard = Protection(options, math.ceil(TOGETHER / options.honest_fraction), planned.releases)
+    if isinstance(planned, BallotProtection):
+        found = ballot_epsilon(planned, claim, rng, canaries)
+        how = f"{canaries:,} releases of one voter's votes, no assumption"
+        return [Line("epsilon by a voter", claim.epsilon, found, CONFIDENCE, note=how)]
+    mechanism = joined([(release_path(*part), part[0].multiplier) for part in released(config, everyone, planned)])
+    return _canary_lines(audit(mechanism, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
+
+
+def released(
+    config: Config, everyone: Rehearsal, planned: Protection
+) -> list[tuple[Protection, dict[str, float], bool]]:
+    """Return everything a run releases about a client: its noise, its bounds, and whether it is sent as factors.
+
+    That is the answers, and with a share of the budget each the items and the metrics.
+    """
+    guard = replace(planned, participants=math.ceil(TOGETHER / config.privacy.honest_fraction))
     one = Rehearsal(config, everyone.together, everyone.clients[:1])
     asks, specs = one.first_asks()
     factored = any(isinstance(value, Outer) for value in one.learnt(asks).values.values())
-    mechanism = release_path(guard, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)
-    claim = Claim(options.epsilon, options.delta, options.unit, options.adjacency)
-    rng = np.random.default_rng()
-    return _canary_lines(audit(mechanism, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
+    parts = [(guard, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)]
+    return parts + [(part, {"x": 1.0}, False) for part in (guard.panel, guard.metrics) if part is not None]
 
 
 def _canary_lines(found: CanaryAudit, claim: Claim) -> list[Line]:

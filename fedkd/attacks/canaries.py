@@ -10,7 +10,7 @@ clients from the noise alone (a divisor or a noise that depends on how many ther
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -271,6 +271,28 @@ def release_path(protection: Protection, clips: Mapping[str, float], factored: b
             return _released(protection, clips, contributions, factored)
         rows = [_released(protection, clips, own[None], factored) for own in contributions]
         return np.concatenate([row[:, [i]] for i, row in enumerate(rows)] + [rows[0][:, len(rows) :]], axis=1)
+
+    return mechanism
+
+
+def joined(mechanisms: Sequence[tuple[Mechanism, float]]) -> Mechanism:
+    """Return several releases about the same contributions as one mechanism.
+
+    Parameters
+    ----------
+    mechanisms : sequence of (mechanism, float)
+        With the standard deviation of each one's noise over the clip: the mean over all releases weighs them by their
+        precision, which tells most.
+    """
+    precision = np.array([noise**-2 for _, noise in mechanisms])
+    weights = precision / precision.mean()
+
+    def mechanism(contributions: Floats) -> Floats:
+        parts = [
+            weight * np.atleast_2d(one(contributions)).mean(axis=0)
+            for (one, _), weight in zip(mechanisms, weights, strict=True)
+        ]
+        return np.stack(parts)
 
     return mechanism
 

@@ -16,7 +16,7 @@ Noisy steps on Poisson samples are kept apart, by kind: their epsilon comes from
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from fedkd.errors import UserError
@@ -107,6 +107,13 @@ def total(costs: Iterable[Cost]) -> Cost:
         steps[multiplier, rate] += count
     sampled = tuple((*kind, count) for kind, count in sorted(steps.items()))
     return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together, sampled)
+
+
+def renyi_multiplier(epsilon: float, delta: float) -> float:
+    """Return the smallest noise multiplier whose cost stays within a budget beside costs that are not Gaussian."""
+    return boundary(
+        lambda value: value > 0 and replace(Cost.of_gaussian(value), gaussian=False).epsilon(delta) <= epsilon, 1e9
+    )
 
 
 def log_ndtr(x: float) -> float:

@@ -49,6 +49,14 @@ TRUST: dict[str, str] = {
 """Who is trusted in a mode, and what is noised."""
 
 
+BALLOTS = {
+    "noisy-max": "Of every vote the server tells the winner under Gumbel noise, and no count.",
+    "randomised-response": (
+        "Every client replaces each of its choices by an even draw with a public probability, in place of noise."
+    ),
+}
+"""How votes leave under mechanisms of their own."""
+
 LEAST_SHARE = 0.05
 """Of the budget, for the answers themselves."""
 
@@ -69,6 +77,9 @@ class PrivacyOptions(Options):
         ``add-remove`` one unit, or ``replace-one`` by another, which takes twice the noise.
     honest_fraction : float
         Distributed mode: the share of the planned clients that must add their noise for the guarantee to hold.
+    votes : str
+        How votes are protected, where answers are votes: ``gaussian`` noise on their sums as on any other;
+        ``noisy-max`` (mode central), which tells the winners alone; ``randomised-response`` (mode local).
     sums : str
         ``secure``: clients on devices of their own mask their answers, so that the server sees sums alone; a simulation
         takes them inside its cohorts. ``clear``: the server sees every single answer.
@@ -96,6 +107,7 @@ class PrivacyOptions(Options):
     unit: Literal["user", "client"] = "user"
     adjacency: Literal["add-remove", "replace-one"] = "add-remove"
     honest_fraction: float = Field(default=0.9, gt=0, le=1)
+    votes: Literal["gaussian", "noisy-max", "randomised-response"] = "gaussian"
     sums: Literal["secure", "clear"] = "secure"
     minimum_cohort: int = Field(default=10, ge=2)
     ledger: Path | None = None
@@ -115,6 +127,13 @@ class PrivacyOptions(Options):
             raise ValueError(
                 "in mode none there is no budget to share; leave panel-share and metrics-share out, or set "
                 "privacy.mode=central"
+            )
+        if self.votes == "noisy-max" and self.mode != "central":
+            raise ValueError("votes=noisy-max needs a server that is trusted with the votes; set privacy.mode=central")
+        if self.votes == "randomised-response" and (self.mode, self.adjacency) != ("local", "replace-one"):
+            raise ValueError(
+                "votes=randomised-response hides what a client votes for, not that it votes; set privacy.mode=local "
+                "and privacy.adjacency=replace-one"
             )
         if self.answers_share < LEAST_SHARE:
             raise ValueError(
@@ -159,4 +178,4 @@ class PrivacyOptions(Options):
             f" {share:.0%} of that budget pays for one release of {what}, noised in the same way."
             for what, share in parts.items()
             if share
-        )
+        ) + ("" if self.votes == "gaussian" else f" {BALLOTS[self.votes]}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Grid, Spec
 from fedkd.privacy.account import Account, open_ledger
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.cost import Cost, renyi_multiplier, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.options import PrivacyOptions
@@ -70,6 +70,8 @@ class Protection:
         """Noise of one release over the clip: on the sum, or in local mode on a single answer."""
         budget, delta = self.options.budget
         releases = self.releases / self.portion
+        if self.options.votes == "noisy-max":
+            return self.sensitivity * renyi_multiplier(budget, delta) * math.sqrt(releases)
         if self.options.mode != "distributed":
             return self.sensitivity * noise_multiplier(budget, delta, releases)
         steps = self.sensitivity / FINEST
@@ -83,6 +85,11 @@ class Protection:
             return Cost.of_gaussian(self.multiplier / self.sensitivity)
         steps = self.sensitivity / FINEST
         return skellam_cost((self.multiplier / FINEST) ** 2, steps, steps * math.sqrt(WIDEST))
+
+    @property
+    def mechanism(self) -> str:
+        """The mechanism, for people."""
+        return f"{'Skellam' if self._shared else 'Gaussian'} noise, multiplier {self.multiplier:.4g}"
 
     def account(
         self, folder: Path, source: str, own: Budget | None = None, naming: Callable[[int], str] = str
@@ -103,7 +110,7 @@ class Protection:
         options = self.options
         limit = own or Budget(options.epsilon_limit or options.budget[0], options.budget[1])
         about = f"{options.mode}, one {options.unit}, {options.adjacency}, no amplification"
-        note = f"{about}, noise multiplier {self.multiplier:.4g}"
+        note = f"{about}, {self.mechanism}"
         ledger = open_ledger(options.ledger or folder / "privacy.ledger")
         return Account(ledger, source, self.cost, limit, note, naming)
 
@@ -189,6 +196,7 @@ class Protection:
         """Return what a release costs, and epsilon with it, as they are written down before the release."""
         return {
             "mode": self.options.mode,
+            "mechanism": self.mechanism,
             **self.conditions,
             "noise-multiplier": self.multiplier,
             "epsilon-so-far": spent,
@@ -228,7 +236,9 @@ class Protection:
         return self._part(self.options.metrics_share)
 
     def _part(self, share: float) -> "Protection | None":
-        return replace(self, releases=1, portion=share * (1 - ROUNDING)) if self.active and share else None
+        if not (self.active and share):
+            return None
+        return Protection(self.options, self.participants, 1, share * (1 - ROUNDING))
 
     @property
     def _shared(self) -> bool:

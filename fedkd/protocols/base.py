@@ -148,6 +148,10 @@ class Protocol(Options, ABC):
         del mode
         return None
 
+    def ballot(self) -> tuple[int, int] | None:
+        """Return how many votes a client casts in a round and among how many items (0: all); None without votes."""
+        return None
+
     def masks(self) -> bool:
         """Say whether a secure sum can hide single answers, because the server needs their sums alone."""
         return True

@@ -84,6 +84,10 @@ class GNMax(TrainedStudent):
     agreement: float = Field(0.2, gt=0, le=1)
     label_weight: float = Field(0.1, gt=0)
 
+    def ballot(self) -> tuple[int, int]:
+        """Return a vote for every query."""
+        return self.queries, self.panel
+
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users alone.
 

@@ -1,0 +1,52 @@
+"""One voter against everybody: how well what is released of votes tells whether, or how, someone voted.
+
+Nobody else votes, so every count is decided by the noise and this one voter, who gives all his votes to one item. That
+is where a vote shows most: where others agree, it changes no winner.
+"""
+
+import numpy as np
+
+from fedkd.attacks.bounds import epsilon_from_rates
+from fedkd.attacks.canaries import CONFIDENCE, Claim
+from fedkd.knowledge import Answers, Grid, Kind, Spec
+from fedkd.privacy.ballots import BallotProtection
+from fedkd.release import release
+
+
+def ballot_epsilon(protection: BallotProtection, claim: Claim, rng: np.random.Generator, trials: int) -> float:
+    """Return a lower bound on epsilon of one release of votes, with the confidence of an audit.
+
+    Parameters
+    ----------
+    protection : BallotProtection
+        What the votes go through, clients' and server's part.
+    claim : Claim
+        The guarantee; its adjacency says what the voter does otherwise: nothing, or vote for another item.
+    rng : numpy.random.Generator
+        Decides in which trials he votes.
+    trials : int
+        Releases, independent of one another.
+    """
+    present = rng.random(trials) < 0.5
+    scores = np.array([_score(protection, bool(voted), claim.adjacency) for voted in present])
+    half = trials // 2
+
+    def proven(threshold: float, part: slice) -> float:
+        alarm, voted = scores[part] > threshold, present[part]
+        hits, false = int((alarm & voted).sum()), int((alarm & ~voted).sum())
+        return epsilon_from_rates(hits, int(voted.sum()), false, int((~voted).sum()), claim.delta, 1 - CONFIDENCE)
+
+    best = max(np.unique(scores[:half]), key=lambda threshold: proven(threshold, slice(half)))
+    return proven(best, slice(half, None))
+
+
+def _score(protection: BallotProtection, voted: bool, adjacency: str) -> float:
+    """Return by how much the voter's item leads over the other, summed over the queries of one release."""
+    votes = np.zeros((1, protection.queries, protection.items), np.int64)
+    if voted or adjacency == "replace-one":
+        votes[..., 0 if voted else 1] = 1
+    shape = (protection.queries, protection.items)
+    specs = {"votes": Spec(Kind.VOTES, shape, grid=Grid(1.0, 0, 1, 8, signed=False), clip=float(shape[0] ** 0.5))}
+    sent = release(Answers(1, np.arange(1), {"votes": votes}), specs, protection)
+    counts = np.asarray(protection.sum(sent, specs).values["votes"], np.float64)
+    return float((counts[:, 0] - counts[:, 1]).sum())
