@@ -108,9 +108,13 @@ class Recorder:
 
 
 def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, Any]:
-    """Return what was promised and spent; epsilon and delta are None where nothing is protected."""
+    """Return what was promised and spent; epsilon and delta are None where nothing is protected.
+
+    ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
+    """
     options = config.privacy
     told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
+    told["sums"] = options.sums if config.algorithm.masks() else "single"
     if not protection.active:
         return told
     return told | {

@@ -1,139 +1,109 @@
 """``python -m simulations.sweep``: what privacy costs in quality, as a curve over epsilon with intervals."""
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from fedkd.config import Config, load
+from fedkd.config import Config, dump, flatten, load, validate
 from fedkd.errors import UserError
-from fedkd.evaluation.evaluator import over_seeds
+from fedkd.federation import federation
+from fedkd.report.curve import Curve, budget_text, curve, regret, write_curve
+from fedkd.report.page import interval_text
+from fedkd.report.run import Run
 from fedkd.runs import RunFolder
 from fedkd.terminal import guarded
 from simulations.run import run
 
-METRIC = "ndcg@20"
-MODELS = ("teacher", "student", "public-teacher", "public-student", "ease")
 BASELINES = 'evaluation.baselines=["ease","public-teacher","public-student"]'
+OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
+"""Keys that the sweep sets itself, and the options that say how."""
+BUDGET = ("epsilon", "delta", "epsilon-limit", "panel-share", "metrics-share")
+"""Keys of [privacy] that mean nothing where nothing is protected."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """What one model reached at one epsilon.
-
-    Attributes
-    ----------
-    epsilon : float
-        The planned total; infinite without protection.
-    model : str
-        Name of the model.
-    mean, low, high : float
-        NDCG@20 over the seeds, with Student's 95 % interval.
-    means : tuple of float
-        That of every seed.
-    """
-
-    epsilon: float
-    model: str
-    mean: float
-    low: float
-    high: float
-    means: tuple[float, ...]
-
-
-def sweep(
-    conf: Path, overrides: Sequence[str], epsilons: Sequence[float], seeds: int, mode: str, out: Path
-) -> list[Point]:
-    """Run a configuration at every epsilon and seed, each in its own folder, and return the curve.
+def sweep(budgets: Mapping[float, Config], seeds: int, out: Path) -> Curve:
+    """Run a configuration for every epsilon and seed, each in its own folder, and return the curve.
 
     Folders of finished runs are read and not run again, so an interrupted sweep continues.
+
+    Raises
+    ------
+    UserError
+        A folder holds a run of another configuration.
     """
-    points, overrides = [], [BASELINES, *overrides]
-    for epsilon in epsilons:
-        scores: dict[str, list[float]] = {name: [] for name in MODELS}
-        for seed in range(seeds):
-            models = _models(
-                conf, [*overrides, *_privacy(epsilon, mode, overrides), f"seed={seed}"], out, epsilon, seed
+    runs = {
+        epsilon: [_done(config, out / f"epsilon-{epsilon:g}-seed-{seed}", seed) for seed in range(seeds)]
+        for epsilon, config in budgets.items()
+    }
+    return curve(runs)
+
+
+def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, delta: float) -> Config:
+    """Return the configuration at one epsilon; an infinite one is mode none, and nothing of a budget is left in it."""
+    for given in overrides:
+        if (key := given.partition("=")[0]) in OWN:
+            raise UserError(f"the sweep sets {key} itself; say it with {OWN[key]} and not with --set")
+    finite = 1.0 if math.isinf(epsilon) else epsilon
+    own = [f"privacy.mode={mode}", f"privacy.epsilon={finite!r}", f"privacy.delta={delta!r}"]
+    protected = load(conf, [BASELINES, *overrides, *own])
+    if math.isfinite(epsilon):
+        return protected
+    tree = dump(protected)
+    kept = {key: value for key, value in tree["privacy"].items() if key not in BUDGET}
+    return validate({**tree, "privacy": {**kept, "mode": "none"}})
+
+
+def _done(config: Config, path: Path, seed: int) -> Run:
+    """Return the finished run of a seed, after it was made or found."""
+    path = path.absolute()
+    runtime = config.runtime.model_copy(update={"run_folder": path})
+    config = config.model_copy(update={"seed": seed, "runtime": runtime})
+    folder = _folder(config, path)
+    if not _whole(folder):
+        run(config, folder)
+    return Run.read(path)
+
+
+def _folder(config: Config, path: Path) -> RunFolder:
+    if not (path / "config.toml").exists():
+        federation(config).setup(config)  # whatever is wrong with data or budget is said before a folder is made
+        return RunFolder.create(path, config)
+    folder = RunFolder.open(path)
+    there, asked = flatten(folder.config()), flatten(config)
+    for key in sorted(there.keys() | asked.keys()):
+        if not key.startswith("runtime.") and there.get(key) != asked.get(key):
+            raise UserError(
+                f"{path} holds another run: its {key} is {there.get(key, 'absent')}, and {asked.get(key, 'absent')} is "
+                "asked for; choose another --out, or delete that folder"
             )
-            for name in scores.keys() & models.keys():
-                scores[name].append(models[name][METRIC]["mean"])
-        for name, values in scores.items():
-            if values:
-                points.append(Point(epsilon, name, **over_seeds(np.array(values)), means=tuple(values)))
-    return points
+    return folder
 
 
-def _privacy(epsilon: float, mode: str, overrides: Sequence[str]) -> list[str]:
-    if math.isinf(epsilon):
-        return ["privacy.mode=none"]
-    delta = [] if any(given.startswith("privacy.delta=") for given in overrides) else ["privacy.delta=1e-5"]
-    return [f"privacy.mode={mode}", f"privacy.epsilon={epsilon}", *delta]
+def _whole(folder: RunFolder) -> bool:
+    """Return whether a simulation has added to the server's summary what it alone can measure."""
+    return folder.finished and "seconds" in folder.read_json("summary.json")
 
 
-def _models(
-    conf: Path, settings: Sequence[str], out: Path, epsilon: float, seed: int
-) -> dict[str, dict[str, dict[str, float]]]:
-    path = (out / f"epsilon-{epsilon:g}-seed-{seed}").absolute()
-    config: Config = load(conf, [*settings, f"runtime.run-folder={json.dumps(str(path))}"])
-    folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
-    summary = folder.read_json("summary.json") if (path / "summary.json").exists() else run(config, folder)
-    models: dict[str, dict[str, dict[str, float]]] = summary["models"]
-    return {name: row for name, row in models.items() if METRIC in row}
-
-
-def regret(points: Sequence[Point], epsilon: float) -> float:
-    """Return the mean loss of serving the private student, whatever epsilon is, where the public-only one is better.
-
-    The rule is fixed beforehand: what the private run ends in is a posterior whose prior is the public users' model,
-    and falls back to it as the noise grows, so it is served at every epsilon.
-    """
-    by_name = {point.model: point.means for point in points if point.epsilon == epsilon}
-    if not {"student", "public-student"} <= by_name.keys():
-        return math.nan
-    return float(np.mean(np.maximum(0, np.subtract(by_name["public-student"], by_name["student"]))))
-
-
-def table(points: Sequence[Point], mode: str, delta: str) -> Table:
+def table(found: Curve) -> Table:
     """Return the curve as a table for the terminal."""
-    shown = Table(title=f"NDCG@20, mode {mode}, delta {delta}, add/remove, no amplification", title_justify="left")
+    setting = "\n".join(f"{name}: {value}" for name, value in found.setting.items())
+    shown = Table(
+        title=f"NDCG@20 against epsilon: {found.promise}", title_justify="left", caption=setting, caption_justify="left"
+    )
     shown.add_column("epsilon", justify="right", no_wrap=True)
-    names = [name for name in MODELS if any(point.model == name for point in points)]
-    for name in names:
+    for name in found.models:
         shown.add_column(name.replace("-", " "), justify="right")
     shown.add_column("regret", justify="right")
-    for epsilon in dict.fromkeys(point.epsilon for point in points):
-        row = {point.model: point for point in points if point.epsilon == epsilon}
-        cells = [f"{row[n].mean:.4f} ±{(row[n].high - row[n].low) / 2:.4f}" if n in row else "" for n in names]
-        shown.add_row("none" if math.isinf(epsilon) else f"{epsilon:g}", *cells, f"{regret(points, epsilon):.4f}")
+    for epsilon, row in found.rows.items():
+        cells = [f"{row[n].mean:.4f} {interval_text(row[n].interval, 4)}" if n in row else "" for n in found.models]
+        lost = regret(found, epsilon)
+        shown.add_row(budget_text(epsilon), *cells, "" if math.isnan(lost) else f"{lost:.4f}")
     return shown
-
-
-def draw(points: Sequence[Point], path: Path) -> None:
-    """Draw teacher and student against epsilon, with the models that need no private data or all of it as lines."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in ("teacher", "student"):
-        own = [point for point in points if point.model == name and math.isfinite(point.epsilon)]
-        middle = [point.mean for point in own]
-        error = [[p.mean - p.low for p in own], [p.high - p.mean for p in own]]
-        axes.errorbar([point.epsilon for point in own], middle, yerr=error, marker="o", capsize=3, label=name)
-    for name, style in (("public-teacher", ":"), ("ease", "--")):
-        level = [point.mean for point in points if point.model == name]
-        if level:
-            axes.axhline(float(np.mean(level)), linestyle=style, color="0.4", label=f"{name}, no noise")
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("epsilon, total of the run")
-    axes.set_ylabel("NDCG@20, private users")
-    axes.legend(frameon=False)
-    figure.savefig(path)
 
 
 def _numbers(text: str) -> list[float]:
@@ -152,19 +122,20 @@ def main(
     epsilons: Annotated[
         str, typer.Option(help="Budgets, separated by commas; inf is no protection.")
     ] = "0.5,1,2,4,8,inf",
+    delta: Annotated[float, typer.Option(help="The delta of every budget.")] = 1e-5,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of every budget.", min=1)] = 3,
     mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs, the table and the picture.")] = Path("runs/sweep"),
+    out: Annotated[Path, typer.Option(help="Folder of the runs, the table, the picture and the page.")] = Path(
+        "runs/sweep"
+    ),
 ) -> None:
     """Print, draw and save quality against epsilon."""
-    points = sweep(conf, overrides or [], _numbers(epsilons), seeds, mode, out)
-    (out / "sweep.json").write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n", encoding="utf-8")
-    draw(points, out / "sweep.svg")
-    delta = next((given.partition("=")[2] for given in overrides or [] if given.startswith("privacy.delta=")), "1e-5")
+    budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
+    found = sweep(budgets, seeds, out)
     console = Console()
-    console.print(table(points, mode, delta))
-    console.print(f"curve: {out / 'sweep.svg'}", soft_wrap=True)
+    console.print(table(found))
+    console.print(f"curve: {write_curve(found, out)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

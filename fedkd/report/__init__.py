@@ -1,6 +1,7 @@
-"""The report of a run, and the comparison of several."""
+"""The report of a run, the comparison of several, and the curve of quality against epsilon."""
 
 from fedkd.report.comparison import Row, compare, render_comparison
+from fedkd.report.curve import Curve, Point, curve, regret, write_curve
 from fedkd.report.page import render
 
-__all__ = ["Row", "compare", "render", "render_comparison"]
+__all__ = ["Curve", "Point", "Row", "compare", "curve", "regret", "render", "render_comparison", "write_curve"]

@@ -1,8 +1,8 @@
-"""The geometry of the report's charts; the templates draw it as SVG."""
+"""The geometry of the charts; the templates draw it as SVG."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedkd.report.run import Interval
 
@@ -24,6 +24,8 @@ class Axis:
         Where it is marked, and with what.
     logarithmic : bool
         Whether equal distances are equal factors.
+    measured : bool
+        Whether positions are measurements, so that no point may be moved along it to be seen better.
     """
 
     label: str
@@ -31,6 +33,7 @@ class Axis:
     high: float
     ticks: tuple[tuple[float, str], ...]
     logarithmic: bool = False
+    measured: bool = False
 
     def share(self, value: float) -> float:
         """Return where a value lies, 0 at the low end and 1 at the high one."""
@@ -98,11 +101,8 @@ class Chart:
         return round(self.height - BOTTOM - self.y.share(value) * (self.height - TOP - BOTTOM), 1)
 
     def aside(self, place: int) -> float:
-        """Return how far to move the series at a place so that points of equal positions do not hide each other.
-
-        Bytes are measured, so nothing moves along them.
-        """
-        if self.x.logarithmic:
+        """Return how far to move the series at a place so that points of equal positions do not hide each other."""
+        if self.x.measured:
             return 0.0
         single = all(len(line.x) == 1 for line in self.series)
         apart = 12 if single else 7 if any(y.high > y.low for line in self.series for y in line.y) else 0
@@ -154,7 +154,17 @@ def bytes_axis(label: str, values: Sequence[float]) -> Axis:
     marks = [mark for mark in ladder if low <= mark <= high]
     if len(marks) > 6:
         marks = [mark for mark in marks if math.log10(mark) % 1 < 1e-9]
-    return Axis(label, low, high, tuple((mark, bytes_text(mark)) for mark in marks), logarithmic=True)
+    return Axis(label, low, high, tuple((mark, bytes_text(mark)) for mark in marks), logarithmic=True, measured=True)
+
+
+def epsilon_axis(label: str, values: Sequence[float]) -> Axis:
+    """Return an axis of positive budgets in equal factors, marked at those that were tried where there is room."""
+    low, high = min(values) / 1.3, max(values) * 1.3
+    whole, marks = Axis(label, low, high, (), logarithmic=True), list[float]()
+    for value in sorted(set(values)):
+        if not marks or whole.share(value) - whole.share(marks[-1]) > 0.08:
+            marks.append(value)
+    return replace(whole, ticks=tuple((mark, f"{mark:g}") for mark in marks))
 
 
 def category_axis(label: str, names: Sequence[str]) -> Axis:

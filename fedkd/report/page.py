@@ -11,6 +11,7 @@ from fedkd.evaluation.metrics import METRICS
 from fedkd.report.charts import bytes_text
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
 from fedkd.report.run import Interval, Run, learnt_from, metric_title, title
+from fedkd.report.sight import budget, who_sees_what
 
 METRIC = "ndcg@20"
 """The metric of the headline and of the charts."""
@@ -77,6 +78,8 @@ def context(run: Run) -> dict[str, Any]:
         "subtitle": subtitle(run),
         "cards": cards(run),
         "privacy": run.part("privacy"),
+        "places": who_sees_what(run),
+        "budget": budget(run),
         "best": max((value.high for name in run.models if (value := run.interval(name, METRIC))), default=1.0),
         "charts": [learning_curve(run, METRIC), quality_against_bytes(run, METRIC)],
         "slices": [slice_chart(run, METRIC, "history "), slice_chart(run, METRIC, " items")],
@@ -194,10 +197,10 @@ def count_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def interval_text(value: Interval) -> str:
+def interval_text(value: Interval, digits: int = 3) -> str:
     """Return half the width of an interval as ``±``, or nothing where there is no interval."""
     half = (value.high - value.low) / 2
-    return f"±{half:.3f}" if half > 0 else ""
+    return f"±{half:.{digits}f}" if half > 0 else ""
 
 
 def templates() -> Environment:

@@ -1,4 +1,4 @@
-"""A finished run as the report reads it: ``summary.json``, ``rounds.jsonl``, ``config.toml``, ``environment.json``.
+"""A finished run as the report reads it: summary, rounds, configuration, environment and charges.
 
 What ``summary.json`` must hold: ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters``
 and ``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``data.fingerprint``, ``split.fingerprint``,
@@ -7,6 +7,7 @@ and ``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``da
 What it may hold besides, and the report then shows:
 
 - ``privacy.statement``: the plain sentence of the banner;
+- ``privacy.sums``: ``secure``, ``clear`` or ``single``: what the server sees, for the figure of who sees what;
 - ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
@@ -17,6 +18,7 @@ What it may hold besides, and the report then shows:
 
 A line of ``rounds.jsonl`` is ``{"round", "seconds", "answers", "failures": {reason: count}, "metrics":
 {"student.ndcg@10": ...}, "traffic": {"up-bytes", "down-bytes"}}``; a round that was not evaluated has no such metrics.
+A line of ``privacy.jsonl`` with a ``release`` says what that release cost: ``noise-multiplier``, ``epsilon-so-far``.
 """
 
 import tomllib
@@ -74,8 +76,8 @@ class Run:
         The run's folder.
     summary, environment, config : mapping
         The files of these names.
-    rounds : list of mapping
-        The lines of ``rounds.jsonl``.
+    rounds, charges : list of mapping
+        The lines of ``rounds.jsonl``, and those of ``privacy.jsonl`` that tell of a release.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Run:
     environment: Json
     config: Json
     rounds: list[Json]
+    charges: list[Json]
 
     @classmethod
     def read(cls, path: Path) -> "Run":
@@ -103,7 +106,9 @@ class Run:
             config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path / 'config.toml'} is damaged: {error}") from None
-        return cls(path, summary, folder.read_json("environment.json"), config, list(folder.lines("rounds.jsonl")))
+        charges: list[Json] = [line for line in folder.lines("privacy.jsonl") if "release" in line]
+        rounds: list[Json] = list(folder.lines("rounds.jsonl"))
+        return cls(path, summary, folder.read_json("environment.json"), config, rounds, charges)
 
     def part(self, name: str) -> Json:
         """Return one table of the summary, empty where it is absent."""

@@ -62,7 +62,7 @@ def summary(rounds: int, level: float = 1.0) -> dict[str, Any]:
         },
         "speed": {"seconds-per-round": 2.31, "client-rounds-per-second": 367.1, "peak-memory-bytes": 812_000_000},
         "clients": {"registered": 849, "answered": 846, "failed-answers": 3},
-        "privacy": {"mode": "none", "epsilon": None, "delta": None, "statement": Config().promise},
+        "privacy": {"mode": "none", "epsilon": None, "delta": None, "statement": Config().promise, "sums": "secure"},
         "data": {
             "fingerprint": "0123456789abcdef",
             "users": 943,

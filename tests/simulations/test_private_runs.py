@@ -1,7 +1,6 @@
 """Whole runs under protection, in every mode and protocol, through the real server and clients."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from fedkd.runs import RunFolder
 from server.record import Recorder
 from simulations.run import main as run_main
 from simulations.run import simulate
-from simulations.sweep import main as sweep_main
-from simulations.sweep import regret, sweep
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml"
 SMALL = [
@@ -163,23 +160,3 @@ def test_an_impossible_delta_leaves_no_folder_behind(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(QUICKSTART), *pairs, "--out", str(tmp_path / "run")])
     assert result.exit_code == 2
     assert not (tmp_path / "run").exists()
-
-
-def test_a_sweep_gives_a_curve_and_continues_where_it_was(tmp_path: Path) -> None:
-    conf = tmp_path / "conf.toml"
-    conf.write_text("")
-    settings = [*SMALL[:5], "algorithm.rank=8"]
-    points = sweep(conf, settings, [8.0, math.inf], 2, "central", tmp_path / "out")
-    assert {(point.epsilon, point.model) for point in points} >= {(8.0, "student"), (math.inf, "student")}
-    assert sweep(conf, settings, [8.0, math.inf], 2, "central", tmp_path / "out") == points
-    means = {(point.epsilon, point.model): np.array(point.means) for point in points}
-    lost = means[8.0, "public-student"] - means[8.0, "student"]
-    assert regret(points, 8.0) == pytest.approx(np.where(lost > 0, lost, 0).mean())
-    assert math.isnan(regret(points, 3.0))
-
-
-def test_a_wrong_epsilon_ends_with_code_2() -> None:
-    app = typer.Typer()
-    app.command()(sweep_main)
-    result = CliRunner().invoke(app, ["--epsilons", "1,x"])
-    assert result.exit_code == 2

@@ -1,0 +1,240 @@
+"""What privacy costs in quality: teacher and student against epsilon, as a page, a picture and numbers."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fedkd.evaluation.evaluator import over_seeds
+from fedkd.privacy.options import TRUST
+from fedkd.report.charts import Chart, Series, epsilon_axis, value_axis
+from fedkd.report.page import count_text, percent, templates
+from fedkd.report.pictures import LEARNING
+from fedkd.report.run import Interval, Run, metric_title, title
+
+METRIC = "ndcg@20"
+MODELS = ("teacher", "student", "public-teacher", "public-student", "ease")
+LEVELS = ("public-teacher", "public-student", "ease")
+"""Models that no noise touches: they are the same at every epsilon."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one model reached at one epsilon.
+
+    Attributes
+    ----------
+    epsilon : float
+        The planned total of a run; infinite without protection.
+    model : str
+        Name of the model.
+    mean, low, high : float
+        NDCG@20 over the seeds, with Student's 95 % interval.
+    means : tuple of float
+        That of every seed.
+    """
+
+    epsilon: float
+    model: str
+    mean: float
+    low: float
+    high: float
+    means: tuple[float, ...]
+
+    @property
+    def interval(self) -> Interval:
+        """Mean and interval."""
+        return Interval(self.mean, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Quality against epsilon, under conditions that are the same for all of it.
+
+    Attributes
+    ----------
+    points : tuple of Point
+        Every model at every epsilon, in the order of the epsilons asked for.
+    mode : str
+        The privacy mode of the finite epsilons; ``none`` where there are none.
+    privacy : mapping
+        Unit, delta, adjacency and sampling: what every epsilon is about; empty where there is none.
+    setting : mapping
+        Clients, data, split and seeds.
+    """
+
+    points: tuple[Point, ...]
+    mode: str
+    privacy: Mapping[str, str]
+    setting: Mapping[str, str]
+
+    @property
+    def epsilons(self) -> list[float]:
+        """The budgets, infinite without protection."""
+        return list(dict.fromkeys(point.epsilon for point in self.points))
+
+    @property
+    def models(self) -> list[str]:
+        """The models that were measured, in the order of the table."""
+        return [name for name in MODELS if any(point.model == name for point in self.points)]
+
+    @cached_property
+    def rows(self) -> dict[float, dict[str, Point]]:
+        """The points by epsilon and model."""
+        return {
+            epsilon: {point.model: point for point in self.points if point.epsilon == epsilon}
+            for epsilon in self.epsilons
+        }
+
+    @property
+    def promise(self) -> str:
+        """What every epsilon is about, in one line."""
+        told = {"mode": self.mode} | {name.lower(): value for name, value in self.privacy.items()}
+        return ", ".join(value if name == "sampling" else f"{name} {value}" for name, value in told.items())
+
+
+def curve(runs: Mapping[float, Sequence[Run]]) -> Curve:
+    """Return the curve of finished runs, given by epsilon and for each epsilon by seed."""
+    points = []
+    for epsilon, seeds in runs.items():
+        for name in MODELS:
+            means = tuple(value.mean for run in seeds if (value := run.interval(name, METRIC)) is not None)
+            if means:
+                points.append(Point(epsilon, name, **over_seeds(np.array(means)), means=means))
+    first = min(runs)
+    protected = runs[first][0]
+    return Curve(tuple(points), str(protected.part("privacy")["mode"]), _privacy(protected), _setting(runs[first]))
+
+
+def regret(curve: Curve, epsilon: float) -> float:
+    """Return the mean loss of serving the private student, whatever epsilon is, where the public-only one is better.
+
+    The rule is fixed beforehand: what the private run ends in is a posterior whose prior is the public users' model,
+    and falls back to it as the noise grows, so it is served at every epsilon. Not a number where one was not measured.
+    """
+    row = curve.rows.get(epsilon, {})
+    if not {"student", "public-student"} <= row.keys():
+        return math.nan
+    return float(np.mean(np.maximum(0, np.subtract(row["public-student"].means, row["student"].means))))
+
+
+def curve_chart(curve: Curve) -> Chart | None:
+    """Return teacher and student against epsilon, between the levels that no noise touches; None without epsilons."""
+    budgets = [epsilon for epsilon in curve.epsilons if math.isfinite(epsilon)]
+    if not budgets:
+        return None
+    series = []
+    for name in LEARNING:
+        own = sorted((row[name] for epsilon, row in curve.rows.items() if epsilon in budgets and name in row), key=_at)
+        series += [Series(title(name), name, [_at(p) for p in own], [_drawn(p) for p in own])] if own else []
+    references = _levels(curve)
+    ends = [end for line in series for y in line.y for end in (y.low, y.high)]
+    unit, delta = curve.privacy["Unit"], curve.privacy["Delta"]
+    several = len(curve.points[0].means) > 1
+    return Chart(
+        "epsilon",
+        "Quality against epsilon",
+        f"{metric_title(METRIC)} of private users, mean over seeds "
+        + ("with Student's 95 % interval." if several else "(one seed: no interval)."),
+        epsilon_axis(f"epsilon of a whole run for {unit}, delta {delta}, {curve.privacy['Adjacency']}", budgets),
+        value_axis(metric_title(METRIC), [*ends, *(level.y[0].mean for level in references)]),
+        tuple(series),
+        references,
+    )
+
+
+def budget_text(epsilon: float) -> str:
+    """Return an epsilon, or that there is no noise."""
+    return f"{epsilon:g}" if math.isfinite(epsilon) else "no noise"
+
+
+def headline(curve: Curve) -> str:
+    """Return what the least and the largest epsilon leave of the unprotected student's quality."""
+    students = {epsilon: row["student"].mean for epsilon, row in curve.rows.items() if "student" in row}
+    whole = students.pop(math.inf, 0.0)
+    if not whole or not students:
+        return "What privacy costs in quality"
+    kept = [f"{percent(students[e] / whole)} at epsilon {e:g}" for e in dict.fromkeys((min(students), max(students)))]
+    return f"Of the unprotected student's {metric_title(METRIC)}, privacy leaves {' and '.join(kept)}."
+
+
+def write_curve(curve: Curve, folder: Path) -> Path:
+    """Write ``sweep.json``, ``sweep.svg`` and ``sweep.html`` into a folder, and return the page's path.
+
+    The JSON holds the conditions and the points; epsilon is null without protection. Without a finite epsilon there is
+    no picture.
+    """
+    points = [asdict(p) | {"epsilon": _at(p) if math.isfinite(_at(p)) else None} for p in curve.points]
+    told = {"mode": curve.mode, "privacy": dict(curve.privacy), "setting": dict(curve.setting), "points": points}
+    (folder / "sweep.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    chart, pages, path = curve_chart(curve), templates(), folder / "sweep.html"
+    if chart is not None:
+        lines = _wrapped({"Mode": curve.mode, **curve.privacy, **curve.setting})
+        drawn = pages.get_template("curve.svg.j2").render(chart=chart, lines=lines)
+        (folder / "sweep.svg").write_text(drawn, encoding="utf-8")
+    pages.filters["budget"] = budget_text
+    page = pages.get_template("curve.html.j2").render(
+        curve=curve,
+        chart=chart,
+        headline=headline(curve),
+        trust=TRUST.get(curve.mode, ""),
+        unprotected=math.inf in curve.rows,
+        regrets={epsilon: regret(curve, epsilon) for epsilon in curve.epsilons},
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _at(point: Point) -> float:
+    return point.epsilon
+
+
+def _drawn(point: Point) -> Interval:
+    """Return an interval cut to what the metric can be; Student's t of few seeds does not know."""
+    return Interval(point.mean, max(0.0, point.low), min(1.0, point.high))
+
+
+def _levels(curve: Curve) -> tuple[Series, ...]:
+    any_row = {name: point for row in curve.rows.values() for name, point in row.items()}
+    found = [(title(name), name, any_row[name]) for name in LEVELS if name in any_row]
+    if (student := curve.rows.get(math.inf, {}).get("student")) is not None:
+        found.append(("Unprotected student", "unprotected", student))
+    return tuple(Series(label, style, [], [_drawn(point)]) for label, style, point in found)
+
+
+def _privacy(run: Run) -> dict[str, str]:
+    told = run.part("privacy")
+    if told["mode"] == "none":
+        return {}
+    return {
+        "Unit": f"one {told['unit']}",
+        "Delta": f"{told['delta']:g}",
+        "Adjacency": str(told["adjacency"]),
+        "Sampling": str(told["sampling"]),
+    }
+
+
+def _setting(runs: Sequence[Run]) -> dict[str, str]:
+    run = runs[0]
+    data, split = run.part("data"), run.part("split")
+    students = run.config["privacy"]["student"]
+    noised = f"DP-SGD, epsilon {students['epsilon']:g} for one user's history" if "epsilon" in students else ""
+    rounds = run.summary["rounds"]
+    return {
+        "Algorithm": f"{run.summary['algorithm']}, {rounds} round{'' if rounds == 1 else 's'}",
+        "Clients": count_text(data["clients"]),
+        "Data": f"{run.config['data']['source']}, {count_text(data['users'])} users, {count_text(data['items'])} items",
+        "Public users": count_text(data["public-users"]),
+        "Split": f"{split['kind']}, {split['target']} part",
+        "Seeds": ", ".join(str(run.summary["seed"]) for run in runs),
+    } | ({"Students": noised} if noised else {})
+
+
+def _wrapped(conditions: Mapping[str, str]) -> list[str]:
+    """Return conditions as lines of a picture, two to a line."""
+    words = [f"{name}: {value}" for name, value in conditions.items()]
+    return ["; ".join(words[index : index + 2]) for index in range(0, len(words), 2)]

@@ -1,0 +1,128 @@
+"""Who sees what in a run, and what each of its releases takes of the budget."""
+
+from dataclasses import dataclass
+
+from fedkd.report.run import Json, Run
+
+PLACES = ("Client", "What the sum holds", "Server", "Models, consumers")
+FLOW = {
+    "none": ("answers", "the exact sum", "", "no promise"),
+    "central": ("clips its answer", "the exact sum", "adds noise", "(epsilon, delta)"),
+    "distributed": ("clips, adds a share", "(epsilon, delta)", "", "(epsilon, delta)"),
+    "local": ("clips, adds all noise", "each (epsilon, delta)", "", "(epsilon, delta)"),
+}
+"""What every place does or holds, by mode: README's figure has the same words."""
+
+ALONE = {
+    "none": "one history each",
+    "central": "without noise",
+    "distributed": "a share of the noise in each",
+    "local": "all its noise in each",
+}
+"""What a single answer is, where the server sees it."""
+
+RELEASES = {
+    "panel": "What items clients have",
+    "answers": "Answers",
+    "metrics": "The student's quality",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place that an answer passes.
+
+    Attributes
+    ----------
+    name : str
+        Who or what it is.
+    does : str
+        What it does or holds; empty for nothing.
+    sees : str
+        What leaves it, or what is seen there, as a plain sentence.
+    """
+
+    name: str
+    does: str
+    sees: str
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one kind of release took of the budget.
+
+    Attributes
+    ----------
+    name : str
+        The release, in plain words.
+    share : float
+        Of the budget, planned.
+    count : int
+        How often it was made.
+    multiplier : float
+        Noise of one of them over the clip.
+    epsilon : float
+        After the last of them, everything before included.
+    """
+
+    name: str
+    share: float
+    count: int
+    multiplier: float
+    epsilon: float
+
+
+def who_sees_what(run: Run) -> list[Place]:
+    """Return the way of an answer through the run; empty where the run does not say what its server sees."""
+    privacy = run.part("privacy")
+    mode, sums = privacy.get("mode"), privacy.get("sums")
+    if mode not in FLOW or sums is None:
+        return []
+    does = list(FLOW[mode])
+    if sums == "single":
+        does[1] = "no sum: answers do not add up"
+    sees = (_leaves(run, sums), "", _server(run, mode, sums), _promise(privacy))
+    return [Place(*place) for place in zip(PLACES, does, sees, strict=True)]
+
+
+def budget(run: Run) -> list[Spent]:
+    """Return what every kind of release took, in the order they were made; empty without protection."""
+    shares = {name: float(_options(run).get(f"{name}-share", 0.0)) for name in ("panel", "metrics")}
+    shares["answers"] = 1 - sum(shares.values())
+    out = []
+    for kind in dict.fromkeys(str(line["release"]) for line in run.charges):
+        lines = {int(line["round"]): line for line in run.charges if line["release"] == kind}  # a resumed round, once
+        last = lines[max(lines)]
+        name, share = RELEASES.get(kind, kind), shares.get(kind, 0.0)
+        out.append(Spent(name, share, len(lines), last["noise-multiplier"], last["epsilon-so-far"]))
+    return out
+
+
+def _options(run: Run) -> Json:
+    found: Json = run.config.get("privacy", {})
+    return found
+
+
+def _leaves(run: Run, sums: str) -> str:
+    options, open_ = _options(run), run.part("privacy")["mode"] == "none"
+    what = ["what items it has (once)"] if options.get("panel-share") else []
+    what += ["its answer"]
+    what += ["its student's quality" + ("" if open_ else " (once)")] if open_ or options.get("metrics-share") else []
+    noised = " Its student is trained under DP-SGD." if options.get("student", {}).get("epsilon") else ""
+    masked = "Real clients mask what travels." if sums == "secure" else "Nothing is masked."
+    return f"What leaves: {', '.join(what)}. {masked}{noised}"
+
+
+def _server(run: Run, mode: str, sums: str) -> str:
+    if sums == "secure":
+        return f"Sees sums of at least {_options(run)['minimum-cohort']} real clients, nothing else."
+    return f"Sees every single answer: {ALONE[mode]}."
+
+
+def _promise(privacy: Json) -> str:
+    if privacy["mode"] == "none":
+        return "What models give away of one client is not bounded."
+    return (
+        f"What they learn of one {privacy['unit']} is bounded by epsilon {privacy['epsilon-planned']:g} at delta "
+        f"{privacy['delta']:g} in the whole run ({privacy['adjacency']}, {privacy['sampling']})."
+    )

@@ -1,0 +1,117 @@
+"""The curve of quality against epsilon: its runs, what it says of itself, and what it refuses."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fedkd.config import dump
+from fedkd.errors import UserError
+from fedkd.report.curve import Curve, regret
+from simulations.sweep import budgeted, main, sweep
+
+SMALL = [
+    "data.synthetic.users=80",
+    "data.synthetic.items=60",
+    "data.synthetic.mean-history=15",
+    "runtime.threads=1",
+    "runtime.wait-seconds=0",
+    "algorithm.rank=8",
+]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    path = tmp_path / "conf.toml"
+    path.write_text("")
+    return path
+
+
+def swept(conf: Path, out: Path, *more: str, mode: str = "central", delta: float = 1e-5, seeds: int = 2) -> Curve:
+    budgets = {epsilon: budgeted(conf, [*SMALL, *more], mode, epsilon, delta) for epsilon in (8.0, math.inf)}
+    return sweep(budgets, seeds, out)
+
+
+def invoke(*arguments: str) -> str:
+    app = typer.Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app, list(arguments))
+    return f"{result.exit_code} {' '.join(result.output.split())}"
+
+
+def test_a_sweep_gives_a_curve_and_continues_where_it_was(conf: Path, tmp_path: Path) -> None:
+    found = swept(conf, tmp_path / "out")
+    assert {(p.epsilon, p.model) for p in found.points} >= {(8.0, "student"), (math.inf, "student"), (8.0, "ease")}
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/summary.json")}
+    assert len(written) == 4
+    assert swept(conf, tmp_path / "out") == found
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+    lost = np.subtract(found.rows[8.0]["public-student"].means, found.rows[8.0]["student"].means)
+    assert regret(found, 8.0) == pytest.approx(np.where(lost > 0, lost, 0).mean())
+    assert found.promise == "mode central, unit one user, delta 1e-05, adjacency add-remove, no amplification"
+    assert found.setting["Seeds"] == "0, 1"
+    assert found.setting["Clients"] == "72"
+
+
+@pytest.mark.parametrize(
+    ("more", "mode", "delta", "key"),
+    [
+        ([], "central", 1e-6, "privacy.delta"),
+        ([], "local", 1e-5, "privacy.mode"),
+        (["algorithm.name=federated-ease"], "central", 1e-5, "algorithm."),
+        (["data.synthetic.items=61"], "central", 1e-5, "data.synthetic.items"),
+    ],
+)
+def test_a_folder_of_another_run_is_not_relabelled(
+    conf: Path, tmp_path: Path, more: list[str], mode: str, delta: float, key: str
+) -> None:
+    swept(conf, tmp_path / "out", seeds=1)
+    with pytest.raises(UserError, match=rf"its {key}.* choose another --out, or delete that folder"):
+        swept(conf, tmp_path / "out", *more, mode=mode, delta=delta, seeds=1)
+
+
+def test_how_the_machine_is_used_is_no_other_run(conf: Path, tmp_path: Path) -> None:
+    found = swept(conf, tmp_path / "out", seeds=1)
+    assert swept(conf, tmp_path / "out", "runtime.cohort-size=7", seeds=1) == found
+
+
+def test_without_protection_nothing_of_a_budget_is_left(conf: Path) -> None:
+    more = [*SMALL, "privacy.metrics-share=0.1", "privacy.sums=clear", "privacy.unit=client"]
+    privacy = dump(budgeted(conf, more, "central", math.inf, 1e-5))["privacy"]
+    assert privacy["mode"] == "none"
+    assert not {"epsilon", "delta", "epsilon-limit"} & privacy.keys()
+    assert (privacy["metrics-share"], privacy["sums"], privacy["unit"]) == (0.0, "clear", "client")
+    protected = budgeted(conf, more, "central", 4.0, 1e-6).privacy
+    assert (protected.epsilon, protected.delta, protected.metrics_share) == (4.0, 1e-6, 0.1)
+
+
+@pytest.mark.parametrize("given", ["privacy.delta=1e-6", "privacy.mode=local", "privacy.epsilon=3", "seed=7"])
+def test_what_the_sweep_sets_is_not_set_beside_it(conf: Path, given: str) -> None:
+    with pytest.raises(UserError, match=rf"the sweep sets {given.partition('=')[0]} itself; say it with --"):
+        budgeted(conf, [given], "central", 4.0, 1e-5)
+
+
+def test_a_wrong_epsilon_ends_with_code_2() -> None:
+    assert invoke("--epsilons", "1,x").startswith("2 ")
+
+
+def test_an_impossible_budget_leaves_no_folder_behind(conf: Path, tmp_path: Path) -> None:
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    shown = invoke(str(conf), *settings, "--epsilons", "8", "--delta", "0.5", "--out", str(tmp_path / "out"))
+    assert shown.startswith("2 ")
+    assert not list((tmp_path / "out").glob("*/config.toml"))
+
+
+def test_the_command_prints_and_writes_what_every_epsilon_means(conf: Path, tmp_path: Path) -> None:
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    out = tmp_path / "out"
+    shown = invoke(str(conf), *settings, "--epsilons", "8,inf", "--delta", "1e-6", "--seeds", "1", "--out", str(out))
+    assert "mode central, unit one user, delta 1e-06, adjacency add-remove, no amplification" in shown
+    assert "no noise" in shown
+    assert json.loads((out / "sweep.json").read_text())["privacy"]["Delta"] == "1e-06"
+    assert "delta 1e-06" in (out / "sweep.svg").read_text()
+    assert "add-remove" in (out / "sweep.html").read_text()
