@@ -21,7 +21,6 @@ from fedkd.data.fold import Fold
 from fedkd.federation import federation, metrics_protection, panel_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account, open_ledger
-from fedkd.privacy.cost import Cost
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
 from fedkd.wire import PANEL_TURN, pack_asks
@@ -94,16 +93,15 @@ class Host:
     @property
     def student_account(self) -> Account | None:
         """What the clients pay from for noisy training of their students: a promise of its own, beside the answers'."""
-        options, noise = self.config.privacy.student, student_noise(self.config)
-        if noise is None or options.epsilon is None:
+        options, rounds = self.config.privacy.student, self.config.num_server_rounds
+        if options.epsilon is None:
             return None
-        cost = Cost.of_steps(noise.multiplier, noise.rate, noise.steps)
-        planned = cost.times(self.config.num_server_rounds).epsilon(options.delta)
-        # Two upper bounds of the same schedule, this and the one that chose the noise, differ by a per cent or so.
-        limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
-        note = f"student, add-remove, Poisson rate {noise.rate:g}, {noise.steps} steps, noise {noise.multiplier:.4g}"
+        cost = options.cost(rounds)
+        # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
+        limit = self.terms.budget or Budget(max(options.epsilon, cost.times(rounds).epsilon(options.delta)), options.delta)
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
-        return Account(open_ledger(path), f"{self.source}, students", cost, limit, note, self.holder.owner)
+        book, name = open_ledger(path), f"{self.source}, students"
+        return Account(book, name, cost, limit, options.mechanism(rounds), self.holder.owner)
 
     @property
     def is_masking(self) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 
 from fedkd.errors import UserError
 from fedkd.privacy import gaussian
-from fedkd.privacy.cost import total
-from fedkd.privacy.schedule import SENSITIVITY, Adjacency, Release, Response, Sampling, Schedule
+from fedkd.privacy.cost import Adjacency, total
+from fedkd.privacy.schedule import SENSITIVITY, Release, Response, Sampling, Schedule
 
 SMALLEST_DELTA = 1e-12
 """Below this the rounding errors of a numeric accountant are no longer negligible."""
@@ -151,7 +151,14 @@ def _parts(schedule: Schedule) -> list[Release | Response]:
 
 
 def _losses(part: Release | Response, adjacency: Adjacency, interval: float) -> Any:
-    """Return the privacy loss distribution of one release, rounded up to a grid."""
+    """Return the privacy loss distribution of one release, rounded up to a grid.
+
+    Under replace-one a vector ``g`` stands against another ``h``, both no longer than the clip. A test that says yes
+    with probability ``m`` where neither is sampled says so with at most ``Phi(Phi^-1(m) + 1/z)`` where ``g`` is, and
+    with at least ``Phi(Phi^-1(m) - 1/z)`` where ``h`` is (Neyman and Pearson). Two full-length vectors in opposite
+    directions attain both, for every ``m``. Hence ``(1 - q) N(0, z^2) + q N(-1, z^2)`` and its mirror image dominate
+    every other pair, also those in which ``g`` or ``h`` is zero or missing; they are what the library composes.
+    """
     from dp_accounting.pld import privacy_loss_distribution as pld  # a second that few need to wait for
     from dp_accounting.privacy_accountant import NeighboringRelation
 

@@ -10,7 +10,8 @@ ICML 2018, theorem 8), otherwise by the bound of Canonne, Kamath & Steinke, The 
 proposition 12.
 
 Noisy steps on Poisson samples are kept apart, by kind: their epsilon comes from privacy loss distributions
-(``fedkd.privacy.accounting``, loaded when it is needed).
+(``fedkd.privacy.accounting``, loaded when it is needed). Where steps of both adjacencies meet, all count as
+replace-one: at the same noise and rate that reveals at least as much, as no vector at all is one of the vectors.
 """
 
 import math
@@ -18,14 +19,48 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Literal
 
 from fedkd.errors import UserError
+
+Adjacency = Literal["add-remove", "replace-one"]
 
 HIGHEST_EPSILON = 1e6
 """Above this a guarantee is none."""
 
 ORDERS: tuple[int, ...] = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for step in range(270)))
 """Whole orders of the Renyi divergence; any of them gives a valid bound."""
+
+
+@dataclass(frozen=True, order=True)
+class Steps:
+    """Steps that each add Gaussian noise to the sum of a Poisson sample of clipped vectors.
+
+    Attributes
+    ----------
+    adjacency : str
+        Against what a vector is hidden: against none (``add-remove``), or against any other (``replace-one``).
+    multiplier : float
+        Standard deviation of the noise over the clip.
+    rate : float
+        Sampling rate; 1 takes everyone.
+    count : int
+        How many there are.
+    """
+
+    adjacency: Adjacency
+    multiplier: float
+    rate: float
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.adjacency not in ("add-remove", "replace-one"):
+            raise UserError(f"adjacency is {self.adjacency}; it can be add-remove or replace-one")
+        if not (self.multiplier > 0 and math.isfinite(self.multiplier) and 0 < self.rate <= 1 and self.count >= 1):
+            raise UserError(
+                f"{self.count} steps at noise {self.multiplier} and sampling rate {self.rate} cannot be charged; noise "
+                "must be positive and finite, the rate above 0 and at most 1, and there is a step at least"
+            )
 
 
 @dataclass(frozen=True)
@@ -38,23 +73,16 @@ class Cost:
         The Renyi divergence of order ``a`` is at most ``xi + rho * a``.
     gaussian : bool
         Whether a Gaussian release with multiplier ``(2 * rho)^(-1/2)`` reveals at least as much.
-    sampled : tuple of (float, float, int)
-        Besides: noise over the clip, sampling rate and number of steps of Gaussian noise on Poisson samples
-        (add-remove), each kind once.
+    sampled : tuple of Steps
+        Noisy steps on Poisson samples besides, each kind once.
     """
 
     rho: float
     xi: float = 0.0
     gaussian: bool = True
-    sampled: tuple[tuple[float, float, int], ...] = ()
+    sampled: tuple[Steps, ...] = ()
 
     def __post_init__(self) -> None:
-        for multiplier, rate, steps in self.sampled:
-            if not (multiplier > 0 and math.isfinite(multiplier) and 0 < rate < 1 and steps >= 1):
-                raise UserError(
-                    f"{steps} steps at noise {multiplier} and sampling rate {rate} cannot be charged; noise must be "
-                    "positive and finite, the rate between 0 and 1, and there is a step at least"
-                )
         if not (self.rho >= 0 and math.isfinite(self.rho) and math.isfinite(self.xi)):
             raise UserError(f"a release costs rho={self.rho}, xi={self.xi}; both must be finite and rho not negative")
 
@@ -66,9 +94,9 @@ class Cost:
         return cls(0.5 / multiplier / multiplier)
 
     @classmethod
-    def of_steps(cls, multiplier: float, rate: float, steps: int) -> "Cost":
+    def of_steps(cls, adjacency: Adjacency, multiplier: float, rate: float, count: int) -> "Cost":
         """Return the cost of Gaussian steps, each on its own Poisson sample."""
-        return cls(0.0, sampled=((multiplier, rate, steps),)) if rate < 1 else cls.of_gaussian(multiplier).times(steps)
+        return cls(0.0, sampled=(Steps(adjacency, multiplier, rate, count),))
 
     @classmethod
     def of_pure(cls, epsilon: float) -> "Cost":
@@ -84,7 +112,7 @@ class Cost:
 
     def times(self, count: float) -> "Cost":
         """Return the cost of ``count`` such releases, not necessarily a whole number."""
-        sampled = tuple((multiplier, rate, round(count * steps)) for multiplier, rate, steps in self.sampled)
+        sampled = tuple(replace(steps, count=round(count * steps.count)) for steps in self.sampled)
         return Cost(count * self.rho, count * self.xi, self.gaussian, sampled)
 
     def epsilon(self, delta: float) -> float:
@@ -102,10 +130,10 @@ def total(costs: Iterable[Cost]) -> Cost:
     """Return the cost of several releases on the same data; the sums are rounded once."""
     parts = list(costs)
     together = all(part.gaussian for part in parts)
-    steps = Counter[tuple[float, float]]()
-    for multiplier, rate, count in (kind for part in parts for kind in part.sampled):
-        steps[multiplier, rate] += count
-    sampled = tuple((*kind, count) for kind, count in sorted(steps.items()))
+    counts = Counter[Steps]()
+    for steps in (steps for part in parts for steps in part.sampled):
+        counts[replace(steps, count=1)] += steps.count
+    sampled = tuple(replace(kind, count=count) for kind, count in sorted(counts.items()))
     return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together, sampled)
 
 
@@ -163,13 +191,14 @@ def _gaussian(distance: float, delta: float) -> float:
 def _numeric(cost: Cost, delta: float) -> float:
     """Return epsilon of a cost with sampled steps, all fixed before the first."""
     from fedkd.privacy.accounting import epsilon  # loads much, and few ledgers hold sampled steps
-    from fedkd.privacy.schedule import Release, Schedule
+    from fedkd.privacy.schedule import SENSITIVITY, Release, Schedule
 
     if cost.xi or not cost.gaussian:
         raise UserError("sampled steps cannot be accounted beside discrete or Skellam noise; keep them apart")
-    plain = (Release((2 * cost.rho) ** -0.5),) if cost.rho else ()
-    steps = tuple(Release(multiplier, rate, count) for multiplier, rate, count in cost.sampled)
-    return epsilon(Schedule((*plain, *steps), "add-remove", "poisson"), delta)
+    adjacency = max(steps.adjacency for steps in cost.sampled)  # replace-one, if there is any
+    plain = (Release((2 * cost.rho) ** -0.5 * SENSITIVITY["vector"][adjacency]),) if cost.rho else ()
+    steps = tuple(Release(steps.multiplier, steps.rate, steps.count) for steps in cost.sampled)
+    return epsilon(Schedule((*plain, *steps), adjacency, "poisson"), delta)
 
 
 def _renyi(rho: float, xi: float, delta: float) -> float:

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import ORDERS
-from fedkd.privacy.schedule import Adjacency, Release, Response
+from fedkd.privacy.cost import ORDERS, Adjacency
+from fedkd.privacy.schedule import Release, Response
 
 FAINTEST = 1e-15
 """Releases that cost less than this are counted as if they cost so much."""

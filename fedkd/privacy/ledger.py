@@ -18,7 +18,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 
 from fedkd.errors import UserError
 from fedkd.privacy.chain import Chain, Head, LedgerRefused, append, newest
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.cost import Cost, Steps, total
 
 __all__ = ["Budget", "BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
@@ -54,8 +54,8 @@ class Budget:
     def allows(self, cost: Cost) -> bool:
         """Return whether a cost stays within the budget.
 
-        Steps on samples are a schedule that the first of them fixes, all of one kind and nothing else: how many follow
-        may be decided later, as no more are made than fit, but another kind would need a filter from the beginning.
+        Steps on samples are a schedule that the first of them fixes, of one noise, rate and adjacency and nothing else.
+        How many follow may be decided later, as no more are made than fit; others would need a filter from the start.
         """
         if cost.sampled and (cost.rho or cost.xi or len(cost.sampled) > 1):
             return False
@@ -255,7 +255,7 @@ def _charge(
         return None
     if paid is None:
         body = {"rho": cost.rho, "xi": cost.xi, "gaussian": cost.gaussian, "note": note, "time": _now()}
-        body |= {"sampled": cost.sampled} if cost.sampled else {}
+        body |= {"sampled": [asdict(steps) for steps in cost.sampled]} if cost.sampled else {}
         append(connection, "charge", data, release, body)
     return Receipt(data, release, paid is None, _payload(connection, data, release))
 
@@ -291,7 +291,7 @@ def _costs(connection: sqlite3.Connection, data: str) -> list[Cost]:
 
 
 def _cost(body: Mapping[str, Any]) -> Cost:
-    sampled = tuple((float(z), float(rate), int(steps)) for z, rate, steps in body.get("sampled", []))
+    sampled = tuple(Steps(**steps) for steps in body.get("sampled", []))
     return Cost(body["rho"], body["xi"], body["gaussian"], sampled)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.cost import Adjacency, Cost
 
-Adjacency = Literal["add-remove", "replace-one"]
 Sampling = Literal["none", "fixed-size", "poisson"]
 Content = Literal["vector", "vote", "bounded"]
 Noise = Literal["gaussian", "discrete-gaussian", "skellam"]

@@ -1,19 +1,39 @@
 """What noisy training of a client's own student promises, and the noise that keeps to it.
 
-DP-SGD (Abadi et al., Deep learning with differential privacy, CCS 2016) with Poisson sampling, calibrated and accounted
-by Opacus' ``PRVAccountant`` (Gopi, Lee & Wutschitz, Numerical composition of differential privacy, NeurIPS 2021). The
-unit is one training example, added or removed: the history of one user.
+DP-SGD (Abadi et al., Deep learning with differential privacy, CCS 2016) with Poisson sampling; a training example is
+one history. What is protected is one of two things:
+
+- ``interaction``: what stands in a history. One interaction more or less may turn the history's clipped gradient into
+  any other, so a whole history is replaced by another (replace-one): in a step two clips apart if it is sampled. The
+  noise comes from privacy loss distributions (``fedkd.privacy.accounting``).
+- ``user``: whether a history is there (add-remove), with noise from Opacus' ``PRVAccountant`` (Gopi, Lee & Wutschitz,
+  Numerical composition of differential privacy, NeurIPS 2021), which knows this adjacency alone.
 """
 
 import importlib
 import logging
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from fedkd.errors import UserError
 from fedkd.options import Options
+from fedkd.privacy.accounting import noise_multiplier
+from fedkd.privacy.cost import Adjacency, Cost
+
+Unit = Literal["interaction", "user"]
+
+ADJACENCY: dict[Unit, Adjacency] = {"interaction": "replace-one", "user": "add-remove"}
+
+HIDDEN: dict[Unit, str] = {
+    "interaction": (
+        "one interaction, or any other change inside one history; replace-one: that a client takes part, and with how "
+        "many histories, is not hidden"
+    ),
+    "user": "one user's whole history, present or not; add-remove",
+}
+"""What the budget is for, in words."""
 
 TOLERANCE = 0.01
 """How far below the budget a calibrated epsilon may stay, over the smaller of the budget and 1."""
@@ -25,7 +45,11 @@ class StudentPrivacy(Options):
     Attributes
     ----------
     epsilon, delta : float, optional
-        What the training of all rounds together may cost one user's history; without epsilon students are not noised.
+        What the training of all rounds together may cost one unit; without epsilon students are not noised.
+    unit : str
+        ``interaction``: any change inside one history, the default because a device is known to take part and holds
+        one user, so what it has to hide is what he did; ``user``: whether a history is there at all, which is for silos
+        of many users and takes less noise.
     clip : float
         Largest Euclidean norm of the gradient of one history.
     rate : float
@@ -38,10 +62,16 @@ class StudentPrivacy(Options):
 
     epsilon: float | None = Field(default=None, ge=0.01, le=1000)
     delta: float = Field(default=1e-5, ge=1e-12, le=1e-2)
+    unit: Unit = "interaction"
     clip: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     rate: float = Field(default=0.2, gt=0, le=1)
     steps: int = Field(default=20, ge=1)
     histories: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """What the unit means for the histories of a client."""
+        return ADJACENCY[self.unit]
 
     def multiplier(self, rounds: int) -> float:
         """Return the noise over the clip that keeps all steps of so many rounds to the budget; 0 without a budget.
@@ -53,55 +83,62 @@ class StudentPrivacy(Options):
         """
         if self.epsilon is None:
             return 0.0
-        return calibrated(self.epsilon, self.delta, self.rate, self.steps * rounds)
+        return calibrated(self.adjacency, self.epsilon, self.delta, self.rate, self.steps * rounds)
 
-    def spent(self, rounds: int, planned: int) -> float:
-        """Return epsilon after some of the planned rounds, from above; infinite without a budget."""
-        if rounds == 0:
-            return 0.0
-        multiplier = self.multiplier(planned)
-        return spent(multiplier, self.rate, self.steps * rounds, self.delta) if multiplier else float("inf")
+    def cost(self, planned: int) -> Cost:
+        """Return what the steps of one of the planned rounds cost; a ``UserError`` without a budget."""
+        return Cost.of_steps(self.adjacency, self.multiplier(planned), self.rate, self.steps)
+
+    def mechanism(self, planned: int) -> str:
+        """Return unit, adjacency, sampling and noise in short, for ledgers."""
+        return (
+            f"student, unit {self.unit}, {self.adjacency}, Poisson rate {self.rate:g}, {self.steps} steps, "
+            f"noise {self.multiplier(planned):.4g}"
+        )
 
     def statement(self, rounds: int) -> str:
         """Return the plain sentence of log and report; empty without a budget."""
         if self.epsilon is None:
             return ""
         return (
-            f"Students are trained under DP-SGD: epsilon {self.epsilon:g} at delta {self.delta:g} for one user's "
-            f"history (add-remove, secret Poisson sampling at rate {self.rate:g}, {self.steps} steps in each of "
+            f"Students are trained under DP-SGD: epsilon {self.epsilon:g} at delta {self.delta:g} for "
+            f"{HIDDEN[self.unit]} (secret Poisson sampling at rate {self.rate:g}, {self.steps} steps in each of "
             f"{rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}), and every client pays for "
             "its rounds from an account of its own that all runs with the same ledger share. That covers the students "
-            "and what is computed from them, not the weights and metrics that clients send beside."
+            "and what is computed from them, not the metrics that clients send beside."
         )
 
 
 @lru_cache(maxsize=256)
-def calibrated(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    """Return the smallest noise, over the clip, that keeps equal steps on Poisson samples to a budget."""
-    accounting = _opacus()
+def calibrated(adjacency: Adjacency, epsilon: float, delta: float, rate: float, steps: int) -> float:
+    """Return the smallest noise, over the clip, that keeps equal steps on Poisson samples to a budget.
+
+    Raises
+    ------
+    UserError
+        No noise does.
+    """
     try:
-        found = accounting.utils.get_noise_multiplier(
-            target_epsilon=epsilon,
-            target_delta=delta,
-            sample_rate=rate,
-            steps=steps,
-            accountant="prv",
-            epsilon_tolerance=TOLERANCE * min(1.0, epsilon),
-        )
+        if adjacency == "replace-one":
+            return noise_multiplier(epsilon, delta, steps, rate, adjacency, "poisson")
+        return _by_opacus(epsilon, delta, rate, steps)
     except (ValueError, RuntimeError, MemoryError) as error:
         raise UserError(
             f"no noise keeps {steps} steps at rate {rate:g} to epsilon {epsilon:g} at delta {delta:g} ({error}); raise "
             "privacy.student.epsilon, or lower rate, steps or rounds"
         ) from error
+
+
+def _by_opacus(epsilon: float, delta: float, rate: float, steps: int) -> float:
+    found = _opacus().utils.get_noise_multiplier(
+        target_epsilon=epsilon,
+        target_delta=delta,
+        sample_rate=rate,
+        steps=steps,
+        accountant="prv",
+        epsilon_tolerance=TOLERANCE * min(1.0, epsilon),
+    )
     return float(found)
-
-
-@lru_cache(maxsize=256)
-def spent(multiplier: float, rate: float, steps: int, delta: float) -> float:
-    """Return epsilon of equal steps on Poisson samples, from above."""
-    accountant = _opacus().PRVAccountant()
-    accountant.history = [(multiplier, rate, steps)]
-    return float(accountant.get_epsilon(delta))
 
 
 def _opacus() -> Any:

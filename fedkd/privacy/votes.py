@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Cost
-from fedkd.privacy.schedule import Adjacency, Response
+from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.schedule import Response
 
 MOVED: dict[Adjacency, float] = {"add-remove": 1.0, "replace-one": 2.0}
 """How far the difference of two counts of one query moves with one voter."""

@@ -13,7 +13,7 @@ from fedkd.knowledge import Answers, Asks, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
 from fedkd.protocols.optimise import adam_moved, moved, student_arrays, summed, taken_sums
-from fedkd.protocols.private import LocalTraining, interactions_of, train_privately
+from fedkd.protocols.private import LocalTraining, train_privately, weights_of
 from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
 
 
@@ -22,7 +22,7 @@ class FedAvg(TrainedStudent):
 
     Every client trains the global student on its own histories and answers with the change of its parameters times its
     number of interactions ``n``; the server moves the student by the ``n``-weighted mean change, or takes that for the
-    gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021).
+    gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under noise clients weigh the same.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class FedAvg(TrainedStudent):
             (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()
         ]
-        weight = np.ones(len(cohort)) if EQUAL in asks.shared else interactions_of(cohort)
+        weight = np.ones(len(cohort)) if EQUAL in asks.shared else weights_of(cohort)
         change = np.concatenate(changes, axis=1) * weight[:, None].astype(np.float32)
         values = {"change": change} if EQUAL in asks.shared else {"change": change, "weight": weight}
         return cohort, Answers(asks.round, cohort.clients, values)

@@ -19,7 +19,7 @@ from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arra
 from fedkd.protocols.central import CentralTraining, nonempty, train_centrally, weighted_loss
 from fedkd.protocols.curvature import parameter_change
 from fedkd.protocols.optimise import adam_moved, student_arrays, summed, taken_sums
-from fedkd.protocols.private import LocalTraining, train_privately
+from fedkd.protocols.private import LocalTraining, train_privately, weights_of
 from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
 from fedkd.streams import stream
 
@@ -100,8 +100,7 @@ class Iterated(TrainedStudent):
         before = _reference_scores(student, replicate(student, 1), asks.reference)
         train_privately(student, parameters, cohort, self.local, asks.round)
         after = _reference_scores(student, parameters, asks.reference)
-        roots = np.sqrt(cohort.data.train.histories.lengths)
-        weight = np.bincount(cohort.owner, weights=roots, minlength=len(cohort))
+        weight = weights_of(cohort, 0.5)
         values: dict[str, NDArray[Any]] = {"residual": after - before}
         if EQUAL not in asks.shared:
             values = {"residual": values["residual"] * weight[:, None, None].astype(np.float32), "weight": weight}

@@ -1,7 +1,7 @@
 """What clients do on their own data in several protocols: train, and keep a student between rounds."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,7 +54,8 @@ def train_privately(
 ) -> None:
     """Train every client's student on hard labels, in place: see a part of a history, score the whole of it.
 
-    Under the cohort's noise a history is one example; steps, sampling and divisor are then those of the noise.
+    Under the cohort's noise a history is one example, seen in one way, or it would count twice; steps, sampling and
+    divisor are then those of the noise.
 
     Parameters
     ----------
@@ -69,17 +70,13 @@ def train_privately(
     round_number : int
         Names the clients' random streams.
     """
-    streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
+    loss, training = history_loss(model.num_items), Training(how.learning_rate, 1, how.batch_size, how.optimiser)
     if cohort.noise is not None:
-        # From a known seed, one history more or less would visibly shift what is shown of all that come after it.
-        streams = [noise_generator()] * len(cohort)
-    views = how.epochs if cohort.noise is None else 1  # under noise a history is one example, or it would count twice
-    examples, loss = partly_shown(cohort, views, how.visible, streams), history_loss(model.num_items)
-    training = Training(how.learning_rate, 1, how.batch_size, how.optimiser)
-    if cohort.noise is not None:
+        examples = shown_in_secret(cohort, how.visible)
         train_with_noise(model.eval(), parameters, examples, loss, training, cohort.noise)
-    else:
-        train(model.eval(), parameters, examples, loss, training, streams)
+        return
+    streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
+    train(model.eval(), parameters, partly_shown(cohort, how.epochs, how.visible, streams), loss, training, streams)
 
 
 def partly_shown(cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator]) -> Examples:
@@ -87,15 +84,30 @@ def partly_shown(cohort: Cohort, views: int, visible: float, streams: list[np.ra
 
     Users without a history have no view. All draws of a client come from his own stream.
     """
-    histories, owner = cohort.data.train.histories, cohort.owner
-    users = np.flatnonzero(histories.lengths > 0)
-    repeated = np.tile(users, views)
+    lengths, owner = cohort.data.train.histories.lengths, cohort.owner
+    repeated = np.tile(np.flatnonzero(lengths > 0), views)
     rows = repeated[np.argsort(owner[repeated], kind="stable")]
-    whole = histories.take(rows)
-    per_client = np.bincount(owner[rows], weights=whole.lengths, minlength=len(cohort)).astype(np.int64)
+    per_client = np.bincount(owner[rows], weights=lengths[rows], minlength=len(cohort)).astype(np.int64)
     draws = [rng.random(count) for rng, count in zip(streams, per_client, strict=True)]
+    return _views(cohort, rows, draws, visible)
+
+
+def shown_in_secret(cohort: Cohort, visible: float) -> Examples:
+    """Return one sub-sampled view of every training history, for training under noise.
+
+    What is in one history moves no other example: each is shown by draws of its own, which no seed gives away, and a
+    history without interactions keeps its place, as an example whose gradient is zero.
+    """
+    lengths = cohort.data.train.histories.lengths
+    draws = [noise_generator().random(length) for length in lengths]
+    return _views(cohort, np.arange(len(lengths)), draws, visible)
+
+
+def _views(cohort: Cohort, rows: NDArray[np.int64], draws: list[NDArray[np.float64]], visible: float) -> Examples:
+    """Return some users' histories, in the order of their clients, with what one draw an item shows of them."""
+    whole = cohort.data.train.histories.take(rows)
     keep = np.concatenate([*draws, np.zeros(0)]) < visible
-    indptr = offsets(np.bincount(owner[rows], minlength=len(cohort)))
+    indptr = offsets(np.bincount(cohort.owner[rows], minlength=len(cohort)))
     pad = cohort.data.train.num_items
     columns = {"shown": whole.where(keep).padded(pad), "whole": whole.padded(pad)}
     return Examples({name: Ragged(values, indptr) for name, values in columns.items()})
@@ -144,7 +156,12 @@ def own_scores(model: Recommender, cohort: Cohort) -> NDArray[np.float32]:
     return out
 
 
-def interactions_of(cohort: Cohort) -> NDArray[np.float64]:
-    """Return the number of training interactions of every client, shape [clients]."""
-    lengths: NDArray[Any] = cohort.data.train.histories.lengths
-    return np.bincount(cohort.owner, weights=lengths, minlength=len(cohort)).astype(np.float64)
+def weights_of(cohort: Cohort, power: float = 1.0) -> NDArray[np.float64]:
+    """Return what every client weighs, shape [clients]: its histories' lengths to a power, added up.
+
+    Under the cohort's noise it is 1, as no noise would hide how many interactions there are.
+    """
+    if cohort.noise is not None:
+        return np.ones(len(cohort))
+    lengths = cohort.data.train.histories.lengths
+    return np.bincount(cohort.owner, weights=lengths**power, minlength=len(cohort)).astype(np.float64)

@@ -20,7 +20,8 @@ from scipy.stats import binom
 
 from fedkd.errors import UserError
 from fedkd.privacy.accounting import calibrated, epsilon, noise_multiplier
-from fedkd.privacy.schedule import Adjacency, Content, Noise, Release, Response, Schedule
+from fedkd.privacy.cost import Adjacency
+from fedkd.privacy.schedule import Content, Noise, Release, Response, Schedule
 
 RELATION = {
     "add-remove": NeighboringRelation.ADD_OR_REMOVE_ONE,

@@ -15,8 +15,9 @@ from scipy.stats import norm
 
 from fedkd.errors import UserError
 from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.cost import Adjacency
 from fedkd.privacy.filter import RenyiFilter, divergence
-from fedkd.privacy.schedule import Adjacency, Release, Response, Schedule
+from fedkd.privacy.schedule import Release, Response, Schedule
 
 Event = Release | Response
 

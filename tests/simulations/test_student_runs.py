@@ -9,9 +9,10 @@ import pytest
 
 import clients.app
 from fedkd.config import load
+from fedkd.errors import UserError
 from fedkd.privacy.account import EXHAUSTED
 from fedkd.privacy.accounting import epsilon
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.cost import Cost, Steps, total
 from fedkd.privacy.ledger import Budget, Ledger
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.runs import RunFolder
@@ -63,42 +64,99 @@ def test_uncharged_training_would_be_noticed(tmp_path, monkeypatch):
     assert any(not np.array_equal(again[name], array) for name, array in first.items())
 
 
-def test_the_ledger_tells_epsilon_of_all_steps(tmp_path):
+@pytest.mark.parametrize(("unit", "adjacency"), [("interaction", "replace-one"), ("user", "add-remove")])
+def test_the_ledger_tells_epsilon_of_all_steps_and_whom_they_protect(tmp_path, unit, adjacency):
     ledger = tmp_path / "privacy.ledger"
-    run(tmp_path / "one", ledger)
+    run(tmp_path / "one", ledger, f"privacy.student.unit={unit}")
     told = statement(ledger, delta=1e-5)["owners"]
     assert len(told) == 36
     rows = told[0]["releases"]
     assert len(rows) == 2
-    assert "Poisson rate 0.2, 3 steps" in rows[0]["mechanism"]
+    assert f"unit {unit}, {adjacency}, Poisson rate 0.2, 3 steps" in rows[0]["mechanism"]
     assert 3.9 < rows[1]["epsilon-so-far"] < 4 * 1.02
     assert rows[0]["epsilon"] < rows[1]["epsilon-so-far"]
 
 
+@pytest.mark.parametrize(("first", "then"), [("interaction", "user"), ("user", "interaction")])
+def test_a_ledger_of_one_unit_refuses_the_other(tmp_path, first, then):
+    """What is spent stays spent, and nobody trains, even where the second run's budget is far larger."""
+    ledger = tmp_path / "privacy.ledger"
+    run(tmp_path / "one", ledger, f"privacy.student.unit={first}")
+    before = statement(ledger, delta=1e-5)["owners"]
+    more = [f"privacy.student.unit={then}", "privacy.student.epsilon=40"]
+    _, lines = run(tmp_path / "two", ledger, *more)
+    assert [line["answers"] for line in lines] == [0, 0]
+    assert lines[0]["failures"] == {EXHAUSTED: 36}
+    assert statement(ledger, delta=1e-5)["owners"] == before
+
+
+def epsilon_of(adjacency, *releases):
+    return epsilon(Schedule(releases, adjacency, "poisson"), 1e-5)
+
+
 def test_sampled_costs_are_those_of_their_schedule():
-    one, many = Cost.of_steps(1.2, 0.1, 20), Cost.of_steps(1.2, 0.1, 60)
-    assert total([one, one, one]) == many == one.times(3)
-    expected = epsilon(Schedule((Release(1.2, 0.1, 60),), "add-remove", "poisson"), 1e-5)
-    assert many.epsilon(1e-5) == expected
-    assert Cost.of_steps(2.0, 1.0, 5) == Cost.of_gaussian(2.0).times(5)
-    both = total([many, Cost.of_gaussian(3.0)])
-    assert both.epsilon(1e-5) > max(expected, Cost.of_gaussian(3.0).epsilon(1e-5))
+    for adjacency in ("add-remove", "replace-one"):
+        one, many = (Cost.of_steps(adjacency, 1.2, 0.1, count) for count in (20, 60))
+        assert total([one, one, one]) == many == one.times(3)
+        expected = epsilon_of(adjacency, Release(1.2, 0.1, 60))
+        assert many.epsilon(1e-5) == expected
+        both = total([many, Cost.of_gaussian(3.0)])
+        wide = 2 if adjacency == "replace-one" else 1
+        assert both.epsilon(1e-5) == epsilon_of(adjacency, Release(1.2, 0.1, 60), Release(3.0 * wide))
+        assert both.epsilon(1e-5) > max(expected, Cost.of_gaussian(3.0).epsilon(1e-5))
 
 
-def test_steps_of_another_kind_never_join_a_schedule(tmp_path):
+def test_steps_with_everybody_cost_what_gaussian_releases_cost():
+    expected = Cost.of_gaussian(2.0).times(5).epsilon(1e-5)
+    assert Cost.of_steps("add-remove", 2.0, 1.0, 5).epsilon(1e-5) == pytest.approx(expected, rel=1e-9)
+    assert Cost.of_steps("replace-one", 4.0, 1.0, 5).epsilon(1e-5) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_steps_of_both_adjacencies_all_count_as_replace_one(rate):
+    user, interaction = Cost.of_steps("add-remove", 3.0, rate, 30), Cost.of_steps("replace-one", 4.0, rate, 20)
+    joint = total([user, interaction])
+    assert len(joint.sampled) == 2
+    assert joint.epsilon(1e-5) == epsilon_of("replace-one", Release(3.0, rate, 30), Release(4.0, rate, 20))
+    assert joint.epsilon(1e-5) > epsilon_of("add-remove", Release(3.0, rate, 30), Release(4.0, rate, 20))
+    assert joint.epsilon(1e-5) > max(user.epsilon(1e-5), interaction.epsilon(1e-5))
+    assert len(total([user, Cost.of_steps("replace-one", 3.0, rate, 1)]).sampled) == 2
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_steps_of_another_kind_never_join_a_schedule(tmp_path, rate):
     book, limit = Ledger(tmp_path / "l"), Budget(100.0, 1e-5)
-    assert book.charge("a", "one", Cost.of_steps(1.2, 0.1, 20), limit).fresh
-    assert book.charge("a", "two", Cost.of_steps(1.2, 0.1, 20), limit).fresh
-    assert not book.charge_all(["a"], "three", Cost.of_steps(1.3, 0.1, 1), limit)
+    assert book.charge("a", "one", Cost.of_steps("replace-one", 3.0, rate, 20), limit).fresh
+    assert book.charge("a", "two", Cost.of_steps("replace-one", 3.0, rate, 20), limit).fresh
+    assert not book.charge_all(["a"], "three", Cost.of_steps("replace-one", 3.3, rate, 1), limit)
     assert not book.charge_all(["a"], "four", Cost.of_gaussian(50.0), limit)
-    assert book.spent("a") == Cost.of_steps(1.2, 0.1, 40)
-    assert book.remaining("a", Cost.of_steps(1.2, 0.1, 400), Budget(8.0, 1e-5)) < 10
+    assert not book.charge_all(["a"], "five", Cost.of_steps("add-remove", 3.0, rate, 1), limit)
+    assert book.spent("a") == Cost.of_steps("replace-one", 3.0, rate, 40)
+    assert book.history("a")[0].cost.sampled == (Steps("replace-one", 3.0, rate, 20),)
+    assert book.remaining("a", Cost.of_steps("replace-one", 3.0, rate, 400), Budget(8.0, 1e-5)) < 10
+    with pytest.raises(UserError, match="at another cost"):
+        book.charge("a", "one", Cost.of_steps("add-remove", 3.0, rate, 20), limit)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (("swap", 1.0, 0.1, 1), "add-remove or replace-one"),
+        (("add-remove", 0.0, 0.1, 1), "noise must be positive"),
+        (("add-remove", 1.0, 1.1, 1), "at most 1"),
+        (("replace-one", 1.0, 0.1, 0), "a step at least"),
+    ],
+)
+def test_impossible_steps_are_refused(wrong, words):
+    with pytest.raises(UserError, match=words):
+        Steps(*wrong)
 
 
 def test_a_process_that_charges_steps_imports_no_torch(tmp_path):
     code = (
         "import sys; from fedkd.privacy.ledger import Ledger, Budget; from fedkd.privacy.cost import Cost; "
-        f"Ledger({str(tmp_path / 'l')!r}).charge('a', 'r', Cost.of_steps(1.2, 0.1, 20), Budget(9.0, 1e-5)); "
+        "cost = Cost.of_steps('replace-one', 2.0, 0.1, 20); "
+        f"Ledger({str(tmp_path / 'l')!r}).charge('a', 'r', cost, Budget(9.0, 1e-5)); "
         "assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
