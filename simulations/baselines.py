@@ -20,6 +20,7 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.federated_ease import FederatedEASE
 from fedkd.protocols.local_only import LocalOnly
+from fedkd.protocols.private import LocalTraining
 from fedkd.protocols.residual import Residual
 from fedkd.streams import stream
 
@@ -94,12 +95,14 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
     It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds,
-    FedAvg under the same budget, in a ledger of its own: it stands for another world. Where nothing is exchanged,
+    FedAvg under the same budgets, in a ledger of its own: it stands for another world. Where nothing is exchanged,
     nothing needs protection.
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
-    protocol = FedAvg(model=model, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
+    noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
+    local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
+    protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
     same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(

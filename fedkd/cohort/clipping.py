@@ -50,7 +50,7 @@ def clipped_each(model: nn.Module, copies: Parameters, local: Examples, loss: Lo
     leaves = {name: copy.detach().requires_grad_() for name, copy in copies.items()}
     columns = {name: tensor_of(column.values)[:, None] for name, column in local.columns.items()}
     gradients = torch.autograd.grad(losses_of(model, leaves, columns, loss).sum(), list(leaves.values()))
-    norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.ndim))) for g in gradients]
+    norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
     factor = clip_factors(torch.linalg.vector_norm(torch.stack(norms), dim=0), clip)
     broken = torch.nonzero(factor == 0).flatten()
     bounded = {}

@@ -27,13 +27,16 @@ Unit = Literal["interaction", "user"]
 ADJACENCY: dict[Unit, Adjacency] = {"interaction": "replace-one", "user": "add-remove"}
 
 HIDDEN: dict[Unit, str] = {
-    "interaction": (
-        "one interaction, or any other change inside one history; replace-one: that a client takes part, and with how "
-        "many histories, is not hidden"
-    ),
-    "user": "one user's whole history, present or not; add-remove",
+    "interaction": "one interaction, or any other change inside one history",
+    "user": "one user's whole history, present or not",
 }
 """What the budget is for, in words."""
+
+SHOWN: dict[Unit, str] = {
+    "interaction": "It is no secret that a client takes part, nor with how many histories. ",
+    "user": "",
+}
+"""What the budget is not for."""
 
 TOLERANCE = 0.01
 """How far below the budget a calibrated epsilon may stay, over the smaller of the budget and 1."""
@@ -102,10 +105,10 @@ class StudentPrivacy(Options):
             return ""
         return (
             f"Students are trained under DP-SGD: epsilon {self.epsilon:g} at delta {self.delta:g} for "
-            f"{HIDDEN[self.unit]} (secret Poisson sampling at rate {self.rate:g}, {self.steps} steps in each of "
-            f"{rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}), and every client pays for "
-            "its rounds from an account of its own that all runs with the same ledger share. That covers the students "
-            "and what is computed from them, not the metrics that clients send beside."
+            f"{HIDDEN[self.unit]} ({self.adjacency}, secret Poisson sampling at rate {self.rate:g}, {self.steps} steps "
+            f"in each of {rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}). {SHOWN[self.unit]}Every "
+            "client pays for its rounds from an account of its own that all runs with the same ledger share. That "
+            "covers the students and what is computed from them, not the metrics that clients send beside."
         )
 
 

@@ -66,12 +66,10 @@ def test_epsilon_grows_with_the_rounds_and_noise_needs_a_budget(unit: Unit) -> N
 
 def test_statements_name_unit_and_adjacency() -> None:
     words = {unit: StudentPrivacy(epsilon=3.0, unit=unit).statement(1) for unit in UNITS}
-    assert "one interaction, or any other change inside one history; replace-one: " in words["interaction"]
-    assert "that a client takes part, and with how many histories, is not hidden" in words["interaction"]
-    assert "one user's whole history, present or not; add-remove (secret" in words["user"]
-    assert (
-        StudentPrivacy(epsilon=3.0).mechanism(1).startswith("student, unit interaction, replace-one, Poisson rate 0.2")
-    )
+    assert "for one interaction, or any other change inside one history (replace-one, secret" in words["interaction"]
+    assert "It is no secret that a client takes part, nor with how many histories. Every" in words["interaction"]
+    assert "for one user's whole history, present or not (add-remove, secret" in words["user"]
+    assert "unit interaction, replace-one, Poisson rate 0.2" in StudentPrivacy(epsilon=3.0).mechanism(1)
 
 
 def test_the_accountant_leaves_logging_as_it_was() -> None:

@@ -17,6 +17,7 @@ from fedkd.privacy.ledger import Budget, Ledger
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.runs import RunFolder
 from fedkd.statement import statement
+from simulations.run import run as whole_run
 from simulations.run import simulate
 
 QUICK = [
@@ -62,6 +63,13 @@ def test_uncharged_training_would_be_noticed(tmp_path, monkeypatch):
     first, _ = run(tmp_path / "one", tmp_path / "privacy.ledger")
     again, _ = run(tmp_path / "two", tmp_path / "privacy.ledger")
     assert any(not np.array_equal(again[name], array) for name, array in first.items())
+
+
+def test_baselines_that_are_protocols_run_beside_noisy_students(tmp_path):
+    more = ["num-server-rounds=1", "evaluation.baselines=fedavg,local-only", "evaluation.baseline-rounds=1"]
+    config = load(None, [*QUICK, *more, f"runtime.run-folder={json.dumps(str(tmp_path / 'run'))}"])
+    models = whole_run(config, RunFolder.create(tmp_path / "run", config))["models"]
+    assert {"student", "fedavg", "local-only"} <= set(models)
 
 
 @pytest.mark.parametrize(("unit", "adjacency"), [("interaction", "replace-one"), ("user", "add-remove")])
