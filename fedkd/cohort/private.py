@@ -187,16 +187,14 @@ class _Chunk:
         """Take all steps."""
         owner = np.repeat(np.arange(len(self._rows)), examples.lengths)
         for step in range(self._noise.steps):
+            change = self._fresh_noise(step)
             chosen = np.flatnonzero(self._draws.taking_part(self._rows, examples.lengths, self._noise.rate))
             if len(chosen):
                 single = _single(examples, chosen)
                 self._catch_up(*self._reads(single, owner[chosen]), step)
-                if ghost:
-                    columns, weight = _rectangle(single, owner[chosen], len(self._rows))
-                    ghost.add_clipped(self._own, columns, weight * -self._pace, loss, self._noise.clip, self._own)
-                else:
-                    self._learn(single, owner[chosen], loss)
-            self._add_noise(step)
+                self._learn(single, owner[chosen], loss, ghost, {**self._own, **change})
+            for name, noisy in change.items():
+                self._own[name].add_(noisy)
         place, item = np.indices(self._since.shape).reshape(2, -1)
         self._catch_up(place, item, self._noise.steps)
 
@@ -209,17 +207,31 @@ class _Chunk:
         )
         return held // max(1, count), held % max(1, count)
 
-    def _learn(self, single: Examples, owner: NDArray[np.int64], loss: Loss) -> None:
-        """Take a step along clipped gradients, from a copy of the parameters for every example."""
+    def _learn(
+        self, single: Examples, owner: NDArray[np.int64], loss: Loss, ghost: Ghost | None, target: Parameters
+    ) -> None:
+        """Add a step along clipped gradients to ``target``; without a ghost, from a copy of the student an example."""
+        if ghost:
+            columns, weight = _rectangle(single, owner, len(self._rows))
+            ghost.add_clipped(self._own, columns, weight * -self._pace, loss, self._noise.clip, target)
+            return
         model, local, touched = localise(self._model, single)
         parts = clipped_each(model, borrow(self._model, self._own, owner, touched), local, loss, self._noise.clip)
         for name, part in parts.items():
-            add_to(self._own[name], part.mul_(-self._pace), owner, self._tables.get(name), touched)
+            add_to(target[name], part.mul_(-self._pace), owner, self._tables.get(name), touched)
 
-    def _add_noise(self, step: int) -> None:
-        for name in self._own.keys() - self._tables.keys() if self._noise.multiplier else ():
-            drawn = self._draws.normal(name, self._rows, self._own[name].shape, step)
-            self._own[name].sub_(drawn, alpha=self._scale)
+    def _fresh_noise(self, step: int) -> Parameters:
+        """Return a step's noise on all parameters but item tables; gradients are added to it, and then it to them.
+
+        Added to the parameters first, gradients would be rounded as coarsely as large parameters are, which whoever
+        sends these could turn into steps far longer than the clip.
+        """
+        change = {}
+        for name in self._own.keys() - self._tables.keys():
+            shape = self._own[name].shape
+            drawn = self._draws.normal(name, self._rows, shape, step) if self._noise.multiplier else torch.zeros(shape)
+            change[name] = drawn.mul_(-self._scale)
+        return change
 
     @property
     def _scale(self) -> float:
@@ -262,9 +274,9 @@ def _chunks(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield students that are computed together: what is held of them at a time fits the memory.
 
-    Examples with items copy a few slices each, others every parameter, three times with gradients.
+    Examples with items copy a few slices each, others every parameter, three times with gradients, and once for noise.
     """
-    copies = 0 if examples.items else 3 * math.ceil(noise.rate * int(examples.lengths.max(initial=0)))
+    copies = 0 if examples.items else 1 + 3 * math.ceil(noise.rate * int(examples.lengths.max(initial=0)))
     each = sum(4 * (1 + copies) * stacked[0].numel() for stacked in parameters.values())
     count, size = len(examples), max(1, training.chunk_bytes // max(1, each))
     yield from (np.arange(start, min(start + size, count)) for start in range(0, count, size))

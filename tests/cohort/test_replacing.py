@@ -140,3 +140,15 @@ def proven(noise_of: Unit, epsilon: float, clients: int = 6000) -> float:
 def test_canaries_find_the_noise_of_a_user_where_an_interaction_was_promised(epsilon: float) -> None:
     assert 0.5 * epsilon < proven("interaction", epsilon) <= epsilon
     assert proven("user", epsilon) > 1.5 * epsilon
+
+
+def test_large_parameters_do_not_round_a_small_difference_up() -> None:
+    """Single precision knows multiples of 8 near 1e8: 15 known histories push just above half of that."""
+    clients, held, clip = 1000, 16, 0.27
+    push = np.full((clients, held), 1e6, np.float32)
+    push[::2, 0] = -1e6
+    examples = Examples({"push": Ragged(push.ravel(), np.arange(0, clients * held + 1, held))})
+    parameters = {"at": torch.full((clients, 1), 1e8)}
+    train_with_noise(Point(), parameters, examples, pushed, PLAIN, GradientNoise(clip, 1.0, 1.0, 1, 1.0))
+    jumped = parameters["at"][:, 0].numpy() < 1e8
+    assert 0.02 < jumped[::2].mean() < jumped[1::2].mean() < 0.98
