@@ -115,6 +115,8 @@ def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, An
     options = config.privacy
     told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
     told["sums"] = options.sums if config.algorithm.masks() else "single"
+    if options.student.epsilon is not None:
+        told["students"] = options.student.told(rounds, config.num_server_rounds)
     if not protection.active:
         return told
     return told | {

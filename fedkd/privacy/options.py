@@ -16,6 +16,11 @@ UNPROTECTED = (
     "from it."
 )
 
+STUDENTS_ALONE = (
+    "Privacy mode none: no noise is added to answers, only to the training of the students that they come from. "
+    "Devices report the quality of their own recommendations one by one."
+)
+
 SUMS = {
     "secure": (
         "Clients on devices of their own mask their answers, and what they say of the student's quality: the server "
@@ -162,7 +167,7 @@ class PrivacyOptions(Options):
     def statement(self) -> str:
         """The plain sentence that log and report carry."""
         if self.mode == "none":
-            return UNPROTECTED
+            return UNPROTECTED if self.student.epsilon is None else STUDENTS_ALONE
         return (
             f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
             f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_parts}"

@@ -92,6 +92,18 @@ class StudentPrivacy(Options):
         """Return what the steps of one of the planned rounds cost; a ``UserError`` without a budget."""
         return Cost.of_steps(self.adjacency, self.multiplier(planned), self.rate, self.steps)
 
+    def told(self, rounds: int, planned: int) -> dict[str, str | float]:
+        """Return what some of the planned rounds have cost one client, with what the numbers mean; needs a budget."""
+        cost = self.cost(planned)
+        return {
+            "epsilon": cost.times(rounds).epsilon(self.delta) if rounds else 0.0,
+            "delta": self.delta,
+            "unit": self.unit,
+            "adjacency": self.adjacency,
+            "sampling": "Poisson",
+            "noise-multiplier": self.multiplier(planned),
+        }
+
     def mechanism(self, planned: int) -> str:
         """Return unit, adjacency, sampling and noise in short, for ledgers."""
         return (

@@ -6,7 +6,7 @@ and ``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``da
 
 What it may hold besides, and the report then shows:
 
-- ``privacy.statement``: the plain sentence of the banner;
+- ``privacy.statement``: the plain sentence of the banner; ``privacy.students``: what noisy training of students cost;
 - ``privacy.sums``: ``secure``, ``clear`` or ``single``: what the server sees, for the figure of who sees what;
 - ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;

@@ -15,7 +15,7 @@ from fedkd.config import load
 from fedkd.errors import UserError
 from fedkd.federation import federation, student_noise
 from fedkd.privacy import student
-from fedkd.privacy.student import HIDDEN, StudentPrivacy, Unit
+from fedkd.privacy.student import ADJACENCY, HIDDEN, StudentPrivacy, Unit
 from fedkd.protocols import private
 from fedkd.runs import RunFolder
 from simulations.run import simulate
@@ -122,6 +122,10 @@ def test_whole_runs_train_noisy_students_and_say_so(tmp_path: Path, protocol: st
     summary = folder.read_json("summary.json")
     assert f"epsilon 4 at delta 1e-05 for {HIDDEN[unit]}" in summary["privacy"]["statement"]
     assert HIDDEN[unit] in folder.lines("privacy.jsonl")[0]["statement"]
+    assert "can read that client's history" not in summary["privacy"]["statement"]
+    told = summary["privacy"]["students"]
+    assert (told["unit"], told["adjacency"], told["delta"]) == (unit, ADJACENCY[unit], 1e-5)
+    assert 3.9 < told["epsilon"] < 4 * 1.01
     assert summary["clients"]["failed-answers"] == 0
 
 

@@ -137,6 +137,14 @@ def test_protection_is_shown_with_what_it_cost(make_run: MakeRun) -> None:
     assert "in the clear" not in text
 
 
+def test_noisy_students_are_shown_with_their_unit(make_run: MakeRun) -> None:
+    students = {"epsilon": 2.5, "delta": 1e-5, "unit": "interaction", "adjacency": "replace-one", "sampling": "Poisson"}
+    text = page(make_run(privacy={"mode": "none", "epsilon": None, "delta": None, "students": students})).text
+    assert "Privacy: students alone" in text
+    assert "No privacy protection" not in text
+    assert "ε = 2.5, δ = 1e-05, one interaction, replace-one, Poisson sampling" in text
+
+
 def test_an_unfinished_run_is_refused(make_run: MakeRun) -> None:
     folder = make_run()
     (folder / "summary.json").unlink()
