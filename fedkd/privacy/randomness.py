@@ -6,6 +6,7 @@ import secrets
 import numpy as np
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
 from randomgen import AESCounter
 from torch import Tensor
 
@@ -15,17 +16,36 @@ def noise_generator() -> np.random.Generator:
     return np.random.Generator(AESCounter(key=secrets.randbits(128)))
 
 
+BLOCK = 2**15
+"""So many numbers at a time are drawn within the processor's cache, which is faster than all at once."""
+
+
 def standard_normal(shape: tuple[int, ...]) -> Tensor:
     """Return standard normal numbers in single precision, by Box and Muller's transform of an AES-256 key stream.
 
     Each comes from 31 random bits, so none exceeds 6.7 in magnitude. Single precision has gaps; it is for noise inside
     a computation, such as gradients, and not for numbers that are released as they are.
     """
-    count = math.prod(shape)
-    half = max(1, -(-count // 2))
+    out = np.empty(math.prod(shape), np.float32)
+    half = min(BLOCK, len(out) + 1) // 2
     stream = Cipher(algorithms.AES(secrets.token_bytes(32)), modes.CTR(bytes(16))).encryptor()
-    bits = torch.frombuffer(bytearray(stream.update(bytes(8 * half))), dtype=torch.int32).bitwise_and_(0x7FFFFFFF)
-    uniform = bits.to(torch.float32).add_(0.5).mul_(2.0**-31)
-    radius = uniform[:half].log_().mul_(-2).clamp_(min=0).sqrt_()
-    angle = uniform[half:].mul_(2 * math.pi)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count].view(shape)
+    zeros, bits = bytes(8 * half), np.empty(2 * half + 4, np.int32)  # the cipher wants room for one more of its blocks
+    for start in range(0, len(out), 2 * max(1, half)):
+        stream.update_into(zeros, bits.data.cast("B"))
+        _box_muller(bits[: 2 * half].reshape(2, half), out[start : start + 2 * half])
+    return torch.from_numpy(out).view(shape)
+
+
+def _box_muller(bits: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+    """Fill ``out``, of shape [at most 2 * half], from random bits of shape [2, half]; every step in place."""
+    bits[0] &= 0x7FFFFFFF
+    radius, angle = bits.astype(np.float32)
+    radius += np.float32(0.5)
+    radius *= np.float32(2.0**-31)
+    np.log(radius, out=radius)
+    radius *= np.float32(-2)
+    np.sqrt(np.maximum(radius, 0, out=radius), out=radius)
+    angle *= np.float32(math.pi * 2.0**-31)
+    for wave, part in zip((np.cos, np.sin), np.split(out, [len(radius)]), strict=True):
+        wave(angle[: len(part)], out=part)
+        part *= radius[: len(part)]

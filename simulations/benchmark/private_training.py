@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -22,6 +23,8 @@ from fedkd.ragged import Ragged
 from fedkd.streams import stream
 
 REPEATS = 5
+BATCHES = (16, 64)
+"""Planned examples of a step."""
 
 
 class Factors(nn.Module):
@@ -52,36 +55,46 @@ def main(
     students: Annotated[int, typer.Option(min=1)] = 128,
     items: Annotated[int, typer.Option(min=2)] = 1682,
     width: Annotated[int, typer.Option(help="Numbers of an item.", min=1)] = 32,
-    examples: Annotated[int, typer.Option(help="Of every student.", min=1)] = 64,
-    batch: Annotated[int, typer.Option(help="Planned examples of a step.", min=1)] = 16,
+    pass_steps: Annotated[int, typer.Option(help="Steps that go once through a student's examples.", min=1)] = 4,
     epochs: Annotated[int, typer.Option(help="Steps are as many as make so many passes.", min=1)] = 5,
     threads: Annotated[int, typer.Option(help="Of all sides.", min=1)] = 1,
 ) -> None:
     """Time DP-SGD of many students, median of five interleaved runs."""
     torch.set_num_threads(threads)
-    steps = epochs * -(-examples // batch)
+    models: dict[str, nn.Module] = {"item vectors": Factors(items, width), "NCF": NCF(items, dimensions=width)}
+    console, steps = Console(highlight=False), epochs * pass_steps
+    for batch in BATCHES:
+        examples = batch * pass_steps
+        console.print(
+            f"{students} students, {items} items x {width}, {batch} of {examples} examples a step, {steps} steps"
+        )
+        dense = _dense(students, items, examples)
+        for name, model in models.items():
+            console.print(_table(name, _rivals(model, dense, batch, epochs, steps), steps))
+
+
+def _dense(students: int, items: int, examples: int) -> Examples:
+    """Return made-up pairs of item and label, equally many for every student."""
     rng, count = np.random.default_rng(0), students * examples
     indptr = np.arange(students + 1) * examples
     columns = {
         "item": Ragged(rng.integers(0, items, count), indptr),
         "label": Ragged(rng.integers(0, 2, count).astype(np.float32), indptr),
     }
-    made_up, rate = Examples(columns, items=("item",)), batch / examples
-    console = Console(highlight=False)
-    console.print(f"{students} students, {items} items x {width}, {batch} of {examples} examples a step, {steps} steps")
-    dense = Examples(columns)
-    noise = GradientNoise(1.0, 1.0, rate, steps, float(batch))
-    how = Training(0.01, epochs, batch, "sgd")
-    streams = [stream(0, "benchmark", row) for row in range(students)]
-    models: dict[str, nn.Module] = {"item vectors": Factors(items, width), "NCF": NCF(items, dimensions=width)}
-    for name, model in models.items():
-        own = [replicate(model, students) for _ in range(3)]
-        rivals: dict[str, Callable[[], object]] = {
-            "clip and noise": partial(train_with_noise, model, own[0], made_up, pair_loss, how, noise),
-            PLAIN: partial(train, model, own[1], dense, pair_loss, how, streams),
-            "touched items alone, without": partial(train, model, own[2], made_up, pair_loss, how, streams),
-        }
-        console.print(_table(name, rivals, steps))
+    return Examples(columns)
+
+
+def _rivals(model: nn.Module, dense: Examples, batch: int, epochs: int, steps: int) -> dict[str, Callable[[], object]]:
+    """Return what is timed; each side trains students of its own, which begin alike."""
+    sparse, how = replace(dense, items=("item",)), Training(0.01, epochs, batch, "sgd")
+    noise = GradientNoise(1.0, 1.0, epochs / steps, steps, float(batch))
+    streams = [stream(0, "benchmark", row) for row in range(len(dense))]
+    own = [replicate(model, len(dense)) for _ in range(3)]
+    return {
+        "clip and noise": partial(train_with_noise, model, own[0], sparse, pair_loss, how, noise),
+        PLAIN: partial(train, model, own[1], dense, pair_loss, how, streams),
+        "touched items alone, without": partial(train, model, own[2], sparse, pair_loss, how, streams),
+    }
 
 
 PLAIN = "dense, without clip and noise"
