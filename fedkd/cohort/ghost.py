@@ -63,7 +63,7 @@ class Ghost:
         inputs, slopes = self._passes(own, columns, loss)
         parts = {name: self._part(name, inputs[name], slopes[name]) for name in self.shapes}
         norms = torch.stack([part.norm for part in parts.values()])
-        whole = torch.where((norms < LARGEST).all(0), torch.linalg.vector_norm(norms, dim=0), torch.inf)
+        whole = torch.where((norms < LARGEST).all(0), norms.square().sum(0).sqrt(), torch.inf)
         factor = clip_factors(whole, clip) if clip < torch.inf else torch.ones_like(whole)
         broken = None if bool(whole.isfinite().all()) else ~whole.isfinite()
         for name, part in parts.items():

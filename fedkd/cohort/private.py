@@ -190,10 +190,11 @@ class _Chunk:
     def _reads(self, single: Examples, owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the items that examples hold, once for each student: his place in the chunk, and the item."""
         count, items = self._since.shape
-        held = np.zeros((count, items + 1), np.bool_)  # the last one is padding
+        held = np.zeros((count, items + 1), np.bool_)
         for name in single.items:
             held[owner[:, None], single.columns[name].values.reshape(len(owner), -1)] = True
-        place, item = (axis.astype(np.int64, copy=False) for axis in np.nonzero(held[:, :items]))
+        held[:, items] = False  # padding
+        place, item = np.divmod(np.flatnonzero(held).astype(np.int64, copy=False), items + 1)
         return place, item
 
     def _learn(
