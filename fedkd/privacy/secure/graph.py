@@ -84,13 +84,14 @@ class Ring:
         stream = Cipher(algorithms.ChaCha20(key, bytes(16)), None).encryptor().update(bytes(8 * len(members)))
         self.shape = shape(len(members))
         self._circle = members[np.argsort(np.frombuffer(stream, "<u8"), kind="stable")]
-        self._spots = {int(place): spot for spot, place in enumerate(self._circle)}
+        half, size = self.shape.neighbours // 2, len(members)
+        self._steps = np.r_[1 : self.shape.neighbours - half + 1, size - half : size]
 
     def neighbours(self, place: int) -> list[int]:
         """Return the positions of a member's neighbours, clockwise.
 
         If v is number j of the k neighbours of u, counted from 0, then u is number ``k - 1 - j`` of those of v.
         """
-        half, size = self.shape.neighbours // 2, len(self._circle)
-        steps = np.r_[1 : self.shape.neighbours - half + 1, size - half : size]
-        return [int(other) for other in self._circle[(self._spots[place] + steps) % size]]
+        spot = int(np.flatnonzero(self._circle == place)[0])
+        others: list[int] = self._circle[(spot + self._steps) % len(self._circle)].tolist()
+        return others

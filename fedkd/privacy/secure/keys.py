@@ -9,6 +9,7 @@ import hmac
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -40,11 +41,15 @@ class Identity:
     @property
     def public(self) -> bytes:
         """The 32 bytes that everyone may know."""
-        return Ed25519PrivateKey.from_private_bytes(self.secret).public_key().public_bytes_raw()
+        return self._key.public_key().public_bytes_raw()
+
+    @cached_property
+    def _key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.secret)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64 bytes of a signature."""
-        return Ed25519PrivateKey.from_private_bytes(self.secret).sign(message)
+        return self._key.sign(message)
 
 
 class Directory:
