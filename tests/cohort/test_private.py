@@ -19,7 +19,7 @@ from fedkd.cohort.examples import Examples
 from fedkd.cohort.private import Draws, GradientNoise, Slices, train_with_noise
 from fedkd.cohort.training import Training
 from fedkd.errors import UserError
-from fedkd.privacy.randomness import standard_normal
+from fedkd.privacy.randomness import BLOCK, standard_normal
 from fedkd.ragged import Ragged
 
 ITEMS, WIDTH = 12, 4
@@ -228,4 +228,8 @@ def test_the_noise_is_normal_and_never_repeats() -> None:
     assert abs(np.corrcoef(values[: len(values) // 2], values[-(len(values) // 2) :])[0, 1]) < 0.02
     assert not np.array_equal(values, standard_normal((1001, 199)).numpy().ravel())
     assert np.isfinite(values).all()
-    assert standard_normal((0, 3)).shape == (0, 3)
+    for count in (0, 1, 2, 3, BLOCK, BLOCK + 1):
+        few = standard_normal((count, 1))
+        assert few.shape == (count, 1)
+        assert few.isfinite().all()
+        assert len(few.unique()) >= 0.99 * count
