@@ -98,7 +98,8 @@ class Host:
             return None
         cost = options.cost(rounds)
         # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
-        limit = self.terms.budget or Budget(max(options.epsilon, cost.times(rounds).epsilon(options.delta)), options.delta)
+        planned = cost.times(rounds).epsilon(options.delta)
+        limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
         book, name = open_ledger(path), f"{self.source}, students"
         return Account(book, name, cost, limit, options.mechanism(rounds), self.holder.owner)
