@@ -148,9 +148,9 @@ class _Table:
 
 
 def _lengths(vectors: Tensor) -> Tensor:
-    """Return Euclidean norms over the last axis in double precision, never shorter than the true ones.
+    """Return Euclidean norms over the last axis, right to about 2e-7, as numbers of double precision.
 
-    Squares are summed in single precision, pairwise, several times as fast as in double and as good to 2e-7.
+    Squares are summed in single precision, which is faster. What they lose where they underflow is made up for.
     """
     return vectors.square().sum(-1).sqrt().double().clamp(min=SHORTEST)
 
