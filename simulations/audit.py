@@ -21,13 +21,15 @@ from fedkd.attacks.ballots import ballot_epsilon
 from fedkd.attacks.bounds import Finding, best_auroc
 from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit, joined, release_path
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
+from fedkd.attacks.gradients import gradient_multiplier
 from fedkd.attacks.guessing import top_guess
 from fedkd.attacks.membership import halves, hidden_loss, likelihood_ratio, membership
 from fedkd.config import Config, load
 from fedkd.errors import UserError
-from fedkd.federation import Federation, federation, protection
+from fedkd.federation import Federation, federation, protection, student_noise
 from fedkd.knowledge import Kind, Outer
 from fedkd.privacy.ballots import BallotProtection
+from fedkd.privacy.cost import Cost
 from fedkd.privacy.gaussian import epsilon, noise_multiplier
 from fedkd.privacy.protection import Protection
 from fedkd.runs import RunFolder
@@ -61,6 +63,8 @@ class Line:
         With which ``measured`` holds.
     note : str
         What the attack rests on.
+    about : str
+        What the numbers are about, where that is not what the run's answers are about.
     """
 
     attack: str
@@ -70,6 +74,7 @@ class Line:
     value: float | None = None
     random: float | None = None
     note: str = ""
+    about: str = ""
 
     @property
     def exceeded(self) -> bool:
@@ -80,7 +85,7 @@ class Line:
         """Return the comparison in words, and what its numbers are about."""
         claimed = "nothing is claimed" if self.claimed is None else f"claimed at most {self.claimed:.4g}"
         measured = f"measured at least {self.measured:.4g}"
-        return f"{self.attack}: {claimed}, {measured} ({conditions}, confidence {self.confidence:g})"
+        return f"{self.attack}: {claimed}, {measured} ({self.about or conditions}, confidence {self.confidence:g})"
 
 
 def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
@@ -101,7 +106,7 @@ def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
     everyone = Rehearsal(config, together, np.arange(together.partition.num_clients))
     if Kind.TRIPLES in {spec.kind for spec in everyone.first_asks()[1].values()}:
         return upload_lines(everyone)
-    lines = canary_lines(config, everyone, canaries)
+    lines = canary_lines(config, everyone, canaries) + student_lines(config, canaries)
     lines += membership_lines(config, together, pairs) if pairs else []
     return lines + answer_lines(config, together)
 
@@ -144,6 +149,24 @@ def _canary_lines(found: CanaryAudit, claim: Claim) -> list[Line]:
         Line("epsilon by canaries", claim.epsilon, found.gaussian, found.confidence, note=f"{how}, Gaussian noise"),
         Line("epsilon in one run", claim.epsilon, found.one_run, found.confidence, note=f"{how}, no assumption"),
     ]
+
+
+def student_lines(config: Config, canaries: int) -> list[Line]:
+    """Audit the noisy training of students over all planned rounds; nothing where students are not noised."""
+    options, noise = config.privacy.student, student_noise(config)
+    if options.epsilon is None or noise is None:
+        return []
+    whole = replace(noise, steps=noise.steps * config.num_server_rounds)
+    rng = np.random.default_rng()
+    least = gradient_multiplier(whole, options.adjacency, 1 - CONFIDENCE, rng, canaries)
+    steps = Cost.of_steps(options.adjacency, least, options.rate, whole.steps) if math.isfinite(least) else Cost(0.0)
+    # The planned noise itself stays within the budget by two accountants, which differ by a per cent.
+    claimed = max(
+        options.epsilon, options.cost(config.num_server_rounds).times(config.num_server_rounds).epsilon(options.delta)
+    )
+    about = f"students, unit {options.unit}, delta {options.delta:g}, {options.adjacency}, secret Poisson sampling"
+    note = f"{canaries:,} canaries, Gaussian noise"
+    return [Line("epsilon of students", claimed, steps.epsilon(options.delta), CONFIDENCE, note=note, about=about)]
 
 
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
@@ -253,7 +276,7 @@ def conditions(config: Config) -> str:
 
 
 RECEIVER = {
-    "none": "Mode none: no epsilon is claimed.",
+    "none": "Mode none: no epsilon is claimed for answers.",
     "central": "Mode central trusts the server: single answers reach it without noise.",
     "local": "Mode local: a single answer carries all the noise.",
 }

@@ -6,7 +6,7 @@ is where a vote shows most: where others agree, it changes no winner.
 
 import numpy as np
 
-from fedkd.attacks.bounds import epsilon_from_rates
+from fedkd.attacks.bounds import threshold_epsilon
 from fedkd.attacks.canaries import CONFIDENCE, Claim
 from fedkd.knowledge import Answers, Grid, Kind, Spec
 from fedkd.privacy.ballots import BallotProtection
@@ -29,15 +29,7 @@ def ballot_epsilon(protection: BallotProtection, claim: Claim, rng: np.random.Ge
     """
     present = rng.random(trials) < 0.5
     scores = np.array([_score(protection, bool(voted), claim.adjacency) for voted in present])
-    half = trials // 2
-
-    def proven(threshold: float, part: slice) -> float:
-        alarm, voted = scores[part] > threshold, present[part]
-        hits, false = int((alarm & voted).sum()), int((alarm & ~voted).sum())
-        return epsilon_from_rates(hits, int(voted.sum()), false, int((~voted).sum()), claim.delta, 1 - CONFIDENCE)
-
-    best = max(np.unique(scores[:half]), key=lambda threshold: proven(threshold, slice(half)))
-    return proven(best, slice(half, None))
+    return threshold_epsilon(scores, present, claim.delta, 1 - CONFIDENCE)
 
 
 def _score(protection: BallotProtection, voted: bool, adjacency: str) -> float:

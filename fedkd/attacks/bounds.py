@@ -20,6 +20,10 @@ HIGHEST_EPSILON = 50.0
 """No audit of practical size can prove more."""
 
 
+THRESHOLDS = 1000
+"""Most thresholds that an attacker tries."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What an attack achieved.
@@ -97,6 +101,29 @@ def epsilon_from_rates(hits: int, present: int, false_alarms: int, absent: int, 
     """
     low, high = _rates(hits, present, false_alarms, absent, failure)
     return max(0.0, _log_ratio(low - delta, high), _log_ratio(1 - high - delta, 1 - low))
+
+
+def threshold_epsilon(scores: NDArray[np.float64], present: NDArray[np.bool_], delta: float, failure: float) -> float:
+    """Return a lower bound on epsilon from a score of every independent trial: the higher, the more likely presence.
+
+    The first half of the trials chooses the threshold that would prove most, the second half proves.
+
+    Parameters
+    ----------
+    scores, present : ndarray, shape [trials]
+        What was seen, and the truth.
+    delta, failure : float
+        Of the guarantee, and of the bound.
+    """
+    half = len(scores) // 2
+
+    def proven(threshold: float, part: slice) -> float:
+        alarm, there = scores[part] > threshold, present[part]
+        hits, false = int((alarm & there).sum()), int((alarm & ~there).sum())
+        return epsilon_from_rates(hits, int(there.sum()), false, int((~there).sum()), delta, failure)
+
+    candidates = np.unique(np.quantile(scores[:half], np.linspace(0, 1, THRESHOLDS)))
+    return proven(max(candidates, key=lambda threshold: proven(threshold, slice(half))), slice(half, None))
 
 
 def gaussian_shift(hits: int, present: int, false_alarms: int, absent: int, failure: float) -> float:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedkd.attacks.bounds import gaussian_shift, shift_epsilon
+from fedkd.attacks.gradients import Point, gradient_multiplier
 from fedkd.cohort.engine import replicate
 from fedkd.cohort.examples import Examples
 from fedkd.cohort.private import Draws, GradientNoise, train_with_noise
@@ -107,39 +107,25 @@ def test_a_replaced_example_moves_a_step_by_its_own_clipped_gradients_and_at_mos
         np.testing.assert_allclose(apart[client], 0 if absent[row] else old - new, atol=2e-6)
 
 
-class Point(nn.Module):
-    """One number, whose gradient is what an example says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = nn.Parameter(torch.zeros(1))
-
-    def forward(self, push: Tensor) -> Tensor:
-        return push * self.at
-
-
 def pushed(student: Any, batch: Any) -> Tensor:
     return torch.as_tensor(student(batch["push"]))
 
 
-def proven(noise_of: Unit, epsilon: float, clients: int = 6000) -> float:
-    """Return epsilon that training proves: one history pushes all students one way, or its replacement the other."""
-    options = StudentPrivacy(epsilon=epsilon, unit=noise_of, rate=1.0, steps=5)
-    sign = np.where(np.arange(clients) % 2, 1.0, -1.0).astype(np.float32)
-    examples = Examples({"push": Ragged(1e6 * sign, np.arange(clients + 1))})
-    parameters = replicate(Point(), clients)
-    noise = GradientNoise(0.5, options.multiplier(1), options.rate, options.steps, 1.0)
-    train_with_noise(Point(), parameters, examples, pushed, PLAIN, noise)
-    positive = parameters["at"][:, 0].numpy() < 0
-    half = clients // 2
-    shift = gaussian_shift(int(positive[sign > 0].sum()), half, int(positive[sign < 0].sum()), half, 1e-4)
-    return shift_epsilon(shift, options.delta)
+@pytest.mark.parametrize("promised", ["interaction", "user"])
+@pytest.mark.parametrize("epsilon", [1.0, 8.0])
+def test_canaries_find_noise_that_is_less_than_promised(promised: Unit, epsilon: float) -> None:
+    options = StudentPrivacy(epsilon=epsilon, unit=promised, rate=0.3, steps=5)
+    planned = options.multiplier(1)
 
+    def most(multiplier: float) -> float:
+        noise = GradientNoise(0.5, multiplier, options.rate, options.steps, 1.0)
+        return gradient_multiplier(noise, options.adjacency, 1e-3, np.random.default_rng(0), 20_000)
 
-@pytest.mark.parametrize("epsilon", [4.0, 8.0])
-def test_canaries_find_the_noise_of_a_user_where_an_interaction_was_promised(epsilon: float) -> None:
-    assert 0.5 * epsilon < proven("interaction", epsilon) <= epsilon
-    assert proven("user", epsilon) > 1.5 * epsilon
+    assert planned <= most(planned) < 1.4 * planned
+    assert most(planned / 2) < planned
+    other: Unit = "user" if promised == "interaction" else "interaction"
+    wrong = StudentPrivacy(epsilon=epsilon, unit=other, rate=0.3, steps=5).multiplier(1)
+    assert (most(wrong) < planned) == (promised == "interaction")  # a user's noise is too little for an interaction
 
 
 def test_large_parameters_do_not_round_a_small_difference_up() -> None:

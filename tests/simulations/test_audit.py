@@ -93,7 +93,7 @@ def test_without_protection_one_answer_is_the_history_and_nothing_is_claimed(tmp
     assert all(line.claimed is None for line in lines.values())
     result = invoke(*conf(tmp_path, "privacy.sums=clear"), "--shadows", "0")
     assert result.exit_code == 0
-    assert "no epsilon is claimed" in result.output
+    assert "no epsilon is claimed for answers" in result.output
 
 
 def test_local_noise_hides_histories_and_groups() -> None:
