@@ -1,4 +1,4 @@
-"""The server's own folder in a deployed run: public histories, the catalogue's size, and how many clients there are."""
+"""The server's own folder in a deployed run: public histories, items' categories, how many clients there are."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,13 @@ from fedkd.ragged import Ragged
 
 
 def write_depot(folder: Path, setup: Setup) -> None:
-    """Write ``server.json`` and ``public.parquet`` (user, item, by position)."""
+    """Write ``server.json``, ``public.parquet`` (user, item, by position), ``categories.parquet`` (flags of items)."""
     folder.mkdir(parents=True, exist_ok=True)
     histories = setup.public.histories
     table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
     table.to_parquet(folder / "public.parquet", index=False)
+    flags = pd.DataFrame(setup.public.catalogue.membership, columns=list(setup.public.catalogue.categories))
+    flags.to_parquet(folder / "categories.parquet")
     about = {
         "items": setup.public.num_items,
         "public-users": setup.public.num_users,
@@ -42,12 +44,20 @@ def read_setup(folder: Path, config: Config) -> Setup:
         table = pd.read_parquet(folder / "public.parquet", columns=["user", "item"])
         users, items = int(about["public-users"]), int(about["items"])
         clients, private = int(about["clients"]), int(about["private-users"])
+        catalogue = _catalogue(folder / "categories.parquet", items)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder} is not a server's data folder ({error}); make one with python -m simulations.deployment.prepare"
         ) from None
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(table["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
-    public = Interactions(np.arange(users).astype(np.str_), histories, Catalogue(np.arange(items).astype(np.str_)))
+    public = Interactions(np.arange(users).astype(np.str_), histories, catalogue)
     guard = protection(config, clients)
     return Setup(public, clients, private, config.num_server_rounds, config.seed, guard.participants, guard.noise)
+
+
+def _catalogue(path: Path, items: int) -> Catalogue:
+    flags = pd.read_parquet(path)
+    if flags.shape[1] and len(flags) != items:
+        raise ValueError(f"{path.name} has {len(flags)} rows for {items} items")
+    return Catalogue(np.arange(items).astype(np.str_), categories=tuple(flags.columns), membership=flags.to_numpy(bool))

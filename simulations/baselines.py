@@ -56,8 +56,7 @@ def public_student(config: Config, together: Federation) -> Recommender | None:
     protocol = config.algorithm
     if not isinstance(protocol, Residual | FederatedEASE):
         return None
-    open_ = config.model_copy(update={"privacy": PrivacyOptions()})
-    state, _ = protocol.teach(protocol.begin(together.setup(open_)), stream(config.seed, "teach", 1))
+    state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
     return protocol.student(state)
 
 

@@ -1,0 +1,48 @@
+"""A server's own folder: what it knows in a simulation and what it reads from disk are the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedkd.config import Config, load
+from fedkd.errors import UserError
+from fedkd.federation import federation
+from fedkd.protocols.base import Setup
+from server.depot import read_setup, write_depot
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["data.synthetic.users=40", "data.synthetic.items=60", "data.synthetic.mean-history=15"]
+
+
+def written(folder: Path) -> tuple[Config, Setup]:
+    config = load(ROOT / "simulations" / "conf" / "quickstart.toml", SMALL)
+    setup = federation(config).setup(config)
+    write_depot(folder, setup)
+    return config, setup
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    config, setup = written(tmp_path)
+    found = read_setup(tmp_path, config)
+    np.testing.assert_array_equal(found.public.histories.values, setup.public.histories.values)
+    np.testing.assert_array_equal(found.public.histories.lengths, setup.public.histories.lengths)
+    assert found.public.catalogue.categories == setup.public.catalogue.categories != ()
+    np.testing.assert_array_equal(found.public.catalogue.membership, setup.public.catalogue.membership)
+    assert (found.num_clients, found.num_private_users) == (setup.num_clients, setup.num_private_users)
+
+
+def test_a_catalogue_without_categories_stays_without(tmp_path: Path) -> None:
+    config, _ = written(tmp_path)
+    pd.DataFrame(np.zeros((0, 0), bool)).to_parquet(tmp_path / "categories.parquet")
+    found = read_setup(tmp_path, config)
+    assert found.public.catalogue.categories == ()
+    assert found.public.num_items == 60
+
+
+def test_categories_of_another_catalogue_are_refused(tmp_path: Path) -> None:
+    config, _ = written(tmp_path)
+    pd.DataFrame({"Drama": [True] * 59}).to_parquet(tmp_path / "categories.parquet")
+    with pytest.raises(UserError, match="59 rows for 60 items"):
+        read_setup(tmp_path, config)
