@@ -1,5 +1,7 @@
 """Training in one place: on the public users before the first round, or on everyone for comparison."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -37,9 +39,16 @@ class CentralTraining(Options):
 
 
 def train_centrally(
-    model: Recommender, histories: Ragged, how: CentralTraining, rng: np.random.Generator
+    model: Recommender,
+    histories: Ragged,
+    how: CentralTraining,
+    rng: np.random.Generator,
+    correction: Mapping[str, Tensor] | None = None,
 ) -> Recommender:
-    """Train a model in place on hard labels, users weighted by the root of their history's length, and return it."""
+    """Train a model in place on hard labels, users weighted by the root of their history's length, and return it.
+
+    A correction of its parameters, by name, is added to the negative gradient of every step.
+    """
     histories = nonempty(histories)
     steps = how.epochs * -(-len(histories) // how.batch_size)
     options = TrainingOptions(
@@ -47,10 +56,22 @@ def train_centrally(
     )
 
     def loss_of(rows: Rows) -> Tensor:
-        return weighted_loss(model, histories.take(rows), how.visible, rng)
+        loss = weighted_loss(model, histories.take(rows), how.visible, rng)
+        terms = [(correction[name] * value).sum() for name, value in model.named_parameters()] if correction else []
+        return loss - sum(terms)
 
     train(model, loss_of, len(histories), options, rng, Watch(every=max(1, steps)), "central")
     return model.eval()
+
+
+def mean_gradient(
+    model: Recommender, histories: Ragged, visible: float, rng: np.random.Generator, views: int = 1
+) -> dict[str, Tensor]:
+    """Return the gradient of the weighted loss of all histories, the mean over so many draws of what is shown."""
+    named = dict(model.named_parameters())
+    losses = [weighted_loss(model, nonempty(histories), visible, rng) for _ in range(views)]
+    gradients = torch.autograd.grad(torch.stack(losses).mean(), list(named.values()))
+    return dict(zip(named, gradients, strict=True))
 
 
 def nonempty(histories: Ragged) -> Ragged:

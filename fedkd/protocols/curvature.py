@@ -10,7 +10,12 @@ from fedkd.models.base import Recommender
 
 
 def parameter_change(
-    model: Recommender, history: Tensor, panel: Tensor, change: Tensor, steps: int
+    model: Recommender,
+    history: Tensor,
+    panel: Tensor,
+    change: Tensor,
+    steps: int,
+    directions: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], float]:
     """Return the smallest change ``D`` of the parameters that moves the scores most nearly by ``change``.
 
@@ -26,10 +31,12 @@ def parameter_change(
         Padded histories.
     panel : Tensor of int64, shape [panel]
         The items whose scores are meant.
-    change : Tensor, shape [references, panel]
+    change : Tensor, shape [references, panel], or [directions, panel]
         The wanted change of their scores.
     steps : int
         Most conjugate gradient steps.
+    directions : Tensor, shape [directions, references], optional
+        Only the change along these is wanted; the rest is free.
 
     Returns
     -------
@@ -43,7 +50,7 @@ def parameter_change(
 
     def scores(values: dict[str, Tensor]) -> Tensor:
         out: Tensor = functional_call(model, values, (history,))
-        return out[:, panel]
+        return out[:, panel] if directions is None else directions @ out[:, panel]
 
     back = vjp(scores, parameters)[1]
     push = vjp(lambda rows: vjp(scores, parameters)[1](rows)[0], torch.zeros_like(change))[1]  # J is linear's transpose

@@ -9,12 +9,15 @@ from pydantic import Field
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import replicate
+from fedkd.distill.projection import signal_share
 from fedkd.knowledge import Answers, Asks, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.central import CentralTraining, train_centrally
 from fedkd.protocols.optimise import adam_moved, moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, train_privately, weights_of
 from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
+from fedkd.streams import stream
 
 
 class FedAvg(TrainedStudent):
@@ -26,6 +29,8 @@ class FedAvg(TrainedStudent):
 
     Attributes
     ----------
+    pretraining : CentralTraining
+        Of the student, on the public users, before the first round; the paper has none.
     local : LocalTraining
         Training on the clients.
     server_optimiser : str
@@ -34,10 +39,11 @@ class FedAvg(TrainedStudent):
         Step size of the server: 1 is the plain average; Adam wants about 0.01.
     clip : float
         Under protection: the largest Euclidean norm of one client's change. Clients then weigh the same, and the sum
-        is divided by the planned number of participants.
+        is divided by the planned number of participants; the step is as much smaller as the sum holds noise.
     """
 
     name: Literal["fedavg"] = "fedavg"
+    pretraining: CentralTraining = CentralTraining(epochs=0)
     local: LocalTraining = LocalTraining()
     server_optimiser: Literal["average", "adam"] = "average"
     server_learning_rate: float = Field(1.0, gt=0)
@@ -45,7 +51,10 @@ class FedAvg(TrainedStudent):
 
     def begin(self, setup: Setup) -> State:
         """Build the student that everyone starts from."""
-        return State(setup, student_arrays(self.model.build(setup.public.num_items, setup.seed)))
+        student = self.model.build(setup.public.num_items, setup.seed)
+        if self.pretraining.epochs:
+            train_centrally(student, setup.public.histories, self.pretraining, stream(setup.seed, "pretrain"))
+        return State(setup, student_arrays(student))
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the global student, and whether clients weigh the same."""
@@ -86,8 +95,9 @@ class FedAvg(TrainedStudent):
             return state, {"change": 0.0}
         mean = sums["change"] / weight
         step = moved if self.server_optimiser == "average" else adam_moved
-        student = self.global_student(state)
-        return step(state, _shaped(mean, student), self.server_learning_rate), {"change": float(np.linalg.norm(mean))}
+        signal = signal_share(sums["change"], self.clip * state.setup.noise)
+        taught = step(state, _shaped(mean, self.global_student(state)), signal * self.server_learning_rate)
+        return taught, {"change": float(np.linalg.norm(mean)), "signal": signal}
 
 
 def _shaped(flat: NDArray[np.float64], student: Recommender) -> dict[str, NDArray[np.float64]]:

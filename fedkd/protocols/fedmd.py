@@ -14,6 +14,7 @@ from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import predict, train
 from fedkd.cohort.examples import Examples
 from fedkd.cohort.training import Training
+from fedkd.distill.projection import denoised, signal_share
 from fedkd.distill.training import Rows, TrainingOptions, Watch
 from fedkd.distill.training import train as train_steps
 from fedkd.errors import UserError
@@ -23,7 +24,15 @@ from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arra
 from fedkd.protocols.central import CentralTraining, nonempty, train_centrally
 from fedkd.protocols.optimise import named, part, student_arrays, summed, taken_sums
 from fedkd.protocols.private import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
-from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    EQUAL,
+    TrainedStudent,
+    equally_weighted,
+    released_directions,
+    total_weight,
+    within_noise,
+)
 from fedkd.ragged import Ragged, offsets
 from fedkd.streams import stream
 
@@ -46,6 +55,10 @@ class FedMD(TrainedStudent):
     them; the server distils a global student from the same consensus, in the same way.
 
     All clients of a run have one shape of student.
+
+    Under protection clients release how far their scores are from those of the global student, which everybody knows,
+    along few directions (`fedkd.distill.projection`). The consensus is then the global student's scores plus the mean
+    of that, times the share of signal in the sum, and the server's step is as much smaller.
 
     Attributes
     ----------
@@ -94,15 +107,17 @@ class FedMD(TrainedStudent):
         if lesson:
             lesson["scores"] = lesson["scores"].astype(np.float16)
         shared = equally_weighted(named(LESSON, lesson), state.setup)
+        reference = self._reference(state.setup, round_number)
         if EQUAL in shared:
             shared |= named(COMMON, export_arrays(self.global_student(state)))
-        return Asks(round_number, clients, shared, reference=self._reference(state.setup, round_number))
+            shared[DIRECTIONS] = released_directions(self._known(state, reference), state.setup)
+        return Asks(round_number, clients, shared, reference=reference)
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the scores, and how many clients are in the sum."""
         assert asks.reference is not None
-        shape = (len(asks.reference.histories), len(asks.reference.panel))
-        scores = {"scores": Spec(Kind.SCORES, shape, clip=self.clip)}
+        rows = len(asks.shared[DIRECTIONS] if EQUAL in asks.shared else asks.reference.histories)
+        scores = {"scores": Spec(Kind.SCORES, (rows, len(asks.reference.panel)), clip=self.clip)}
         return scores if EQUAL in asks.shared else {**scores, "weight": Spec(Kind.STATISTICS, ())}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
@@ -119,7 +134,7 @@ class FedMD(TrainedStudent):
         if EQUAL in asks.shared:
             common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
             known = load_arrays(self.blank_student(student.num_items), common).eval()
-            values = {"scores": scores - _scores(known, asks.reference)}
+            values = {"scores": asks.shared[DIRECTIONS] @ (scores - _scores(known, asks.reference))}
         return keep_students(cohort, parameters), Answers(
             asks.round, cohort.clients, values, asks.reference.fingerprint
         )
@@ -136,12 +151,18 @@ class FedMD(TrainedStudent):
             return state, {}
         reference = self._reference(state.setup, int(state.arrays["round"]))
         student = self.global_student(state)
-        consensus = (sums["scores"] / count).astype(np.float32)
-        if state.setup.noise:
-            consensus += _scores(load_arrays(student, export_arrays(student)).eval(), reference)
-        distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), rng)
+        noise = self.clip * state.setup.noise
+        signal, mean = signal_share(sums["scores"], noise), denoised(sums["scores"], noise) / count
+        consensus = mean.astype(np.float32)
+        if noise:
+            known = self._known(state, reference)
+            consensus = known + released_directions(known, state.setup).T @ consensus
+        distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), signal, rng)
         lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
-        return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {"distance": distance}
+        return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {
+            "distance": distance,
+            "signal": signal,
+        }
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history by his client's own student, or the global one before it first took part."""
@@ -151,7 +172,12 @@ class FedMD(TrainedStudent):
         histories = nonempty(setup.public.histories)
         rng = stream(setup.seed, "references", round_number)
         rows = np.sort(rng.permutation(len(histories))[: self.references])
-        return Reference(histories.take(rows), setup.popular[: self.panel or None])
+        return within_noise(Reference(histories.take(rows), setup.popular[: self.panel or None]), setup)
+
+    def _known(self, state: State, reference: Reference) -> NDArray[np.float32]:
+        """Return the scores of the global student as it is sent."""
+        student = self.global_student(state)
+        return _scores(load_arrays(student, export_arrays(student)).eval(), reference)
 
     def _students(self, cohort: Cohort, round_number: int, reference: Reference) -> tuple[Recommender, Parameters]:
         """Return every client's student; those that have none yet learn the public histories first."""
@@ -162,7 +188,7 @@ class FedMD(TrainedStudent):
         return student.eval(), own_students(student, cohort)
 
     def _digest_centrally(
-        self, student: Recommender, reference: Reference, consensus: Tensor, rng: np.random.Generator
+        self, student: Recommender, reference: Reference, consensus: Tensor, signal: float, rng: np.random.Generator
     ) -> float:
         """Train the global student towards the consensus, in place; return how far it was before."""
         history = padded_histories(reference.histories, student.num_items)
@@ -175,8 +201,10 @@ class FedMD(TrainedStudent):
         with torch.no_grad():
             before = float(loss_of(np.arange(len(history))))
         steps = self.digest_epochs * -(-len(history) // DIGEST_BATCH)
-        options = TrainingOptions(steps=steps, batch_size=DIGEST_BATCH, learning_rate=self.digest_learning_rate)
-        train_steps(student, loss_of, len(history), options, rng, Watch(), "digest")
+        rate = signal * self.digest_learning_rate
+        if rate > 0:
+            options = TrainingOptions(steps=steps, batch_size=DIGEST_BATCH, learning_rate=rate)
+            train_steps(student, loss_of, len(history), options, rng, Watch(), "digest")
         return before
 
     def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:

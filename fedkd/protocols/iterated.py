@@ -11,17 +11,29 @@ from pydantic import Field
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.cohort.engine import predict, replicate
+from fedkd.distill.projection import denoised, signal_share
 from fedkd.distill.residual import history_reference
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.central import CentralTraining, nonempty, train_centrally, weighted_loss
+from fedkd.protocols.central import CentralTraining, mean_gradient, nonempty, train_centrally
 from fedkd.protocols.curvature import parameter_change
 from fedkd.protocols.optimise import adam_moved, student_arrays, summed, taken_sums
 from fedkd.protocols.private import LocalTraining, train_privately, weights_of
-from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    EQUAL,
+    TrainedStudent,
+    equally_weighted,
+    released_directions,
+    total_weight,
+    within_noise,
+)
 from fedkd.streams import stream
+
+VIEWS = 20
+"""Draws of what is shown, over which the public gradient is averaged where all depends on it."""
 
 
 class Iterated(TrainedStudent):
@@ -32,6 +44,12 @@ class Iterated(TrainedStudent):
     scores in the parameters times the mean gradient, so the server asks which change of parameters explains it best,
     ``argmin_D |J D - r|^2``, and hands that to Adam as FedAdam (Reddi et al., 2021) would the gradient itself. More
     local steps answer worse: clients drift apart, and the mean of their residuals is no gradient any more.
+
+    Under protection rounds must be few. Clients release the residual along few directions (`fedkd.distill.projection`),
+    and the server makes the most of each: it trains on the public users, the gradient corrected in every step by the
+    difference of private to public gradient at the start (Shamir, Srebro & Zhang, Communication-efficient distributed
+    optimization using an approximate Newton-type method, ICML 2014, equation 13), times the share of signal in the sum.
+    With nothing but noise that is more training on the public users.
 
     Attributes
     ----------
@@ -52,6 +70,8 @@ class Iterated(TrainedStudent):
         Conjugate gradient steps of the least-squares problem.
     clip : float
         Under protection: the largest Euclidean norm of one client's residual. Clients then weigh the same.
+    corrected : CentralTraining
+        Under protection: training on the public users in a round.
     """
 
     name: Literal["iterated"] = "iterated"
@@ -62,7 +82,8 @@ class Iterated(TrainedStudent):
     learning_rate: float = Field(0.03, gt=0)
     weight_decay: float = Field(2e-4, ge=0)
     solver_steps: int = Field(60, ge=1)
-    clip: float = Field(0.1, gt=0)
+    clip: float = Field(0.6, gt=0)
+    corrected: CentralTraining = CentralTraining(epochs=16, learning_rate=0.001)
 
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users."""
@@ -76,20 +97,19 @@ class Iterated(TrainedStudent):
         return State(setup, student_arrays(student) | {"rounds-taught": np.array(0)})
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the student and the references."""
+        """Send the student and the references; under protection the directions along which scores are asked for."""
         del rng
-        return Asks(
-            round_number,
-            clients,
-            equally_weighted(export_arrays(self.global_student(state)), state.setup),
-            reference=self._reference(state.setup),
-        )
+        shared = equally_weighted(export_arrays(self.global_student(state)), state.setup)
+        reference = self._reference(state.setup)
+        if EQUAL in shared:
+            shared[DIRECTIONS] = self._directions(state, reference)
+        return Asks(round_number, clients, shared, reference=reference)
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the change of the scores on every reference, and the weight of the sums."""
         assert asks.reference is not None
-        shape = (len(asks.reference.histories), len(asks.reference.panel))
-        residual = {"residual": Spec(Kind.SCORES, shape, clip=self.clip)}
+        rows = len(asks.shared[DIRECTIONS] if EQUAL in asks.shared else asks.reference.histories)
+        residual = {"residual": Spec(Kind.SCORES, (rows, len(asks.reference.panel)), clip=self.clip)}
         return residual if EQUAL in asks.shared else {**residual, "weight": Spec(Kind.STATISTICS, ())}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
@@ -100,10 +120,12 @@ class Iterated(TrainedStudent):
         before = _reference_scores(student, replicate(student, 1), asks.reference)
         train_privately(student, parameters, cohort, self.local, asks.round)
         after = _reference_scores(student, parameters, asks.reference)
-        weight = weights_of(cohort, 0.5)
-        values: dict[str, NDArray[Any]] = {"residual": after - before}
-        if EQUAL not in asks.shared:
-            values = {"residual": values["residual"] * weight[:, None, None].astype(np.float32), "weight": weight}
+        values: dict[str, NDArray[Any]]
+        if EQUAL in asks.shared:
+            values = {"residual": asks.shared[DIRECTIONS] @ (after - before)}
+        else:
+            weight = weights_of(cohort, 0.5)
+            values = {"residual": (after - before) * weight[:, None, None].astype(np.float32), "weight": weight}
         return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
 
     def pool(self, state: State, answers: Answers) -> State:
@@ -116,19 +138,37 @@ class Iterated(TrainedStudent):
         weight = total_weight(sums, state.setup)
         if weight == 0:
             return state, {}
-        residual = torch.from_numpy(sums["residual"] / (weight * self.local.learning_rate)).float()
-        student, reference = self.global_student(state), self._reference(state.setup)
-        history, panel = _inputs(student, reference)
-        change, explained = parameter_change(student, history, panel, residual, self.solver_steps)
-        state = adam_moved(state, self._with_public(state, student, change, rng), self._rate(state), self.weight_decay)
+        student, pooled, noise = self.global_student(state), sums["residual"], self.clip * state.setup.noise
+        residual, signal = torch.from_numpy(denoised(pooled, noise)).float(), signal_share(pooled, noise)
+        residual /= weight * self.local.learning_rate
+        change, explained = self._explaining(state, student, residual)
+        if noise:
+            state = self._corrected(state, student, change, signal, rng)
+        else:
+            wanted = self._with_public(state, student, change, rng)
+            state = adam_moved(state, wanted, self._rate(state), self.weight_decay)
         count = np.array(int(state.arrays["rounds-taught"]) + 1)
-        metrics = {"residual": float(residual.square().mean().sqrt()), "explained": explained}
+        metrics = {"residual": float(residual.square().mean().sqrt()), "explained": explained, "signal": signal}
         return state.with_arrays(**{"rounds-taught": count}), metrics
+
+    def _explaining(
+        self, state: State, student: Recommender, residual: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], float]:
+        """Return the change of parameters that explains a mean residual, and how much of it."""
+        reference = self._reference(state.setup)
+        directions = torch.from_numpy(self._directions(state, reference)) if state.setup.noise else None
+        return parameter_change(student, *_inputs(student, reference), residual, self.solver_steps, directions)
 
     def _reference(self, setup: Setup) -> Reference:
         items = setup.public.num_items
         count = min(self.references, setup.public.num_users)
-        return history_reference(setup.public, setup.popular, count, self.panel or items)
+        return within_noise(history_reference(setup.public, setup.popular, count, self.panel or items), setup)
+
+    def _directions(self, state: State, reference: Reference) -> NDArray[np.float32]:
+        """Return the directions of the round, from what the student as it is sent says of the references."""
+        sent = self.global_student(state)
+        sent = load_arrays(sent, export_arrays(sent)).eval()
+        return released_directions(_reference_scores(sent, replicate(sent, 1), reference)[0], state.setup)
 
     def _rate(self, state: State) -> float:
         done = min(1.0, int(state.arrays["rounds-taught"]) / state.setup.num_rounds)
@@ -138,12 +178,28 @@ class Iterated(TrainedStudent):
         self, state: State, student: Recommender, private: Mapping[str, torch.Tensor], rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
         """Return the mean change that private and public users want, each group by its size."""
-        setup = state.setup
-        loss = weighted_loss(student, nonempty(setup.public.histories), self.local.visible, rng)
-        named = dict(student.named_parameters())
-        gradients = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
-        share = setup.public.num_users / (setup.public.num_users + setup.num_private_users)
-        return {name: ((1 - share) * private[name] - share * gradients[name]).numpy() for name in named}
+        gradients = mean_gradient(student, state.setup.public.histories, self.local.visible, rng)
+        share = _public_share(state.setup)
+        return {name: ((1 - share) * private[name] - share * g).numpy() for name, g in gradients.items()}
+
+    def _corrected(
+        self,
+        state: State,
+        student: Recommender,
+        private: Mapping[str, torch.Tensor],
+        signal: float,
+        rng: np.random.Generator,
+    ) -> State:
+        """Train on the public users, corrected by what private users want differently."""
+        histories, part = state.setup.public.histories, signal * (1 - _public_share(state.setup))
+        gradients = mean_gradient(student, histories, self.local.visible, rng, VIEWS)
+        correction = {name: part * (private[name] + g) for name, g in gradients.items()}
+        trained = train_centrally(student, histories, self.corrected, rng, correction)
+        return state.with_arrays(**student_arrays(trained))
+
+
+def _public_share(setup: Setup) -> float:
+    return setup.public.num_users / (setup.public.num_users + setup.num_private_users)
 
 
 def _inputs(model: Recommender, reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:

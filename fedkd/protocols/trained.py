@@ -1,12 +1,15 @@
 """What protocols have in common whose student is trained by gradient."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
+from fedkd.distill.projection import affordable, leading_directions
+from fedkd.knowledge import Reference
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import GlobalStudent, Setup, State
@@ -31,6 +34,32 @@ def total_weight(sums: Mapping[str, NDArray[Any]], setup: Setup) -> float:
     if setup.noise and sums:
         return float(setup.participants)
     return float(sums.get("weight", np.zeros(())))
+
+
+DIRECTIONS = "directions"
+"""Name of the directions among the references along which scores are released under protection."""
+
+
+def within_noise(reference: Reference, setup: Setup) -> Reference:
+    """Return a reference whose panel is as small as the noise demands; itself without noise."""
+    if not setup.noise:
+        return reference
+    size = affordable(setup.noise, setup.participants, len(reference.histories), len(reference.panel))
+    return replace(reference, panel=reference.panel[: size.items])
+
+
+def released_directions(scores: NDArray[Any], setup: Setup) -> NDArray[np.float32]:
+    """Return the directions among the references that the noise leaves room for.
+
+    Parameters
+    ----------
+    scores : ndarray, shape [references, panel]
+        Of the global student, as it is sent.
+    setup : Setup
+        With noise.
+    """
+    size = affordable(setup.noise, setup.participants, *scores.shape)
+    return leading_directions(scores, size.directions)
 
 
 class TrainedStudent(GlobalStudent):
