@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-AGREEMENT = 0.13
+AGREEMENT = 0.1
 """Norm of the noise over that of a sum of clients at their clips and of one mind; chosen on validation."""
 
 ITEMS_PER_DIRECTION = 50

@@ -86,7 +86,7 @@ class FedMD(TrainedStudent):
     digest_epochs: int = Field(2, ge=1)
     digest_learning_rate: float = Field(0.003, gt=0)
     local: LocalTraining = LocalTraining(epochs=2, learning_rate=0.001)
-    clip: float = Field(10.0, gt=0)
+    clip: float = Field(2.0, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Train the global student on the public users."""
@@ -123,7 +123,7 @@ class FedMD(TrainedStudent):
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Digest the consensus, revisit the private data, and score the new references."""
         assert asks.reference is not None
-        student, parameters = self._students(cohort, asks.round, asks.reference)
+        student, parameters = self._students(cohort, asks)
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
         if LESSON + "scores" in asks.shared:
             self._digest(student, parameters, cohort, asks)
@@ -132,9 +132,8 @@ class FedMD(TrainedStudent):
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
         values = {"scores": scores, "weight": np.ones(len(cohort))}
         if EQUAL in asks.shared:
-            common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
-            known = load_arrays(self.blank_student(student.num_items), common).eval()
-            values = {"scores": asks.shared[DIRECTIONS] @ (scores - _scores(known, asks.reference))}
+            known = _scores(self._common(asks, student.num_items), asks.reference)
+            values = {"scores": asks.shared[DIRECTIONS] @ (scores - known)}
         return keep_students(cohort, parameters), Answers(
             asks.round, cohort.clients, values, asks.reference.fingerprint
         )
@@ -179,13 +178,25 @@ class FedMD(TrainedStudent):
         student = self.global_student(state)
         return _scores(load_arrays(student, export_arrays(student)).eval(), reference)
 
-    def _students(self, cohort: Cohort, round_number: int, reference: Reference) -> tuple[Recommender, Parameters]:
-        """Return every client's student; those that have none yet learn the public histories first."""
+    def _students(self, cohort: Cohort, asks: Asks) -> tuple[Recommender, Parameters]:
+        """Return every client's student; those that have none yet learn the public histories first.
+
+        Under protection they take the global student instead, so that they differ from it by what is private alone.
+        """
+        assert asks.reference is not None
+        if EQUAL in asks.shared:
+            student = self._common(asks, cohort.data.train.num_items)
+            return student, own_students(student, cohort)
         student = self.model.build(cohort.data.train.num_items, cohort.seed)
         if any(not any(name.startswith(OWN) for name in kept) for kept in cohort.states):
-            rng = stream(cohort.seed, "transfer", round_number)
-            train_centrally(student, reference.histories, self.transfer, rng)
+            rng = stream(cohort.seed, "transfer", asks.round)
+            train_centrally(student, asks.reference.histories, self.transfer, rng)
         return student.eval(), own_students(student, cohort)
+
+    def _common(self, asks: Asks, num_items: int) -> Recommender:
+        """Return the global student as it was sent."""
+        common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
+        return load_arrays(self.blank_student(num_items), common).eval()
 
     def _digest_centrally(
         self, student: Recommender, reference: Reference, consensus: Tensor, signal: float, rng: np.random.Generator

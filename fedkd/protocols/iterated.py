@@ -48,8 +48,8 @@ class Iterated(TrainedStudent):
     Under protection rounds must be few. Clients release the residual along few directions (`fedkd.distill.projection`),
     and the server makes the most of each: it trains on the public users, the gradient corrected in every step by the
     difference of private to public gradient at the start (Shamir, Srebro & Zhang, Communication-efficient distributed
-    optimization using an approximate Newton-type method, ICML 2014, equation 13), times the share of signal in the sum.
-    With nothing but noise that is more training on the public users.
+    optimization using an approximate Newton-type method, ICML 2014, equation 13). Directions that are nothing but noise
+    count as if private users wanted no change there, so that the student stays where it is.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Iterated(TrainedStudent):
         residual /= weight * self.local.learning_rate
         change, explained = self._explaining(state, student, residual)
         if noise:
-            state = self._corrected(state, student, change, signal, rng)
+            state = self._corrected(state, student, change, rng)
         else:
             wanted = self._with_public(state, student, change, rng)
             state = adam_moved(state, wanted, self._rate(state), self.weight_decay)
@@ -187,11 +187,10 @@ class Iterated(TrainedStudent):
         state: State,
         student: Recommender,
         private: Mapping[str, torch.Tensor],
-        signal: float,
         rng: np.random.Generator,
     ) -> State:
         """Train on the public users, corrected by what private users want differently."""
-        histories, part = state.setup.public.histories, signal * (1 - _public_share(state.setup))
+        histories, part = state.setup.public.histories, 1 - _public_share(state.setup)
         gradients = mean_gradient(student, histories, self.local.visible, rng, VIEWS)
         correction = {name: part * (private[name] + g) for name, g in gradients.items()}
         trained = train_centrally(student, histories, self.corrected, rng, correction)

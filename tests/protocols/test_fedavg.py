@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from fedkd.cohort.cohort import Cohort
 from fedkd.data.fold import Fold
+from fedkd.models.base import multi_hot, padded_histories
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import export_arrays, load_arrays
+from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.private import LocalTraining
 from fedkd.streams import stream
@@ -59,6 +63,30 @@ def test_the_student_learns_what_the_clients_like(optimiser, rate, rounds, run_f
     federation = outcome.federation
     popular = np.tile(federation.fold.train.popularity().astype(np.float32), (60, 1))
     assert federation.ndcg(outcome.scores) > 1.1 * federation.ndcg(popular)
+
+
+def test_steps_are_as_much_smaller_as_the_sum_holds_noise(public_setup):
+    protocol = FedAvg(model=SMALL)
+    state = protocol.begin(replace(public_setup(), participants=20, noise=1.0))
+    size = sum(p.numel() for p in protocol.student(state).parameters())
+    pure, clear = np.random.default_rng(0).standard_normal(size), np.full(size, 20.0)
+    for total, least, most in ((0.9 * pure, 0.0, 0.0), (clear, 0.99, 1.0)):
+        taught, metrics = protocol.teach(state.with_arrays(**{"sum.change": total}), np.random.default_rng(0))
+        assert least <= metrics["signal"] <= most
+        move = taught.arrays["student.bias"] - state.arrays["student.bias"]
+        assert np.abs(move).max() == pytest.approx(
+            metrics["signal"] * np.abs(total[0] * (total is clear)) / 20, rel=1e-5
+        )
+
+
+def test_the_student_may_begin_on_the_public_users(public_setup, private_fold):
+    fold = private_fold(40, seed=1)
+    begun = [FedAvg(model=SMALL, pretraining=CentralTraining(epochs=e)).begin(public_setup()) for e in (0, 60)]
+    likely = [
+        torch.log_softmax(FedAvg(model=SMALL).student(s)(padded_histories(fold.train.histories, 30)), -1) for s in begun
+    ]
+    targets = multi_hot(padded_histories(fold.train.histories, 30), 30)
+    assert (targets * likely[1]).sum() > (targets * likely[0]).sum()
 
 
 def test_the_empty_histories_of_a_client_count_nothing(run_federation, public_setup, private_fold):

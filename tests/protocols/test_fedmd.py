@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from fedkd.models.spec import ModelSpec
 from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.fedmd import LESSON, FedMD
 from fedkd.protocols.private import LocalTraining
+from fedkd.protocols.trained import DIRECTIONS
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 SEED = 3
@@ -92,6 +95,41 @@ def test_students_and_the_global_one_learn(run_federation):
     globally = score(protocol.student(outcome.state), federation.fold.history.histories)
     assert federation.ndcg(outcome.scores) > 1.1 * federation.ndcg(popular)
     assert federation.ndcg(globally) > 1.1 * federation.ndcg(popular)
+
+
+NOISY = FedMD(model=SMALL, references=5, panel=12, transfer=CentralTraining(epochs=5))
+
+
+@pytest.fixture
+def noisy(public_setup, private_fold):
+    state = NOISY.begin(replace(public_setup(), participants=20, noise=0.15))
+    asks = NOISY.ask(state, np.arange(3), 1, np.random.default_rng(0))
+    learnt, answers = NOISY.learn(Cohort(np.arange(3), np.arange(3), private_fold(3, seed=1), SEED, ({},) * 3), asks)
+    return state, asks, learnt, NOISY.pool(state, replace(answers, values={"scores": answers.values["scores"].sum(0)}))
+
+
+def test_under_noise_answers_are_distances_to_the_global_student_along_few_directions(noisy):
+    state, asks, learnt, pooled = noisy
+    directions, references = asks.shared[DIRECTIONS], asks.reference
+    assert 0 < len(directions) < len(references.histories) == 5
+    known = score(NOISY.student(state), references.histories)[:, references.panel]
+    naive = np.zeros((len(directions), 12))
+    for kept in learnt.states:
+        student = NOISY.blank_student(30)
+        student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
+        naive += directions @ (score(student, references.histories)[:, references.panel] - known)
+    np.testing.assert_allclose(pooled.arrays["sum.scores"], naive, atol=0.02)
+    assert NOISY.expects(asks)["scores"].shape == naive.shape
+
+
+def test_with_nothing_but_noise_the_global_student_stays(noisy):
+    state, _, _, pooled = noisy
+    pure = np.random.default_rng(0).standard_normal(pooled.arrays["sum.scores"].shape)
+    pure *= 0.1 * state.setup.noise * NOISY.clip
+    taught, metrics = NOISY.teach(pooled.with_arrays(**{"sum.scores": pure}), np.random.default_rng(0))
+    assert metrics["signal"] == 0
+    for name, array in state.arrays.items():
+        np.testing.assert_array_equal(taught.arrays[name], array)
 
 
 def test_without_public_users_it_says_what_to_change(public_setup):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from fedkd.errors import UserError
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import load_arrays
-from fedkd.protocols.central import CentralTraining
-from fedkd.protocols.iterated import Iterated
+from fedkd.protocols.central import CentralTraining, mean_gradient, train_centrally
+from fedkd.protocols.iterated import VIEWS, Iterated
 from fedkd.protocols.optimise import adam_moved, student_arrays
 from fedkd.protocols.private import LocalTraining
+from fedkd.protocols.trained import DIRECTIONS
 from fedkd.release import release
 from fedkd.streams import stream
 
@@ -38,6 +41,62 @@ def test_the_answer_is_scores_after_less_scores_before_one_step(answered):
         weight = np.sqrt(fold.train.histories.lengths[client])
         np.testing.assert_allclose(answers.values["residual"][client], weight * (after - before), atol=2e-6)
         assert answers.values["weight"][client] == pytest.approx(weight)
+
+
+@pytest.fixture
+def noisy(public_setup, private_fold):
+    state = PROTOCOL.begin(replace(public_setup(), participants=20, noise=0.15))
+    asks = PROTOCOL.ask(state, np.arange(6), 1, np.random.default_rng(0))
+    _, answers = PROTOCOL.learn(Cohort(np.arange(6), np.arange(6), private_fold(6, seed=1), SEED, ({},) * 6), asks)
+    return state, asks, answers
+
+
+def test_under_noise_the_answer_is_the_residual_along_few_public_directions(noisy, private_fold):
+    _, asks, answers = noisy
+    directions = asks.shared[DIRECTIONS]
+    assert 0 < len(directions) < len(asks.reference.histories) == 5
+    student = load_arrays(PROTOCOL.blank_student(30), asks.shared).eval()
+    before = score(student, asks.reference.histories)[:, asks.reference.panel]
+    step_alone(student, private_fold(6, seed=1).train.histories[2], 2)
+    after = score(student, asks.reference.histories)[:, asks.reference.panel]
+    naive = np.array([sum(d[q] * (after - before)[q] for q in range(5)) for d in directions])
+    np.testing.assert_allclose(answers.values["residual"][2], naive, atol=2e-6)
+    assert PROTOCOL.expects(asks)["residual"].shape == naive.shape
+
+
+def test_directions_are_those_of_the_student_that_was_sent(noisy):
+    state, asks, _ = noisy
+    sent = load_arrays(PROTOCOL.blank_student(30), asks.shared).eval()
+    scores = score(sent, asks.reference.histories)[:, asks.reference.panel]
+    left = np.linalg.svd(scores)[0][:, : len(asks.shared[DIRECTIONS])]
+    np.testing.assert_allclose(asks.shared[DIRECTIONS].T @ asks.shared[DIRECTIONS], left @ left.T, atol=1e-4)
+    np.testing.assert_array_equal(PROTOCOL._directions(state, asks.reference), asks.shared[DIRECTIONS])
+
+
+def test_with_nothing_but_noise_private_users_count_as_content(noisy):
+    state, _, answers = noisy
+    shape, rng = answers.values["residual"].shape[1:], np.random.default_rng(5)
+    pure = 0.1 * state.setup.noise * PROTOCOL.clip * rng.standard_normal(shape)
+    taught, metrics = PROTOCOL.teach(state.with_arrays(**{"sum.residual": pure}), np.random.default_rng(0))
+    drawn, public = np.random.default_rng(0), PROTOCOL.student(state)
+    gradients = mean_gradient(public, state.setup.public.histories, PROTOCOL.local.visible, drawn, VIEWS)
+    correction = {name: 20 / 28 * gradient for name, gradient in gradients.items()}
+    train_centrally(public, state.setup.public.histories, PROTOCOL.corrected, drawn, correction)
+    assert metrics["signal"] == 0
+    for name, parameter in public.named_parameters():
+        np.testing.assert_allclose(taught.arrays["student." + name], parameter.detach().numpy(), atol=1e-6)
+
+
+def test_a_clear_sum_moves_the_student_towards_the_private_users(noisy):
+    state, asks, answers = noisy
+    changes = []
+    for total in (np.zeros_like(answers.values["residual"].sum(0)), 40 * answers.values["residual"].sum(0)):
+        taught, metrics = PROTOCOL.teach(state.with_arrays(**{"sum.residual": total}), np.random.default_rng(0))
+        scores = score(PROTOCOL.student(taught), asks.reference.histories)[:, asks.reference.panel]
+        changes.append(asks.shared[DIRECTIONS] @ scores)
+    wanted = answers.values["residual"].sum(0)
+    assert metrics["signal"] > 0.9
+    assert np.corrcoef((changes[1] - changes[0]).ravel(), wanted.ravel())[0, 1] > 0.5
 
 
 def step_alone(student, history, client):
