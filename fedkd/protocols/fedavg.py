@@ -30,13 +30,15 @@ class FedAvg(TrainedStudent):
     Attributes
     ----------
     pretraining : CentralTraining
-        Of the student, on the public users, before the first round; the paper has none.
+        Of the student, on the public users, before the first round; the paper has none. Under protection a
+        student that begins with random numbers learns next to nothing.
     local : LocalTraining
         Training on the clients.
     server_optimiser : str
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
-        Step size of the server: 1 is the plain average; Adam wants about 0.01.
+        Step size of the server: 1 is the plain average; Adam wants about 0.01. Under protection the average is that of
+        clipped changes, and 10 suits it.
     clip : float
         Under protection: the largest Euclidean norm of one client's change. Clients then weigh the same, and the sum
         is divided by the planned number of participants; the step is as much smaller as the sum holds noise.
@@ -47,7 +49,7 @@ class FedAvg(TrainedStudent):
     local: LocalTraining = LocalTraining()
     server_optimiser: Literal["average", "adam"] = "average"
     server_learning_rate: float = Field(1.0, gt=0)
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(0.3, gt=0)
 
     def begin(self, setup: Setup) -> State:
         """Build the student that everyone starts from."""

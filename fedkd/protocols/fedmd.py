@@ -65,7 +65,8 @@ class FedMD(TrainedStudent):
     references : int
         Public histories that are scored in a round, drawn anew; all of them where there are fewer.
     panel : int
-        Items whose scores are asked for, the most popular ones; 0 for all.
+        Items whose scores are asked for, the most popular ones; 0 for all. Under protection as many as the noise leaves
+        room for.
     transfer : CentralTraining
         On the public histories: of the global student before the first round, and of a client's before its first.
     digest_epochs : int

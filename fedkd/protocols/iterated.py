@@ -56,7 +56,7 @@ class Iterated(TrainedStudent):
     references : int
         Public histories that everyone scores; all of them where there are fewer.
     panel : int
-        Most popular items whose scores are asked for; 0 for all.
+        Most popular items whose scores are asked for; 0 for all. Under protection as many as the noise leaves room for.
     local : LocalTraining
         Private training; one plain gradient step is best.
     pretraining : CentralTraining
