@@ -30,8 +30,8 @@ class FedAvg(TrainedStudent):
     Attributes
     ----------
     pretraining : CentralTraining
-        Of the student, on the public users, before the first round; the paper has none. Under protection a
-        student that begins with random numbers learns next to nothing.
+        Of the student, on the public users, before the first round; the paper has none. Under protection
+        rounds are few, too few for a student that begins with random numbers.
     local : LocalTraining
         Training on the clients.
     server_optimiser : str

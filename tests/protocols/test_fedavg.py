@@ -66,7 +66,7 @@ def test_the_student_learns_what_the_clients_like(optimiser, rate, rounds, run_f
 
 
 def test_steps_are_as_much_smaller_as_the_sum_holds_noise(public_setup):
-    protocol = FedAvg(model=SMALL)
+    protocol = FedAvg(model=SMALL, clip=1.0)
     state = protocol.begin(replace(public_setup(), participants=20, noise=1.0))
     size = sum(p.numel() for p in protocol.student(state).parameters())
     pure, clear = np.random.default_rng(0).standard_normal(size), np.full(size, 20.0)
