@@ -139,8 +139,8 @@ class Iterated(TrainedStudent):
         if weight == 0:
             return state, {}
         student, pooled, noise = self.global_student(state), sums["residual"], self.clip * state.setup.noise
-        residual, signal = torch.from_numpy(denoised(pooled, noise)).float(), signal_share(pooled, noise)
-        residual /= weight * self.local.learning_rate
+        mean, signal = denoised(pooled, noise) / (weight * self.local.learning_rate), signal_share(pooled, noise)
+        residual = torch.from_numpy(mean).float()
         change, explained = self._explaining(state, student, residual)
         if noise:
             state = self._corrected(state, student, change, rng)
