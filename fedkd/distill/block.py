@@ -6,7 +6,8 @@ answers carries independent Gaussian noise. The server expects of it what the pu
 towards the sum as far as the noise allows: entry by entry, in the basis of the items and in that of the sum's own
 eigenvectors (noise on a symmetric matrix looks the same in every orthonormal basis), with the weight
 ``v / (v + noise^2)`` of an estimate whose expectation has variance ``v``, as in Efron & Morris, Stein's estimation rule
-and its competitors, JASA 1973. With much noise this leaves the public teacher, with none the sum.
+and its competitors, JASA 1973. With much noise this leaves the public teacher, with none the sum. Where a release of
+its own told how popular items are (``fedkd.distill.panel``), what public users show is scaled to that first.
 
 What items are about is public, so it costs no privacy, and it says most of items whose pairs few public users show and
 the noise hides. Categories join the users as further rows of the least-squares problem (Jeunen, Van Balen & Goethals,
@@ -63,7 +64,12 @@ def block_answer(histories: Ragged, owner: NDArray[np.int64], panel: NDArray[np.
 
 
 def protected_gram(
-    pooled: NDArray[Any], panel: NDArray[np.int32], public: Interactions, num_users: int, noise: float
+    pooled: NDArray[Any],
+    panel: NDArray[np.int32],
+    public: Interactions,
+    num_users: int,
+    noise: float,
+    popularity: Floats | None = None,
 ) -> Gram:
     """Return what the server knows of everyone's Gram matrix, each user weighted by the inverse of his interactions.
 
@@ -79,6 +85,8 @@ def protected_gram(
         How many private users take part, a public constant.
     noise : float
         Standard deviation of the noise on every coordinate of the sum.
+    popularity : ndarray, shape [items], optional
+        How popular items are with everyone, where a release of its own told: what public users show is matched to it.
 
     Returns
     -------
@@ -86,15 +94,22 @@ def protected_gram(
         With what categories say of the items added. Its factor has at most ``panel + public users + categories`` rows.
     """
     ratio = num_users / public.num_users
-    lengths = np.maximum(public.histories.lengths, 1)
-    rows = (sparse.diags_array(lengths**-0.5) @ public.matrix(np.float64)).toarray()
-    units = _unit_rows(public, panel)
+    directions = unit_rows(public).toarray()
+    match = np.ones(public.num_items) if popularity is None else _matched(directions, popularity, ratio)
+    rows, units = directions * match, _unit_rows(public, panel) * match[panel]
     expected = units.T @ units
     known = rows[:, panel].T @ rows[:, panel]
     scale = np.trace(known) / max(np.trace(expected), np.finfo(float).tiny)
     gain = scale * posterior(pooled, units, ratio, noise) - ratio * known
     content = category_rows(public, CONTENT * (num_users + public.num_users))
     return _joined(np.vstack([np.sqrt(1 + ratio) * rows, content]), panel, gain)
+
+
+def _matched(directions: Floats, popularity: Floats, ratio: float) -> Floats:
+    """Return by what to multiply every item so that public users have it as often as everyone does, shape [items]."""
+    known = (1 + ratio) * directions.sum(axis=0)
+    share = np.divide(np.maximum(popularity, 0.0), known, out=np.ones_like(known), where=known > 0)
+    return np.asarray(np.sqrt(share))
 
 
 def category_rows(public: Interactions, weight: float) -> Floats:
@@ -148,11 +163,12 @@ def _trust(units: Floats, ratio: float, noise: float) -> Floats:
     """Return how far every entry may move towards the sum: 0 keeps the expectation, 1 takes the sum.
 
     The variance of an entry's expectation is that of a sum over few users, half as they are, half as if items were
-    independent, because pairs of items that no public user has are not impossible.
+    independent, because pairs of items that no public user has are not impossible, and neither are items.
     """
     squares = units**2
     pairs = squares.T @ squares
     single = pairs.sum(axis=1)
+    single += single.mean() / 2
     independent = np.outer(single, single) / max(single.sum(), np.finfo(float).tiny)
     variance = DOUBT * ratio**2 * (pairs + independent) / 2
     disturbance = noise**2 * (1 + np.eye(len(pairs))) / 2
@@ -177,6 +193,12 @@ def _unit_rows(public: Interactions, panel: NDArray[np.int32]) -> Floats:
     rows = _panel_rows(public.histories, panel, public.num_items).toarray().astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0))
+
+
+def unit_rows(users: Interactions) -> sparse.csr_array:
+    """Return every user's history over its norm, shape [users, items]; an empty one stays empty."""
+    lengths = np.maximum(users.histories.lengths, 1)
+    return sparse.csr_array(sparse.diags_array(lengths**-0.5) @ users.matrix(np.float64))
 
 
 def _panel_rows(histories: Ragged, panel: NDArray[np.int32], num_items: int) -> sparse.csr_array:

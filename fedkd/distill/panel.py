@@ -5,7 +5,7 @@ part of the budget is set aside to ask. A client answers with ``x / |x|`` for it
 length, so nothing is clipped away and heavy users do not decide alone. The server moves from what the public users
 show towards the noised sum, item by item, with the weight ``v / (v + noise^2)`` of an estimate whose expectation has
 variance ``v`` (Efron & Morris, Stein's estimation rule and its competitors, JASA 1973): much noise leaves the public
-order.
+order. Residual distillation under noise also scales what public users show to this popularity.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedkd.data.interactions import Interactions
+from fedkd.distill.block import DOUBT, unit_rows
 from fedkd.knowledge import Kind, Spec
 
 PANEL = "items"
 """Name of the array in an answer."""
-
-DOUBT = 3.0
-"""How much further than the public users' own spread private users may be from them, as for the block."""
 
 
 def panel_spec(num_items: int) -> Mapping[str, Spec]:
@@ -44,7 +42,7 @@ def panel_answer(histories: Interactions, owner: NDArray[np.int64], num_clients:
     """
     users = np.maximum(np.bincount(owner, minlength=num_clients), 1)
     mean = sparse.csr_array((1.0 / users[owner], (owner, np.arange(len(owner)))), shape=(num_clients, len(owner)))
-    return np.asarray((mean @ _directions(histories)).toarray())
+    return np.asarray((mean @ unit_rows(histories)).toarray())
 
 
 def probable_popularity(
@@ -66,14 +64,8 @@ def probable_popularity(
     seen = np.asarray(pooled, np.float64)
     if not len(public):
         return seen
-    rows, ratio = _directions(public), num_users / public.num_users
+    rows, ratio = unit_rows(public), num_users / public.num_users
     known, squares = np.asarray(rows.sum(axis=0)).ravel(), np.asarray(rows.power(2).sum(axis=0)).ravel()
     # Half the variance is the same for every item: one that no public user has is not impossible.
     variance = DOUBT * ratio**2 * (squares + squares.mean()) / 2
     return np.asarray(known + ratio * known + variance / (variance + noise**2) * (seen - ratio * known))
-
-
-def _directions(histories: Interactions) -> sparse.csr_array:
-    """Return every user's history over its norm, shape [users, items]; an empty one stays empty."""
-    lengths = np.maximum(histories.histories.lengths, 1)
-    return sparse.csr_array(sparse.diags_array(lengths**-0.5) @ histories.matrix(np.float64))

@@ -234,7 +234,8 @@ class Residual(GlobalStudent):
         noise = setup.noise * rounds**0.5 if rounds else np.inf
         lengths = setup.public.histories.lengths
         strength = RIDGE * self.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
-        return protected_gram(state.arrays["sum"], panel, setup.public, setup.num_private_users, noise), float(strength)
+        known = (setup.public, setup.num_private_users, noise, setup.popularity)
+        return protected_gram(state.arrays["sum"], panel, *known), float(strength)
 
     def _choose(self, setup: Setup) -> Reference:
         items, users = setup.public.num_items, setup.num_private_users

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.distill.block import CONTENT, block_answer, category_rows, posterior, protected_gram
+from fedkd.distill.block import CONTENT, block_answer, category_rows, posterior, protected_gram, unit_rows
 from fedkd.ragged import Ragged
 
 ITEMS, PANEL = 12, np.array([3, 0, 7, 5, 9], np.int32)
@@ -111,3 +111,18 @@ def test_a_catalogue_without_categories_or_items_without_any_adds_nothing() -> N
     assert category_rows(interactions(5, 0), 1.0).shape == (0, ITEMS)
     blank = replace(told(5, 0), catalogue=replace(told(5, 0).catalogue, membership=np.zeros((ITEMS, 3), bool)))
     assert not category_rows(blank, 1.0).any()
+
+
+def test_what_public_users_show_is_matched_to_the_popularity_that_was_released():
+    """With much noise the Gram matrix is that of the public users, items scaled to how popular they really are."""
+    public, panel = interactions(9, seed=4), np.arange(ITEMS, dtype=np.int32)
+    rows = unit_rows(public).toarray()
+    known = 11 * rows.sum(axis=0)  # 9 public users and 90 private ones like them
+    popularity = known * np.linspace(0.5, 2.0, public.num_items)
+    pooled = np.zeros((ITEMS, ITEMS))
+    plain = protected_gram(pooled, panel, public, 90, 1e9).dense()
+    np.testing.assert_allclose(protected_gram(pooled, panel, public, 90, 1e9, known).dense(), plain, atol=1e-6)
+    scale = np.sqrt(np.linspace(0.5, 2.0, public.num_items))
+    scale[rows.sum(axis=0) == 0] = 1.0
+    expected = 11 * (rows * scale).T @ (rows * scale)
+    np.testing.assert_allclose(protected_gram(pooled, panel, public, 90, 1e9, popularity).dense(), expected, atol=1e-6)
