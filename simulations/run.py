@@ -24,6 +24,7 @@ from fedkd.terminal import guarded
 from server.app import app as server_app
 from simulations import analysis
 from simulations.baselines import CENTRAL, central_model, federated_baseline
+from simulations.forecast import forecast
 from simulations.grid import InProcessGrid
 from simulations.plan import plan
 
@@ -158,12 +159,17 @@ def main(
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-TIME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict bytes, time and memory; run nothing.")] = False,
+    foretell: Annotated[
+        bool,
+        typer.Option("--forecast", help="Predict what the budget costs in quality, on made-up data; run nothing."),
+    ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
     console = Console()
-    if dry_run and conf is not None:
+    if (dry_run or foretell) and conf is not None:
         planned = load(conf, overrides or [])
-        for line in plan(planned, federation(planned)).lines(planned):
+        lines = plan(planned, federation(planned)).lines(planned) if dry_run else []
+        for line in [*lines, *([forecast(planned, federation(planned)).line()] if foretell else [])]:
             console.print(line, soft_wrap=True, highlight=False)
         return
     config, folder = _open(conf, overrides or [], out, resume)
