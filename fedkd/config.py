@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.options import Options
-from fedkd.privacy.options import SINGLE, SUMS, PrivacyOptions
+from fedkd.privacy.options import ONE_BY_ONE, SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
@@ -107,8 +107,10 @@ class Config(Options):
     def promise(self) -> str:
         """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
         seen = SUMS[self.privacy.sums] if self.algorithm.masks() else SINGLE
+        open_ = self.privacy.mode == "none" and (self.privacy.sums == "clear" or not self.algorithm.masks())
         students = self.privacy.student.statement(self.num_server_rounds)
-        return " ".join([self.privacy.statement, seen.format(self.privacy.minimum_cohort), students]).strip()
+        told = [self.privacy.statement, seen.format(self.privacy.minimum_cohort), ONE_BY_ONE if open_ else "", students]
+        return " ".join(filter(None, told))
 
     @model_validator(mode="after")
     def _students_take_noise(self) -> "Config":

@@ -27,15 +27,15 @@ SUMS = {
         "sees sums of at least {} of them, and no single answer. A simulation masks nothing; it takes the sums inside "
         "its cohorts."
     ),
-    "clear": "Answers are not masked: the server sees every single one, and the quality that each device reports.",
+    "clear": "Answers are not masked: the server sees every single one.",
 }
 """What a server sees of answers that sum."""
 
-SINGLE = (
-    "These answers do not sum and are not masked: the server sees every single one, and the quality that each device "
-    "reports."
-)
+SINGLE = "These answers do not sum and are not masked: the server sees every single one."
 """What a server sees of other answers."""
+
+ONE_BY_ONE = "Devices report the quality of their own recommendations one by one."
+"""What it sees besides, where nothing is protected or masked."""
 
 TRUST: dict[str, str] = {
     "central": (

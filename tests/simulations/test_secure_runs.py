@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 
-from clients.app import app as client_app
-from fedkd.config import Config, flatten, load
+from fedkd.config import flatten, load
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers
 from fedkd.privacy.account import EXHAUSTED, open_ledger
@@ -21,55 +19,8 @@ from fedkd.runs import RunFolder
 from fedkd.wire import secure_record
 from server.app import app as server_app
 from simulations.deployment.prepare import deal_out
-from simulations.grid import FIRST_NODE, InProcessGrid
 from simulations.run import simulate
-
-SMALL = [
-    "data.synthetic.users=26",
-    "data.synthetic.items=40",
-    "data.synthetic.mean-history=9",
-    "algorithm.rank=4",
-    "runtime.threads=1",
-    "runtime.wait-seconds=0",
-    "evaluation.baselines=[]",
-]
-DISTRIBUTED = ["privacy.mode=distributed", "privacy.epsilon=8", "privacy.delta=1e-4"]
-Tamper = Callable[[Message], Message | None]
-
-
-class DeviceGrid(InProcessGrid):
-    """Nodes with a client's own folder each; ``tamper`` may swallow or change what one of them says."""
-
-    def __init__(self, config: Config, data: Path, tampers: dict[int, Tamper] | None = None, node: Any = None) -> None:
-        folders = sorted(data.glob("client-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-        super().__init__(client_app, flatten(config), len(folders))
-        self.tampers, self.seen = tampers or {}, list[Message]()
-        for number, folder in enumerate(folders):
-            about = {"data-path": str(folder), "clear": config.privacy.sums == "clear", **(node or {})}
-            self._contexts[FIRST_NODE + number] = Context(1, FIRST_NODE + number, about, RecordDict(), flatten(config))
-
-    def deliver(self, message: Message) -> Message | None:
-        reply = super().deliver(message)
-        if reply is None:
-            return None
-        tamper = self.tampers.get(message.metadata.dst_node_id - FIRST_NODE, lambda honest: honest)
-        told = tamper(reply)
-        if told is not None:
-            self.seen.append(told)
-        return told
-
-
-def configured(place: Path, data: Path, *more: str) -> Config:
-    paths = {"runtime.run-folder": place, "runtime.server-data": data / "server"}
-    return load(None, [*SMALL, *more, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())])
-
-
-def deployed(place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: Any) -> DeviceGrid:
-    """Run a server on devices that lie in ``data``, and return the grid with all it carried."""
-    config = configured(place, data, *more)
-    grid = DeviceGrid(config, data, tampers, node)
-    server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
-    return grid
+from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed
 
 
 @pytest.fixture
