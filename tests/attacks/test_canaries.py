@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from fedkd.attacks.canaries import CONFIDENCE, Claim, audit, observe, release_path, separation
+from fedkd.attacks.canaries import CONFIDENCE, Claim, audit, observe, separation
+from fedkd.attacks.releases import release_path
 from fedkd.errors import UserError
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.options import PrivacyOptions

@@ -9,7 +9,8 @@ import pytest
 
 import fedkd.privacy.protection as protection_module
 import fedkd.release as release_module
-from fedkd.attacks.canaries import Claim, audit, release_path
+from fedkd.attacks.canaries import Claim, audit
+from fedkd.attacks.releases import release_path
 from fedkd.config import load
 from fedkd.privacy.account import Account, Paid, open_ledger
 from fedkd.privacy.gaussian import noise_multiplier

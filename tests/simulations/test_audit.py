@@ -17,7 +17,8 @@ from fedkd.federation import federation
 from fedkd.privacy.protection import Protection
 from fedkd.runs import RunFolder
 from simulations import audit
-from simulations.audit import Line, examine, table
+from simulations.audit import examine, table
+from simulations.claims import Line
 from simulations.rehearsal import Rehearsal
 from simulations.run import simulate
 
