@@ -12,6 +12,7 @@ import fedkd.release as release_module
 from fedkd.attacks.canaries import Claim, audit
 from fedkd.attacks.releases import release_path
 from fedkd.config import load
+from fedkd.knowledge import Answers, Kind, Spec
 from fedkd.privacy.account import Account, Paid, open_ledger
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Ledger
@@ -128,6 +129,18 @@ def skip_the_clip(patch):
     patch.setattr(release_module, "_round", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
 
 
+def noise_before_the_clip(patch):
+    """Every client adds its part of the noise to what is clipped afterwards, and nobody adds any to the sum."""
+    forget_the_noise(patch)
+    clip, rng = release_module.clipped, np.random.default_rng(1)
+    part = 4 * CLIP / math.sqrt(300)
+
+    def noised(values, spec, count):
+        return clip(np.nan_to_num(values) + rng.normal(0, part, np.shape(values)), spec, count)
+
+    patch.setattr(release_module, "clipped", noised)
+
+
 def repeat_the_seed(patch):
     patch.setattr(protection_module, "noise_generator", lambda: np.random.default_rng(1))
 
@@ -151,7 +164,15 @@ def divide_the_noise(patch):
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
 @pytest.mark.parametrize(
-    "plant", [halve, skip_the_clip, repeat_the_seed, forget_the_adjacency, forget_the_noise, divide_the_noise]
+    "plant",
+    [
+        halve,
+        skip_the_clip,
+        repeat_the_seed,
+        forget_the_adjacency,
+        forget_the_noise,
+        divide_the_noise,
+    ],
 )
 def test_a_bug_planted_in_the_real_release_is_accused(monkeypatch, plant, mode):
     if plant is divide_the_noise and mode == "distributed":
@@ -162,6 +183,24 @@ def test_a_bug_planted_in_the_real_release_is_accused(monkeypatch, plant, mode):
     mechanism = release_path(Protection(options, math.ceil(300 / options.honest_fraction), 1), {"x": CLIP})
     claim = Claim(4.0, DELTA, adjacency=adjacency)
     assert audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=4500, together=300).exceeded
+
+
+def spread(mode, longest):
+    """Return the noise on the released sum of clients that all hold such a vector, over what is planned."""
+    guard = Protection(PrivacyOptions(mode=mode, epsilon=4, delta=DELTA), 50, 1)
+    specs = guard.specs({"x": Spec(Kind.SCORES, (40,), clip=CLIP)})
+    answers = Answers(1, np.arange(50), {"x": np.full((50, 40), longest)})
+    draws = [guard.sum(release_module.release(answers, specs, guard), specs).values["x"] for _ in range(200)]
+    return np.std(draws, axis=0).mean() / (CLIP * guard.noise)
+
+
+@pytest.mark.parametrize("mode", ["central", "distributed", "local"])
+@pytest.mark.parametrize("longest", [0.0, 1e-3, 1e6, np.inf])
+def test_the_noise_is_all_there_whatever_is_clipped(monkeypatch, mode, longest):
+    assert spread(mode, longest) == pytest.approx(1.0, rel=0.03)
+    if longest == 1e6:
+        noise_before_the_clip(monkeypatch)
+        assert spread(mode, longest) < 0.1
 
 
 def simulated(folder, *settings):

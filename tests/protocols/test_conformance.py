@@ -1,10 +1,12 @@
 """What every protocol in the table must do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fedkd.knowledge import Answers
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.central import CentralTraining
@@ -88,3 +90,21 @@ def test_nobody_answering_does_no_harm(protocol, public_setup):
 def test_parameters_survive_a_file(protocol):
     text = json.dumps(protocol.model_dump(mode="json", by_alias=True))
     assert type(protocol).model_validate(json.loads(text)) == protocol
+
+
+def test_under_noise_what_is_taught_depends_on_the_sum_and_not_on_how_many_answered(protocol, public_setup):
+    """Divisors and thresholds are public: the number of those who did answer would tell who takes part."""
+    if protocol.unprotectable("central"):
+        return
+    setup, taught = replace(public_setup(), participants=20, noise=0.5), []
+    for answered in (3, 19):
+        state = protocol.begin(setup)
+        asks = protocol.ask(state, np.arange(20), 1, np.random.default_rng(0))
+        rng = np.random.default_rng(1)
+        values = {name: rng.normal(0, 3, spec.shape) for name, spec in protocol.expects(asks).items()}
+        about = "" if asks.reference is None else asks.reference.fingerprint
+        state = protocol.pool(state, Answers(1, np.arange(answered), values, about))
+        taught.append(protocol.student(protocol.teach(state, np.random.default_rng(2))[0]))
+    assert (taught[0] is None) == (taught[1] is None)
+    if taught[0] is not None:
+        assert_same(*({name: t.numpy() for name, t in student.state_dict().items()} for student in taught), 0)
