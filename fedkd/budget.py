@@ -93,6 +93,8 @@ def _spent(plan: Plan, about: str) -> Table:
     every = -(-plan.releases // LONGEST)
     skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
     shown = _table(f"epsilon spent, {about}{skipped}", "after contribution", "epsilon")
+    if plan.protection.panel is not None:
+        shown.add_row("the items alone", f"{plan.protection.spent(0):.4g}")
     for step in sorted({1, *range(every, plan.releases + 1, every), plan.releases}):
         shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
     if plan.metrics_error is not None:

@@ -199,7 +199,9 @@ def _drawn(point: Point) -> Interval:
 
 
 def _levels(curve: Curve) -> tuple[Series, ...]:
-    any_row = {name: point for row in curve.rows.values() for name, point in row.items()}
+    """Return what no noise touches; public-only models by the rule of the protected runs, which may be another."""
+    rows = sorted(curve.rows.items(), reverse=True)
+    any_row = {name: point for _, row in rows for name, point in row.items()}
     found = [(title(name), name, any_row[name]) for name in LEVELS if name in any_row]
     if (student := curve.rows.get(math.inf, {}).get("student")) is not None:
         found.append(("Unprotected student", "unprotected", student))

@@ -63,6 +63,15 @@ def test_the_command_prints_and_draws(tmp_path: Path, mode: str) -> None:
     assert (tmp_path / "plot.svg").stat().st_size > 1000
 
 
+def test_every_release_is_in_what_is_spent() -> None:
+    arguments = ["budget", "--epsilon", "4", "--rounds", "7", "--panel-share", "0.05", "--metrics-share", "0.1"]
+    shown = CliRunner().invoke(app, arguments).output
+    rows = [line.split("│")[1:3] for line in shown.splitlines() if line.startswith("│")]
+    spent = {name.strip(): value.strip() for name, value in rows}
+    assert float(spent["the items alone"]) < float(spent["1"]) < float(spent["6"]) < float(spent["7"]) < 4
+    assert float(spent["and the metrics"]) == 4
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--epsilon", "0"], ["--epsilon", "nan"], ["--epsilon", "1", "--delta", "0.5"], ["--epsilon", "1", "--mode", "x"]],
