@@ -23,7 +23,7 @@ from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account, open_ledger
 from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
-from fedkd.wire import PANEL_TURN, pack_asks
+from fedkd.wire import pack_asks
 
 
 class Holder(Protocol):
@@ -126,10 +126,10 @@ class Host:
         turn : int
             Of the secure sum, see ``fedkd.wire.turn_of``.
         """
-        guard = self.protection if turn % 2 == 0 else (self.metrics_protection or self.protection)
-        if turn == PANEL_TURN:
-            guard = self.panel_protection or self.protection
-        return max(self.config.privacy.minimum_cohort, self.terms.minimum_cohort, guard.quorum)
+        others = [guard for guard in (self.panel_protection, self.metrics_protection) if guard is not None]
+        guards = others if turn % 2 and others else [self.protection]
+        quorum = max(guard.quorum for guard in guards)
+        return max(self.config.privacy.minimum_cohort, self.terms.minimum_cohort, quorum)
 
     def question(self, kind: str, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""

@@ -108,10 +108,6 @@ def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDic
     return RecordDict({**record, **secure_record(data, **about)})
 
 
-PANEL_TURN = 1
-"""The turn of the one question before the first round."""
-
-
 def turn_of(round_number: int, kind: str) -> int:
     """Return the number under which a secure sum is taken: a round has two turns, one to train and one for the rest.
 

@@ -17,8 +17,7 @@ UNPROTECTED = (
 )
 
 STUDENTS_ALONE = (
-    "Privacy mode none: no noise is added to answers, only to the training of the students that they come from. "
-    "Devices report the quality of their own recommendations one by one."
+    "Privacy mode none: no noise is added to answers, only to the training of the students that they come from."
 )
 
 SUMS = {

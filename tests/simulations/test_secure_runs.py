@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 
+from clients.host import open_host
+from clients.terms import Terms
 from fedkd.config import flatten, load
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers
@@ -322,3 +325,16 @@ def test_what_items_clients_have_is_summed_under_masks_and_paid(tmp_path: Path, 
     ledger = open_ledger(payer / "privacy.ledger")
     kept = [entry.release for owner in ledger.owners() for entry in ledger.history(owner)]
     assert sum("panel" in release for release in kept) == 1
+
+
+def test_every_sum_of_everyone_needs_everyones_quorum_whatever_round_it_is_said_to_be_of(data: Path) -> None:
+    """A release of all clients would carry too little noise if a training round's smaller quorum opened it."""
+    more = ["fraction-train=0.5", "privacy.minimum-cohort=2", "privacy.metrics-share=0.2", "privacy.panel-share=0.2"]
+    config = configured(data, data, *DISTRIBUTED, *more)
+    node = {"data-path": str(data / "client-0"), "minimum-cohort": 2}
+    host = open_host(Context(1, 1, node, RecordDict(), flatten(config)))
+    assert host.panel_protection is not None
+    assert [host.least(turn) for turn in (1, 3, 5)] == [host.panel_protection.quorum] * 3 == [20] * 3
+    assert host.least(2) == host.protection.quorum == 10
+    strict = replace(host, terms=Terms(minimum_cohort=15))
+    assert (strict.least(1), strict.least(2)) == (20, 15)
