@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -100,6 +100,7 @@ class Host:
         # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
         planned = cost.times(rounds).epsilon(options.delta)
         limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
+        limit = replace(limit, adjacency=options.adjacency)
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
         book, name = open_ledger(path), f"{self.source}, students"
         return Account(book, name, cost, limit, options.mechanism(rounds), self.holder.owner)

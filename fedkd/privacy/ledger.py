@@ -26,7 +26,7 @@ from typing import Any
 
 from fedkd.errors import UserError
 from fedkd.privacy.chain import Chain, Head, LedgerRefused, append, newest
-from fedkd.privacy.cost import Cost, Steps, total
+from fedkd.privacy.cost import Adjacency, Cost, Steps, total
 
 __all__ = ["Budget", "BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
@@ -46,10 +46,15 @@ class BudgetExhausted(UserError):
 
 @dataclass(frozen=True)
 class Budget:
-    """The total that everything released about one owner's data may cost."""
+    """The total that everything released about one owner's data may cost, against one kind of neighbours.
+
+    Costs under different adjacencies do not add up, so the first release about someone's data fixes it for good, and
+    there is nothing left for a budget of another.
+    """
 
     epsilon: float
     delta: float
+    adjacency: Adjacency = "add-remove"
 
     def allows(self, cost: Cost) -> bool:
         """Return whether a cost stays within the budget.
@@ -251,13 +256,22 @@ def _charge(
         raise UserError(
             f"{release!r} was charged at another cost than {cost}; give every new release a name of its own"
         )
-    if paid is None and not limit.allows(total([*_costs(connection, data), cost])):
+    allowed = _same_neighbours(connection, data, limit) and limit.allows(total([*_costs(connection, data), cost]))
+    if paid is None and not allowed:
         return None
     if paid is None:
         body = {"rho": cost.rho, "xi": cost.xi, "gaussian": cost.gaussian, "note": note, "time": _now()}
+        body |= {"adjacency": limit.adjacency}
         body |= {"sampled": [asdict(steps) for steps in cost.sampled]} if cost.sampled else {}
         append(connection, "charge", data, release, body)
     return Receipt(data, release, paid is None, _payload(connection, data, release))
+
+
+def _same_neighbours(connection: sqlite3.Connection, data: str, limit: Budget) -> bool:
+    """Return whether everything released about some data so far is accounted against the neighbours of a budget."""
+    query = "SELECT body FROM entries WHERE data = ? AND kind = 'charge' ORDER BY sequence LIMIT 1"
+    first = connection.execute(query, (data,)).fetchone()
+    return first is None or json.loads(first[0])["adjacency"] == limit.adjacency
 
 
 def _store(connection: sqlite3.Connection, data: str, release: str, payload: bytes) -> bytes:

@@ -109,6 +109,7 @@ class Protection:
         """
         options = self.options
         limit = own or Budget(options.epsilon_limit or options.budget[0], options.budget[1])
+        limit = replace(limit, adjacency=options.adjacency)
         about = f"{options.mode}, one {options.unit}, {options.adjacency}, no amplification"
         note = f"{about}, {self.mechanism}"
         ledger = open_ledger(options.ledger or folder / "privacy.ledger")

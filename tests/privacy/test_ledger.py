@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -445,3 +446,13 @@ def test_two_processes_race_for_one_budget(folder: Path) -> None:
     assert len(seen) == 30
     assert all(len(versions) == 1 for versions in seen.values()), "one release was noised twice"
     assert round(Ledger(folder / "ledger").spent(DATA).rho / ONE.rho) == 30
+
+
+def test_costs_of_another_adjacency_are_never_added(folder: Path) -> None:
+    """Half the noise protects under add-remove what takes all of it under replace-one: their costs do not add up."""
+    book, wide = Ledger(folder / "ledger"), Budget(100.0, DELTA)
+    book.charge(DATA, "first", ONE, wide)
+    with pytest.raises(BudgetExhausted):
+        book.charge(DATA, "second", ONE, replace(wide, adjacency="replace-one"))
+    assert book.spent(DATA) == ONE
+    assert book.charge("another", "second", ONE, replace(wide, adjacency="replace-one")).fresh
