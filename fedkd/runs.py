@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import sys
+import textwrap
 import tomllib
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -54,7 +55,8 @@ class RunFolder:
             raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
-        _write(path / "config.toml", tomli_w.dumps(dump(config)))
+        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
+        _write(path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
         _write(path / "environment.json", _json(environment(config)))
         about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
         folder.append("privacy.jsonl", about)

@@ -21,7 +21,10 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_a_new_run_is_complete_from_the_start(folder: RunFolder) -> None:
     assert RunFolder.open(folder.path).config() == Config(name="trial", seed=3)
-    assert "num-server-rounds" in (folder.path / "config.toml").read_text()  # defaults are written too
+    text = (folder.path / "config.toml").read_text()
+    assert "num-server-rounds" in text  # defaults are written too
+    told = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    assert told == folder.config().promise
     assert folder.read_json("environment.json")["packages"]["fedkd"]
     assert folder.lines("privacy.jsonl")[0]["mode"] == "none"
     assert not folder.finished
