@@ -111,20 +111,15 @@ def evaluate(message: Message, context: Context) -> Message:
     guard = host.metrics_protection or host.protection
     if guard.active and host.metrics_protection is None:
         raise UserError("metrics are not among what this run releases; set privacy.metrics-share, for example 0.1")
-    plain, tell = (METRICS_SUM, contributions) if guard.active else (DEVICE_METRICS, _as_they_are)
-    if host.is_masking and not guard.active:
-        plain, tell = USERS_SUM, users_sums
-    specs = host.leaving(guard, plain) if plain is not DEVICE_METRICS else plain
+    plain = METRICS_SUM if guard.active else USERS_SUM if host.is_masking else DEVICE_METRICS
+    specs = host.leaving(guard, plain)
 
     def count(own: Asks) -> Answers:
-        return release(Answers(own.round, own.clients, {"metrics": tell(_measured(host, own))}), specs, guard)
+        measured = _measured(host, own)
+        told = contributions(measured) if guard.active else users_sums(measured) if host.is_masking else measured
+        return release(Answers(own.round, own.clients, {"metrics": told}), specs, guard)
 
-    accounts = _given(host.account(guard)) if guard.active else ()
-    return _respond(host, message, asks, Release("metrics", specs, accounts, count))
-
-
-def _as_they_are(measured: Ragged) -> Ragged:
-    return measured
+    return _respond(host, message, asks, Release("metrics", specs, _given(host.account(guard)), count))
 
 
 def _measured(host: Host, asks: Asks) -> Ragged:

@@ -30,7 +30,7 @@ from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.runs import RunFolder
 from fedkd.streams import stream
 from fedkd.terminal import guarded
-from simulations.claims import Line, canary_lines, record_lines, student_lines
+from simulations.claims import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
 from simulations.rehearsal import Rehearsal
 from simulations.view import is_masking, seen_of_clients
 
@@ -152,7 +152,7 @@ def conditions(config: Config) -> str:
     """Return what every number of the audit is about."""
     options = config.privacy
     if options.epsilon is None:
-        return "nothing is claimed"
+        return "nothing is claimed" if options.student.epsilon is None else students_conditions(options.student)
     return f"unit {options.unit}, delta {options.delta:g}, {options.adjacency}, no amplification by sampling"
 
 
@@ -174,11 +174,18 @@ def main(
     target: Annotated[Path, typer.Argument(metavar="RUN|CONF", help="A run's folder, or a configuration (TOML).")],
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
     canaries: Annotated[int, typer.Option(min=20, help="Made-up clients of the canary audit.")] = 16_000,
+    repeat: Annotated[int, typer.Option(min=0, help="Only play the canaries so often, and count accusations.")] = 0,
     shadows: Annotated[int, typer.Option(min=0, help="Pairs of shadow federations; 0: no membership inference.")] = 4,
 ) -> None:
     """Attack a simulated run: exit code 1 where more leaks than it claims."""
     config, folder = _open(target, overrides or [])
     torch.set_num_threads(config.runtime.threads)
+    if repeat:
+        together = federation(config)
+        everyone = Rehearsal(config, together, np.arange(together.partition.num_clients))
+        accused, compared = alarms(config, everyone, canaries, repeat)
+        Console().print(f"{accused} of {compared} comparisons accuse ({conditions(config)})", soft_wrap=True)
+        raise typer.Exit(1 if accused else 0)
     lines = examine(config, canaries, shadows)
     lines += record_lines(config, folder) if folder is not None and folder.finished else []
     console = Console(highlight=False)

@@ -53,9 +53,12 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
 
 def public_student(config: Config, together: Federation) -> Recommender | None:
     """Return the student that the run's protocol would end in if no client answered; None where that learns nothing."""
+    return unanswered(config, together) if isinstance(config.algorithm, Residual | FederatedEASE) else None
+
+
+def unanswered(config: Config, together: Federation) -> Recommender | None:
+    """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
     protocol = config.algorithm
-    if not isinstance(protocol, Residual | FederatedEASE):
-        return None
     state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
     return protocol.student(state)
 

@@ -16,6 +16,7 @@ from fedkd.privacy.ballots import BallotProtection
 from fedkd.privacy.cost import Cost
 from fedkd.privacy.gaussian import epsilon
 from fedkd.privacy.protection import Protection
+from fedkd.privacy.student import StudentPrivacy
 from fedkd.runs import RunFolder
 from simulations.rehearsal import Rehearsal
 
@@ -119,9 +120,14 @@ def student_lines(config: Config, canaries: int) -> list[Line]:
     claimed = max(
         options.epsilon, options.cost(config.num_server_rounds).times(config.num_server_rounds).epsilon(options.delta)
     )
-    about = f"students, unit {options.unit}, delta {options.delta:g}, {options.adjacency}, secret Poisson sampling"
+    about = students_conditions(options)
     note = f"{canaries:,} canaries, Gaussian noise"
     return [Line("epsilon of students", claimed, steps.epsilon(options.delta), CONFIDENCE, note=note, about=about)]
+
+
+def students_conditions(options: StudentPrivacy) -> str:
+    """Return what every number about noisy training of students is about."""
+    return f"students, unit {options.unit}, delta {options.delta:g}, {options.adjacency}, secret Poisson sampling"
 
 
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
@@ -133,3 +139,13 @@ def record_lines(config: Config, folder: RunFolder) -> list[Line]:
     each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
     spent = epsilon(each, options.delta) / (1 + 1e-9)  # planned and written down with so many digits
     return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
+
+
+def alarms(config: Config, everyone: Rehearsal, canaries: int, repeat: int) -> tuple[int, int]:
+    """Return how many of the comparisons accuse when the canaries are played anew so often, and how many there are."""
+    lines = [
+        line
+        for _ in range(repeat)
+        for line in canary_lines(config, everyone, canaries) + student_lines(config, canaries)
+    ]
+    return sum(line.exceeded for line in lines), len(lines)

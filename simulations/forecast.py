@@ -15,7 +15,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
 from fedkd.federation import Federation, federation
 from fedkd.models.base import Recommender
-from fedkd.streams import stream
+from simulations.baselines import unanswered
 from simulations.rehearsal import Rehearsal
 
 METRIC = "ndcg@20"
@@ -66,7 +66,7 @@ def forecast(config: Config, together: Federation) -> Forecast:
         raise UserError("in mode none no noise costs any quality; set privacy.mode, privacy.epsilon and privacy.delta")
     protected = made_up(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
-    models = (_alone(protected), _rehearsed(protected), _rehearsed(clear))
+    models = (unanswered(protected, federation(protected)), _rehearsed(protected), _rehearsed(clear))
     return Forecast(*(_quality(model, federation(protected)) for model in models))
 
 
@@ -85,22 +85,12 @@ def made_up(config: Config, together: Federation) -> Config:
     return validate({**tree, "data": {"source": "synthetic", "synthetic": sizes}})
 
 
-def _alone(config: Config) -> Recommender:
-    protocol = config.algorithm
-    state, _ = protocol.teach(protocol.begin(federation(config).setup(config)), stream(config.seed, "teach", 1))
-    return _known(protocol.student(state))
-
-
-def _rehearsed(config: Config) -> Recommender:
+def _rehearsed(config: Config) -> Recommender | None:
     together = federation(config)
-    return _known(Rehearsal(config, together, np.arange(together.partition.num_clients)).model())
+    return Rehearsal(config, together, np.arange(together.partition.num_clients)).model()
 
 
-def _known(student: Recommender | None) -> Recommender:
+def _quality(student: Recommender | None, together: Federation) -> float:
     if student is None:
         raise UserError("clients of this protocol keep their students to themselves, so nothing can be foretold")
-    return student
-
-
-def _quality(student: Recommender, together: Federation) -> float:
     return evaluate(model_scores(student), together.fold, together.private).means()[METRIC]

@@ -456,3 +456,9 @@ def test_costs_of_another_adjacency_are_never_added(folder: Path) -> None:
         book.charge(DATA, "second", ONE, replace(wide, adjacency="replace-one"))
     assert book.spent(DATA) == ONE
     assert book.charge("another", "second", ONE, replace(wide, adjacency="replace-one")).fresh
+
+
+def test_only_its_owner_reads_a_ledger(folder: Path) -> None:
+    book = Ledger(folder / "ledger")
+    book.charge(DATA, "first", ONE, Budget(100.0, DELTA))
+    assert (folder / "ledger").stat().st_mode & 0o077 == 0

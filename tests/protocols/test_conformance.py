@@ -95,7 +95,7 @@ def test_parameters_survive_a_file(protocol):
 def test_under_noise_what_is_taught_depends_on_the_sum_and_not_on_how_many_answered(protocol, public_setup):
     """Divisors and thresholds are public: the number of those who did answer would tell who takes part."""
     if protocol.unprotectable("central"):
-        return
+        pytest.skip("its answers cannot be noised")
     setup, taught = replace(public_setup(), participants=20, noise=0.5), []
     for answered in (3, 19):
         state = protocol.begin(setup)

@@ -13,12 +13,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fedkd.config import Config, load
-from fedkd.federation import federation
+from fedkd.federation import federation, protection
+from fedkd.privacy.cost import total
 from fedkd.privacy.protection import Protection
 from fedkd.runs import RunFolder
 from simulations import audit
 from simulations.audit import examine, table
-from simulations.claims import Line
+from simulations.claims import Line, released
 from simulations.rehearsal import Rehearsal
 from simulations.run import simulate
 
@@ -165,3 +166,19 @@ def test_a_users_mistake_ends_with_code_2(tmp_path: Path, given: list[str], said
     result = invoke(*(one.format(**places) for one in given))
     assert result.exit_code == 2
     assert said in " ".join(result.output.split()) + " ".join(result.stderr.split())
+
+
+def test_everything_a_run_releases_is_attacked_together() -> None:
+    config = load(None, [*SMALL, *CENTRAL, "privacy.panel-share=0.1", "privacy.metrics-share=0.3"])
+    together = federation(config)
+    planned = protection(config, together.partition.num_clients)
+    parts = released(config, Rehearsal(config, together, np.arange(together.partition.num_clients)), planned)
+    assert [part.portion for part, _, _ in parts] == pytest.approx([0.6, 0.1, 0.3], rel=1e-4)
+    spent = total([part.cost for part, _, _ in parts]).epsilon(config.privacy.budget[1])
+    assert spent == pytest.approx(config.privacy.budget[0], rel=1e-4)
+
+
+def test_accusations_are_counted(tmp_path: Path) -> None:
+    result = invoke(*conf(tmp_path, *CENTRAL), "--canaries", "300", "--repeat", "2")
+    assert result.exit_code == 0, result.output
+    assert "0 of 4 comparisons accuse" in result.output
