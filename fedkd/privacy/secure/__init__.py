@@ -3,10 +3,17 @@
 The protocol is that of Bell, Bonawitz, Gascón, Lepoint and Raykova (CCS 2020), which makes the one of Bonawitz et al.
 (CCS 2017) sparse. A round has four messages each way; ``Party`` is the client's side, ``SecureSum`` the server's.
 
-1. *advertise*: two X25519 keys for this round, signed by the client's Ed25519 identity.
-2. *share*: Shamir shares of the round's two secrets, sealed for every neighbour in a public graph.
+1. *advertise*: an X25519 key for this round, signed by the client's Ed25519 identity.
+2. *share*: what the neighbours in a public graph lack to hold Shamir shares of the round's two secrets, and a table of
+   the seeds of the pairwise masks, locked with the second secret.
 3. *mask*: the vector modulo ``2**bits`` under a mask of the client's own and one mask per neighbour, which cancel.
-4. *unmask*: of every neighbour one share: of its own mask if it was summed, of its mask key if it had dropped out.
+4. *unmask*: of every neighbour one share: of the seed of its own mask if it was summed, else of its table's key.
+
+In the papers every pair agrees on a second X25519 secret, and the private key for it is what is shared, so that the
+pairwise masks of a client that dropped out can be computed again. The locked table does the same with half the
+agreements: its key gives what that private key gives, the pairwise seeds of this one client, and without it the entries
+stand under pads of a pseudorandom function. A share travels as its difference to one that the holder derives, a
+one-time pad in the field; a difference changed on the way makes a wrong share, which the digest of the secret shows.
 
 What is guaranteed
 ------------------
@@ -19,7 +26,7 @@ client and the other honest ones no more than the sum over all honest survivors,
 ``graph.shape`` chooses the threshold: if 10 % of the clients (rounded up) collude at random, the chance that any
 client has ``threshold`` of them as neighbours is below 2**-30. Of two clients, each learns the other's vector from the
 sum. The sum is exact modulo ``2**bits``. Up to 30 % of the cohort may drop out in any phases after *advertise*; the
-chance that random drop-outs of that size stop the sum is below 2**-30. A client that answers nonsense counts as dropped
+chance that random drop-outs of that size stop the sum is below 2**-20. A client that answers nonsense counts as dropped
 out; one that hands back wrong shares is found and ignored.
 
 Against a server that deviates, the clients refuse: keys that their owner did not sign for this very round, neighbours
@@ -33,8 +40,8 @@ cohorts and round numbers until colluding clients surround one client, and fill 
 What is not guaranteed
 ----------------------
 * The sum itself is open: it takes noise to hide a client in it, and sums over different cohorts may be subtracted.
-* Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum. One that deals shares which do
-  not fit together can stop the sum; the error names it.
+* Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum; one that locks a false table
+  and drops out spoils it too. One that deals shares which do not fit together can stop the sum; the error names it.
 * Who takes part, when, and who drops out is visible, and so is the length of the vectors.
 * Secrets live for one round and are dropped when it ends, but Python does not wipe memory.
 """

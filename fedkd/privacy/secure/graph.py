@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 COMPLETE = 32
 DROPPED_TENTHS = 3
 COLLUDING_TENTHS = 1
-FAILURE_BITS = 30
+CAPTURED_BITS = 30
+STOPPED_BITS = 20  # a sum that stops is repeated, a client that was captured stays so
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def shape(members: int) -> Shape:
     """Return the smallest graph that stands up to drop-outs and collusion.
 
     For random sets of 30 % dropped (rounded down) and 10 % colluding members (rounded up) the chance that any member
-    keeps fewer than ``threshold`` neighbours, and the chance that any has ``threshold`` colluding ones, are below
-    2**-30 each. In a complete graph the threshold is what 30 % drop-outs leave, but more than the colluding members.
+    keeps fewer than ``threshold`` neighbours is below 2**-20, and the chance that any has ``threshold`` colluding ones
+    below 2**-30. In a complete graph the threshold is what 30 % drop-outs leave, but more than the colluding members.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def shape(members: int) -> Shape:
     if members > COMPLETE:
         for neighbours in range(COMPLETE, others, 2):
             threshold = _threshold(members, others - dropped, neighbours)
-            if _is_rare(members, _tail(others, others - colluding, neighbours, neighbours - threshold)):
+            if _is_rare(members, _tail(others, others - colluding, neighbours, neighbours - threshold), CAPTURED_BITS):
                 return Shape(neighbours, threshold)
     return Shape(others, min(others, max(colluding + 1, others - dropped)))
 
@@ -53,7 +54,9 @@ def shape(members: int) -> Shape:
 def _threshold(members: int, staying: int, neighbours: int) -> int:
     """Return the largest number of neighbours that everybody keeps but for a rare chance."""
     threshold = 0
-    while threshold < neighbours and _is_rare(members, _tail(members - 1, staying, neighbours, threshold)):
+    while threshold < neighbours and _is_rare(
+        members, _tail(members - 1, staying, neighbours, threshold), STOPPED_BITS
+    ):
         threshold += 1
     return threshold
 
@@ -64,8 +67,8 @@ def _tail(others: int, marked: int, drawn: int, most: int) -> tuple[int, int]:
     return ways, comb(others, drawn)
 
 
-def _is_rare(members: int, chance: tuple[int, int]) -> bool:
-    return (members * chance[0]) << FAILURE_BITS < chance[1]
+def _is_rare(members: int, chance: tuple[int, int], bits: int) -> bool:
+    return (members * chance[0]) << bits < chance[1]
 
 
 class Ring:

@@ -5,7 +5,6 @@ so nothing from elsewhere fits.
 """
 
 import hashlib
-import hmac
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from fedkd.errors import UserError
 
 KEY = 32
 SIGNATURE = 64
-SIGNED_KEYS = 2 * KEY + SIGNATURE
+SIGNED_KEY = KEY + SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -113,19 +112,19 @@ class Directory:
         return hashlib.sha256(b"fedkd secure sum 1" + self.digest + struct.pack(">Q", round) + run.encode()).digest()
 
 
-def sign_keys(identity: Identity, context: bytes, place: int, keys: bytes) -> bytes:
-    """Return the two public keys of a round (64 bytes) followed by the identity's signature."""
-    return keys + identity.sign(_statement(context, place, keys))
+def sign_key(identity: Identity, context: bytes, place: int, key: bytes) -> bytes:
+    """Return the public key of a round (32 bytes) followed by the identity's signature."""
+    return key + identity.sign(_statement(context, place, key))
 
 
-def keys_are_signed(directory: Directory, context: bytes, place: int, signed: bytes) -> bool:
-    """Say whether the client at ``place`` signed these keys for this round."""
-    keys, signature = signed[: 2 * KEY], signed[2 * KEY :]
-    return directory.verifies(place, signature, _statement(context, place, keys))
+def key_is_signed(directory: Directory, context: bytes, place: int, signed: bytes) -> bool:
+    """Say whether the client at ``place`` signed this key for this round."""
+    key, signature = signed[:KEY], signed[KEY:]
+    return directory.verifies(place, signature, _statement(context, place, key))
 
 
-def _statement(context: bytes, place: int, keys: bytes) -> bytes:
-    return b"fedkd keys" + context + struct.pack(">I", place) + keys
+def _statement(context: bytes, place: int, key: bytes) -> bytes:
+    return b"fedkd key" + context + struct.pack(">I", place) + key
 
 
 def public_key(secret: bytes) -> bytes:
@@ -134,7 +133,7 @@ def public_key(secret: bytes) -> bytes:
 
 
 def agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
-    """Return what is extracted from the X25519 secrets shared with the owners of the public keys, 32 bytes each.
+    """Return a key of 32 bytes for this round with the owner of each public key, out of their X25519 secret.
 
     Raises
     ------
@@ -142,27 +141,22 @@ def agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
         A public key of low order, with which every secret would be zero.
     """
     mine = X25519PrivateKey.from_private_bytes(secret)
-    return [extract(mine.exchange(X25519PublicKey.from_public_bytes(public)), context) for public in publics]
+    agreed = (mine.exchange(X25519PublicKey.from_public_bytes(public)) for public in publics)
+    return [hashlib.blake2b(one, key=context, person=b"fedkd agree", digest_size=KEY).digest() for one in agreed]
 
 
-def extract(secret: bytes, context: bytes) -> bytes:
-    """Return the 32 bytes (HKDF-SHA256's first step) that keys of one round are derived from."""
-    return hmac.digest(context, secret, "sha256")
+def derive(key: bytes, purpose: bytes, one: int, other: int, size: int = KEY) -> bytes:
+    """Return ``size`` (at most 64) secret bytes for one purpose between two positions, in order.
+
+    BLAKE2b with a key (RFC 7693) is a pseudorandom function; the purpose, at most 16 bytes, is its personalisation.
+    """
+    return hashlib.blake2b(struct.pack(">II", one, other), key=key, person=purpose, digest_size=size).digest()
 
 
-def derive(extracted: bytes, purpose: bytes, one: int, other: int, blocks: int = 1) -> bytes:
-    """Return ``32 * blocks`` key bytes (HKDF-SHA256's second step) for one purpose between two positions, in order."""
-    info, block, out = purpose + struct.pack(">II", one, other), b"", b""
-    for number in range(1, blocks + 1):
-        block = hmac.digest(extracted, block + info + bytes([number]), "sha256")
-        out += block
-    return out
-
-
-def are_usable(publics: list[bytes]) -> bool:
-    """Say whether anybody can agree on secrets with the owner of these X25519 keys."""
+def is_usable(public: bytes) -> bool:
+    """Say whether anybody can agree on secrets with the owner of an X25519 key."""
     try:
-        agree(bytes(range(KEY)), b"", publics)
+        agree(bytes(range(KEY)), b"", [public])
     except ValueError:
         return False
     return True

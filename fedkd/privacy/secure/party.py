@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
 from fedkd.errors import UserError
-from fedkd.privacy.secure import dealing, keys, masks, shamir, state
+from fedkd.privacy.secure import dealing, keys, masks, state
 from fedkd.privacy.secure.errors import RefusedError
 from fedkd.privacy.secure.graph import Ring, Shape, shape
-from fedkd.privacy.secure.messages import Flags, cut, listed, pack_set, set_bytes, unpack_set
+from fedkd.privacy.secure.messages import Flags, cut, listed, set_bytes, unpack_set
 
 
 class Party:
@@ -54,7 +54,7 @@ class Party:
         self._rounds, self._state = state.from_bytes(data)
 
     def advertise(self, run: str, round: int) -> bytes:
-        """Begin a round: return this round's two public keys, signed.
+        """Begin a round: return this round's public key, signed.
 
         Raises
         ------
@@ -66,14 +66,14 @@ class Party:
         if now is None or (now.run, now.round) != (run, round):
             if round <= newest:
                 raise RefusedError(f"round {round} of run {run!r} is over: round {newest} has begun")
-            now = state.RoundState(run, round, _secret(), _secret(), _secret())
+            now = state.RoundState(run, round, secrets.token_bytes(keys.KEY))
             self._state, self._rounds[run] = now, round
         now.check_open()
-        publics = keys.public_key(now.channel) + keys.public_key(now.mask)
-        return keys.sign_keys(self._identity, self._directory.context(run, round), self._place, publics)
+        public = keys.public_key(now.secret)
+        return keys.sign_key(self._identity, self._directory.context(run, round), self._place, public)
 
     def share(self, bundle: bytes) -> bytes:
-        """Check the cohort and the neighbours' signed keys; deal shares of this round's secrets to the neighbours.
+        """Check the cohort and the neighbours' signed keys; deal shares of this round's two secrets.
 
         Raises
         ------
@@ -88,23 +88,21 @@ class Party:
                 f"a cohort of {len(members)} that must hold this client and at least {self._minimum - 1} others"
             )
         neighbours = Ring(context, members).neighbours(self._place)
-        signed = self._checked_keys(context, neighbours, bundle[size:])
+        channels = _agree(now.secret, context, self._checked_keys(context, neighbours, bundle[size:]))
         now.once("share", bundle)
-        now.cohort, now.neighbours = bundle[:size], neighbours
-        now.keys = [one[keys.KEY : 2 * keys.KEY] for one in signed]
-        now.channels = _agree(now.channel, context, [one[: keys.KEY] for one in signed])
-        dealt = dealing.deal(self._place, neighbours, now.channels, shape(len(members)), now.seed, now.mask)
-        return dealing.commitment(context, self._place, now.seed) + dealt
+        now.cohort, now.neighbours, now.channels = bundle[:size], neighbours, channels
+        now.seed, dealt = dealing.deal(self._place, neighbours, channels, shape(len(members)))
+        return dealt.dumps()
 
     def _checked_keys(self, context: bytes, neighbours: list[int], data: bytes) -> list[bytes]:
-        if len(data) != keys.SIGNED_KEYS * len(neighbours):
+        if len(data) != keys.SIGNED_KEY * len(neighbours):
             raise RefusedError("the keys that came are not those of the neighbours that the public graph says")
-        signed = cut(data, keys.SIGNED_KEYS)
+        signed = cut(data, keys.SIGNED_KEY)
         for place, one in zip(neighbours, signed, strict=True):
-            if not keys.keys_are_signed(self._directory, context, place, one):
+            if not keys.key_is_signed(self._directory, context, place, one):
                 client = self._directory.clients[place]
-                raise RefusedError(f"the keys given as client {client}'s are not signed by its identity for this round")
-        return signed
+                raise RefusedError(f"the key given as client {client}'s is not signed by its identity for this round")
+        return [one[: keys.KEY] for one in signed]
 
     def mask(self, bundle: bytes, vector: NDArray[np.integer], bits: int) -> bytes:
         """Take in the shares that the neighbours dealt; return the vector under all masks.
@@ -123,42 +121,38 @@ class Party:
         RefusedError
             Too few neighbours dealt shares, or a second, different request or vector.
         """
-        now, context = self._now("mask")
+        now, _ = self._now("mask")
         total = masks.words(vector, bits)
         size = set_bytes(len(now.neighbours))
         shared = _set(bundle[:size], len(now.neighbours))
         received = self._received(now, shared, bundle[size:])
         now.once("mask", bundle, total.tobytes(), bytes([bits]))
         now.shared, now.received = bundle[:size], received
-        masks.add_mask(total, dealing.self_mask(context, self._place, now.seed), 1)
-        self._add_pair_masks(now, context, shared, total)
+        masks.add_mask(total, dealing.self_mask(self._place, now.seed), 1)
+        for j in listed(shared):
+            other = now.neighbours[j]
+            seed = dealing.pair_mask(self._place, other, now.channels[j])
+            masks.add_mask(total, seed, 1 if self._place < other else -1)
         return masks.pack(total, bits)
 
     def _received(self, now: state.RoundState, shared: Flags, data: bytes) -> list[bytes]:
-        """Read the shares of every neighbour; what cannot be read is lost, which the threshold allows for."""
+        """Return this party's shares of what every neighbour dealt."""
         form = self._shape(now)
         if shared.sum() < form.threshold:
             raise RefusedError(f"only {shared.sum()} neighbours dealt shares; at least {form.threshold} must")
         # This party is number k - 1 - j among the neighbours of its neighbour j.
-        boxed = [j for j in listed(shared) if dealing.is_sent(form.neighbours - 1 - j, form)]
-        if len(data) != dealing.BOX * len(boxed):
-            raise RefusedError(f"shares of {len(boxed)} neighbours expected, {len(data)} bytes came")
-        boxes = dict(zip(boxed, cut(data, dealing.BOX), strict=True))
+        corrected = [j for j in listed(shared) if dealing.is_corrected(form.neighbours - 1 - j, form)]
+        if len(data) != dealing.SHARES * len(corrected):
+            raise RefusedError(f"shares of {len(corrected)} neighbours expected, {len(data)} bytes came")
+        corrections = dict(zip(corrected, cut(data, dealing.SHARES), strict=True))
         received = [b""] * form.neighbours
         for j in listed(shared):
-            pair = (now.neighbours[j], self._place, now.channels[j])
-            received[j] = dealing.open_box(*pair, boxes[j]) if j in boxes else dealing.derived_shares(*pair)
+            sent = [corrections[j]] if j in corrections else []
+            received[j] = dealing.shares(now.neighbours[j], self._place, now.channels[j], *sent)
         return received
 
-    def _add_pair_masks(self, now: state.RoundState, context: bytes, shared: Flags, total: masks.Words) -> None:
-        chosen = listed(shared)
-        for j, agreed in zip(chosen, _agree(now.mask, context, [now.keys[j] for j in chosen]), strict=True):
-            other = now.neighbours[j]
-            seed = dealing.pair_mask(self._place, other, agreed)
-            masks.add_mask(total, seed, 1 if self._place < other else -1)
-
     def unmask(self, survivors: bytes) -> bytes:
-        """Return, of every neighbour, one of the two shares: of its seed if it survives, else of its mask key.
+        """Return, of every neighbour that dealt, one of its two shares: of the seed if it survives, else of the key.
 
         Parameters
         ----------
@@ -175,9 +169,8 @@ class Party:
         alive = self._checked_survivors(now, survivors, shared)
         now.once("unmask", survivors)
         now.forget()
-        given = [j for j in listed(shared) if now.received[j]]
-        parts = [now.received[j][: keys.KEY] if alive[j] else now.received[j][keys.KEY :] for j in given]
-        return pack_set(given, len(now.neighbours)) + b"".join(parts)
+        halves = [slice(keys.KEY) if alive[j] else slice(keys.KEY, None) for j in listed(shared)]
+        return b"".join(now.received[j][half] for j, half in zip(listed(shared), halves, strict=True))
 
     def _checked_survivors(self, now: state.RoundState, survivors: bytes, shared: Flags) -> Flags:
         said = _set(survivors, len(self._directory))
@@ -201,15 +194,11 @@ class Party:
         return self._state, self._directory.context(self._state.run, self._state.round)
 
 
-def _secret() -> bytes:
-    return dealing.field(secrets.randbelow(shamir.PRIME))
-
-
 def _agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
     try:
         return keys.agree(secret, context, publics)
     except ValueError:
-        raise RefusedError("a neighbour signed keys with which anyone could know the masks") from None
+        raise RefusedError("a neighbour signed a key with which anyone could know the masks") from None
 
 
 def _set(data: bytes, size: int) -> Flags:

@@ -90,8 +90,16 @@ def cast(clients: int, minimum: int) -> tuple[Directory, dict[int, Party]]:
     return directory, {client: Party(one, client, directory, minimum) for client, one in identities.items()}
 
 
-def measure(clients: int = 100, count: int = 10_000, bits: int = 32, rounds: int = 3) -> dict[str, float]:
-    """Return what secure sums without drop-outs take.
+def measure(
+    clients: int = 100, count: int = 10_000, bits: int = 32, rounds: int = 3, gone: float = 0.0
+) -> dict[str, float]:
+    """Return what secure sums take.
+
+    Parameters
+    ----------
+    clients, count, bits, rounds : int
+    gone : float
+        Share of the clients whose masked vectors are lost, the costliest moment to leave: the others masked with them.
 
     Returns
     -------
@@ -102,13 +110,14 @@ def measure(clients: int = 100, count: int = 10_000, bits: int = 32, rounds: int
     """
     directory, parties = cast(clients, 2)
     vectors = {client: np.full(count, client) for client in parties}
+    leaving = dict.fromkeys(range(int(gone * clients)), "mask")
     times, served, sheet = [], [], Rehearsal()
     for number in range(rounds):
         start = time.thread_time()
         server = SecureSum(directory, "measure", number, 2, count, bits)
-        sheet = rehearse(parties, server, "measure", number, vectors, bits, {})
+        sheet = rehearse(parties, server, "measure", number, vectors, bits, leaving)
         served.append(time.thread_time() - start - sum(sheet.seconds.values()))
-        times.append(median(sheet.seconds.values()))
+        times.append(median(taken for client, taken in sheet.seconds.items() if client not in leaving))
     return {
         "client_ms": 1e3 * median(times),
         "server_ms": 1e3 * median(served),

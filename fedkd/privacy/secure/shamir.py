@@ -1,8 +1,8 @@
 """Shamir's secret sharing over a prime field just below 2**256.
 
 A secret is the value at 0 of a random polynomial of degree ``threshold - 1``; the share of holder x = 1, 2, ... is the
-value at x. The first ``threshold - 1`` shares may be chosen freely and uniformly: together with the secret they fix
-the polynomial. Dealer and holder can therefore derive those from a key they have in common, and nothing is sent.
+value at x. A random secret is dealt by drawing the first ``threshold`` shares uniformly: they fix the polynomial.
+Dealer and holder can therefore derive those from a key they have in common, and nothing is sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,24 +14,27 @@ import numpy as np
 PRIME = 2**256 - 189
 
 
-def deal(secret: int, chosen: Sequence[int], holders: int) -> list[int]:
-    """Return the shares of holders ``len(chosen) + 1`` to ``holders``.
+def deal(drawn: Sequence[int], holders: int) -> tuple[int, list[int]]:
+    """Return a random secret and the shares of holders ``len(drawn) + 1`` to ``holders``.
 
     Parameters
     ----------
-    secret : int
-        From 0 to ``PRIME - 1``.
-    chosen : sequence of int
-        The shares of holders 1, 2, ..., uniform in the field; one fewer than the threshold.
+    drawn : sequence of int
+        The shares of holders 1, 2, ..., uniform in the field; as many as the threshold.
     holders : int
         How many hold a share.
     """
+    return _beyond(drawn[::-1], 1)[0], _beyond(drawn, holders - len(drawn))
+
+
+def _beyond(values: Sequence[int], count: int) -> list[int]:
+    """Continue a polynomial of degree ``len(values) - 1`` by ``count`` points."""
     # The points are equally spaced: Newton's backward differences give every next one by additions alone.
-    row, differences = [secret, *chosen], []
+    row, differences = list(values), []
     while row:
         differences.append(row[-1])
         row = [after - before for before, after in pairwise(row)]
-    return [_advance(differences) % PRIME for _ in range(len(chosen) + 1, holders + 1)]
+    return [_advance(differences) % PRIME for _ in range(count)]
 
 
 def _advance(differences: list[int]) -> int:

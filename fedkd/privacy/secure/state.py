@@ -17,32 +17,28 @@ class RoundState:
     ----------
     run, round
         Which round this is.
-    channel, mask, seed
-        The private key that shares travel under, the one that pairwise masks come from, and the seed of the self-mask.
+    secret, seed
+        The round's private key, and the seed of the self-mask that was dealt.
     cohort
         The members as a set of directory positions.
     neighbours
         Their positions, in the order of the graph.
-    keys
-        The neighbours' public mask keys, 32 bytes each.
     channels
-        The secrets shared with them, 32 bytes each.
+        The keys agreed with them, 32 bytes each.
     shared
         The neighbours that dealt shares, as a set.
     received
-        What each neighbour dealt to this party: 64 bytes, or none where it could not be read.
+        This party's shares of what each neighbour dealt: 64 bytes, or none where it dealt nothing.
     asked
         Digests of the requests answered so far, by phase.
     """
 
     run: str
     round: int
-    channel: bytes = field(repr=False)
-    mask: bytes = field(repr=False)
-    seed: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+    seed: bytes = field(default=b"", repr=False)
     cohort: bytes = b""
     neighbours: list[int] = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)
     channels: list[bytes] = field(default_factory=list, repr=False)
     shared: bytes = b""
     received: list[bytes] = field(default_factory=list, repr=False)
@@ -73,12 +69,12 @@ class RoundState:
 
     def check_open(self) -> None:
         """Refuse once the round's secrets are forgotten."""
-        if not self.seed:
+        if not self.secret:
             raise RefusedError(f"round {self.round} of run {self.run!r} is over: its masks have been opened")
 
     def forget(self) -> None:
         """Drop the secrets that no answer needs any more; the shares stay for a retry of the last answer."""
-        self.channel = self.mask = self.seed = b""
+        self.secret = self.seed = b""
         self.channels = []
 
     def dumps(self) -> dict[str, object]:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.codec import MalformedError
 from fedkd.errors import UserError
 from fedkd.privacy.secure import dealing, keys, masks, shamir
 from fedkd.privacy.secure.errors import SumError
 from fedkd.privacy.secure.graph import Ring
-from fedkd.privacy.secure.messages import cut, pack_set, set_bytes, unpack_set
+from fedkd.privacy.secure.messages import cut, pack_set
 
 Check = Callable[[int, bytes], str]
 
@@ -50,7 +49,7 @@ class SecureSum:
         self.faults: dict[int, str] = {}
         self._keys: dict[int, bytes] = {}
         self._neighbours: dict[int, list[int]] = {}
-        self._dealt: dict[int, bytes] = {}
+        self._dealt: dict[int, dealing.Dealt] = {}
         self._alive: set[int] = set()
 
     @property
@@ -66,7 +65,7 @@ class SecureSum:
         SumError
             Fewer members than the minimum.
         """
-        self._keys = self._sound(replies, set(replies), "advertise", self._check_keys)
+        self._keys = self._sound(replies, set(replies), "advertise", self._check_key)
         cohort = np.array(sorted(self._keys), np.int64)
         self._ring = Ring(self._context, cohort)
         self._neighbours = {place: self._ring.neighbours(place) for place in self._keys}
@@ -84,8 +83,9 @@ class SecureSum:
         SumError
             Fewer members than the minimum.
         """
-        self._dealt = self._sound(replies, self._clients(self._keys), "share", self._check_shares)
-        return {self._directory.clients[place]: self._boxes_for(place) for place in self._dealt}
+        sound = self._sound(replies, self._clients(self._keys), "share", self._check_shares)
+        self._dealt = {place: dealing.Dealt.loads(reply, self._ring.shape) for place, reply in sound.items()}
+        return {self._directory.clients[place]: self._corrections_for(place) for place in self._dealt}
 
     def vectors(self, replies: Mapping[int, bytes]) -> dict[int, bytes]:
         """Take the masked vectors (``Party.mask``); return what ``Party.unmask`` needs, by client.
@@ -144,70 +144,61 @@ class SecureSum:
             raise SumError(f"{len(sound)} clients answered to {phase}; a sum needs at least {self._minimum}")
         return sound
 
-    def _check_keys(self, place: int, reply: bytes) -> str:
-        if len(reply) != keys.SIGNED_KEYS:
+    def _check_key(self, place: int, reply: bytes) -> str:
+        if len(reply) != keys.SIGNED_KEY:
             return "wrong length"
-        if not keys.keys_are_signed(self._directory, self._context, place, reply):
+        if not keys.key_is_signed(self._directory, self._context, place, reply):
             return "not signed by its identity for this round"
-        return "" if keys.are_usable([reply[: keys.KEY], reply[keys.KEY : 2 * keys.KEY]]) else "unusable keys"
+        return "" if keys.is_usable(reply[: keys.KEY]) else "unusable key"
 
     def _check_shares(self, place: int, reply: bytes) -> str:
-        shape = self._ring.shape
-        boxes = shape.neighbours - shape.threshold + 1
-        return "" if len(reply) == keys.KEY + dealing.BOX * boxes else "wrong length"
+        return "" if len(reply) == dealing.size(self._ring.shape) else "wrong length"
 
     def _check_vector(self, place: int, reply: bytes) -> str:
         return "" if len(reply) == masks.vector_bytes(self._count, self._bits) else "wrong length"
 
     def _check_given(self, place: int, reply: bytes) -> str:
-        k = self._ring.shape.neighbours
-        try:
-            holds = unpack_set(reply[: set_bytes(k)], k)
-        except MalformedError:
-            return "unreadable"
-        return "" if len(reply) == set_bytes(k) + keys.KEY * holds.sum() else "wrong length"
+        return "" if len(reply) == keys.KEY * len(self._dealers(place)) else "wrong length"
 
-    def _boxes_for(self, place: int) -> bytes:
-        shape, others = self._ring.shape, self._neighbours[place]
-        present = [j for j, other in enumerate(others) if other in self._dealt]
+    def _dealers(self, place: int) -> list[int]:
+        """Return which of a client's neighbours dealt shares, by number."""
+        return [j for j, other in enumerate(self._neighbours[place]) if other in self._dealt]
+
+    def _corrections_for(self, place: int) -> bytes:
+        shape, others, dealers = self._ring.shape, self._neighbours[place], self._dealers(place)
         # This client is number k - 1 - j among the neighbours of its neighbour j.
-        boxed = [j for j in present if dealing.is_sent(shape.neighbours - 1 - j, shape)]
-        starts = {j: keys.KEY + dealing.BOX * (shape.neighbours - shape.threshold - j) for j in boxed}
-        boxes = [self._dealt[others[j]][start : start + dealing.BOX] for j, start in starts.items()]
-        return pack_set(present, shape.neighbours) + b"".join(boxes)
+        numbers = {j: shape.neighbours - 1 - j for j in dealers}
+        corrected = {j: holder for j, holder in numbers.items() if dealing.is_corrected(holder, shape)}
+        sent = [self._dealt[others[j]].corrections[holder - shape.threshold] for j, holder in corrected.items()]
+        return pack_set(dealers, shape.neighbours) + b"".join(sent)
 
     def _pool(self, given: Mapping[int, bytes]) -> dict[int, dict[int, int]]:
         """Return, by the position whose secret it is, the shares: place of the holder to value."""
-        k = self._ring.shape.neighbours
         pool: dict[int, dict[int, int]] = {place: {} for place in self._keys}
         for place, reply in given.items():
-            numbers = np.flatnonzero(unpack_set(reply[: set_bytes(k)], k))
-            for j, share in zip(numbers, cut(reply[set_bytes(k) :], keys.KEY), strict=True):
+            for j, share in zip(self._dealers(place), cut(reply, keys.KEY), strict=True):
                 pool[self._neighbours[place][j]][place] = dealing.number(share)
         return pool
 
     def _open_self_mask(self, place: int, shares: dict[int, int]) -> None:
-        expected = self._dealt[place][: keys.KEY]
-        seed = self._secret(
-            place, shares, lambda secret: dealing.commitment(self._context, place, dealing.field(secret)) == expected
-        )
-        masks.add_mask(self._total, dealing.self_mask(self._context, place, seed), -1)
+        seed = self._secret(place, shares, self._dealt[place].seed_digest)
+        masks.add_mask(self._total, dealing.self_mask(place, seed), -1)
 
     def _open_pair_masks(self, place: int, shares: dict[int, int]) -> None:
-        expected = self._keys[place][keys.KEY : 2 * keys.KEY]
-        private = self._secret(place, shares, lambda secret: keys.public_key(dealing.field(secret)) == expected)
-        others = [other for other in self._neighbours[place] if other in self._alive]
-        publics = [self._keys[other][keys.KEY : 2 * keys.KEY] for other in others]
-        for other, agreed in zip(others, keys.agree(private, self._context, publics), strict=True):
-            seed = dealing.pair_mask(place, other, agreed)
-            masks.add_mask(self._total, seed, -1 if other < place else 1)
+        key = self._secret(place, shares, self._dealt[place].key_digest)
+        for other, entry in zip(self._neighbours[place], self._dealt[place].table, strict=True):
+            if other in self._alive:
+                seed = dealing.locked(key, place, other, entry)
+                masks.add_mask(self._total, seed, -1 if other < place else 1)
 
-    def _secret(self, place: int, shares: dict[int, int], accept: Callable[[int], bool]) -> bytes:
+    def _secret(self, place: int, shares: dict[int, int], digest: bytes) -> bytes:
         """Put a secret together from sound shares; whoever gave another one is not listened to again."""
         spots = {other: x for x, other in enumerate(self._neighbours[place], 1)}
         liars = {self._directory.place(client) for client, why in self.faults.items() if why == _LIE}
         usable = {spots[holder]: value for holder, value in shares.items() if holder not in liars}
-        found = shamir.recover_checked(usable, self._ring.shape.threshold, accept)
+        found = shamir.recover_checked(
+            usable, self._ring.shape.threshold, lambda secret: dealing.digest(place, dealing.field(secret)) == digest
+        )
         client = self._directory.clients[place]
         if found is None:
             raise SumError(

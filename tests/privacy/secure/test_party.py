@@ -38,16 +38,16 @@ class Stage:
 
 
 def swapped(bundle: bytes, size: int, number: int, signed: bytes) -> bytes:
-    start = size + number * keys.SIGNED_KEYS
-    return bundle[:start] + signed + bundle[start + keys.SIGNED_KEYS :]
+    start = size + number * keys.SIGNED_KEY
+    return bundle[:start] + signed + bundle[start + keys.SIGNED_KEY :]
 
 
 def test_swapped_keys_are_refused() -> None:
     stage = Stage()
     bundle = stage.advertise()[0]
-    true = bundle[stage.size : stage.size + keys.SIGNED_KEYS]
+    true = bundle[stage.size : stage.size + keys.SIGNED_KEY]
     mine = keys.public_key(bytes(range(32)))
-    for forged in (mine + true[32:], true[:32] + mine + true[64:], true[:64] + bytes(64)):
+    for forged in (mine + true[32:], true[:32] + bytes(64), bytes(96)):
         with pytest.raises(RefusedError, match="not signed by its identity for this round"):
             stage.parties[0].share(swapped(bundle, stage.size, 0, forged))
     stage.parties[0].share(bundle)  # an attack that failed leaves the round as it was
@@ -56,7 +56,7 @@ def test_swapped_keys_are_refused() -> None:
 def test_keys_signed_by_another_member_are_refused() -> None:
     stage = Stage()
     bundle = stage.advertise()[0]
-    second = bundle[stage.size + keys.SIGNED_KEYS : stage.size + 2 * keys.SIGNED_KEYS]
+    second = bundle[stage.size + keys.SIGNED_KEY : stage.size + 2 * keys.SIGNED_KEY]
     with pytest.raises(RefusedError, match="not signed by its identity"):
         stage.parties[0].share(swapped(bundle, stage.size, 0, second))
 
@@ -68,7 +68,7 @@ def test_keys_of_another_round_or_run_are_refused(run: str, round: int) -> None:
     fresh = stage.advertise("run", 1)[0]
     with pytest.raises(RefusedError, match="not signed by its identity for this round"):
         stage.parties[0].share(old)
-    old_cohort_same_order = swapped(fresh, stage.size, 2, old[stage.size : stage.size + keys.SIGNED_KEYS])
+    old_cohort_same_order = swapped(fresh, stage.size, 2, old[stage.size : stage.size + keys.SIGNED_KEY])
     with pytest.raises(RefusedError, match="not signed by its identity for this round"):
         stage.parties[0].share(old_cohort_same_order)
 
@@ -89,7 +89,7 @@ def test_a_round_that_is_over_does_not_come_back() -> None:
 def test_other_neighbours_than_the_graphs_are_refused(clients: int) -> None:
     stage = Stage(clients)
     bundle = stage.advertise()[0]
-    fields = [bundle[i : i + keys.SIGNED_KEYS] for i in range(stage.size, len(bundle), keys.SIGNED_KEYS)]
+    fields = [bundle[i : i + keys.SIGNED_KEY] for i in range(stage.size, len(bundle), keys.SIGNED_KEY)]
     with pytest.raises(RefusedError, match="not signed by"):
         stage.parties[0].share(bundle[: stage.size] + b"".join(reversed(fields)))
     with pytest.raises(RefusedError, match="public graph"):
@@ -220,7 +220,7 @@ def test_secrets_are_forgotten_when_the_round_ends() -> None:
     party = stage.parties[0]
     before = party._state
     assert before is not None
-    secrets = (before.seed, before.mask, before.channel, *before.channels)
+    secrets = (before.seed, before.secret, *before.channels)
     assert all(secret.hex().encode() in party.dumps() for secret in secrets)
     party.unmask(asked[0])
     assert not any(secret.hex().encode() in party.dumps() for secret in secrets)
@@ -230,30 +230,31 @@ def test_secrets_are_forgotten_when_the_round_ends() -> None:
         party.mask(b"", np.zeros(COUNT, int), 32)
 
 
-def test_every_round_and_party_draws_its_secrets_anew() -> None:
+def test_every_round_and_party_has_secrets_of_its_own() -> None:
     stage, drawn = Stage(), set()
     for round in range(5):
-        for party in stage.parties.values():
-            party.advertise("run", round)
+        for client, bundle in stage.advertise("run", round).items():
+            party = stage.parties[client]
+            party.share(bundle)
             assert party._state is not None
-            drawn |= {party._state.seed, party._state.mask, party._state.channel}
-    assert len(drawn) == 5 * 6 * 3
+            drawn |= {party._state.seed, party._state.secret}
+    assert len(drawn) == 5 * 6 * 2
     assert np.abs(np.unpackbits(np.frombuffer(b"".join(drawn), np.uint8)).mean() - 0.5) < 0.02
 
 
 def test_every_round_has_fresh_keys() -> None:
     party = Stage().parties[0]
-    assert party.advertise("run", 0)[:64] != party.advertise("run", 1)[:64]
+    assert party.advertise("run", 0)[:32] != party.advertise("run", 1)[:32]
 
 
 def test_signed_keys_of_low_order_are_refused() -> None:
     stage = Stage(3, 2)
     adverts = {c: stage.parties[c].advertise("run", 0) for c in (0, 1)}
-    weak = keys.sign_keys(stage.identities[2], stage.directory.context("run", 0), 2, bytes(64))
+    weak = keys.sign_key(stage.identities[2], stage.directory.context("run", 0), 2, bytes(32))
     bundle = SecureSum(stage.directory, "run", 0, 2, COUNT, 32).keys(
         {**adverts, 2: stage.parties[2].advertise("run", 0)}
     )[0]
-    place = next(n for n in range(2) if bundle[stage.size + n * 128 :][:128] != adverts[1])
+    place = next(n for n in range(2) if bundle[stage.size + n * 96 :][:96] != adverts[1])
     with pytest.raises(RefusedError, match="anyone could know"):
         stage.parties[0].share(swapped(bundle, stage.size, place, weak))
 

@@ -9,8 +9,9 @@ from fedkd.privacy.secure.shamir import PRIME, deal, recover, recover_checked
 
 
 def drawn(threshold: int, holders: int) -> tuple[int, dict[int, int]]:
-    secret, *chosen = (secrets.randbelow(PRIME) for _ in range(threshold))
-    return secret, dict(enumerate([*chosen, *deal(secret, chosen, holders)], 1))
+    chosen = [secrets.randbelow(PRIME) for _ in range(threshold)]
+    secret, others = deal(chosen, holders)
+    return secret, dict(enumerate([*chosen, *others], 1))
 
 
 @pytest.mark.parametrize(("threshold", "holders"), [(1, 1), (1, 4), (2, 2), (3, 7), (11, 36), (45, 124)])
@@ -20,8 +21,8 @@ def test_the_shares_lie_on_the_polynomial(threshold: int, holders: int) -> None:
     def value(x: int) -> int:
         return sum(c * x**power for power, c in enumerate(coefficients)) % PRIME
 
-    chosen = [value(x) for x in range(1, threshold)]
-    assert deal(value(0), chosen, holders) == [value(x) for x in range(threshold, holders + 1)]
+    chosen = [value(x) for x in range(1, threshold + 1)]
+    assert deal(chosen, holders) == (value(0), [value(x) for x in range(threshold + 1, holders + 1)])
 
 
 def test_every_choice_of_threshold_shares_gives_the_secret() -> None:
@@ -34,8 +35,10 @@ def test_fewer_shares_fit_every_secret() -> None:
     _, shares = drawn(4, 8)
     known = [shares[1], shares[2], shares[3]]
     for other in (0, 1, secrets.randbelow(PRIME)):
-        fitting = deal(other, known, 4)
-        assert recover({1: known[0], 2: known[1], 3: known[2], 4: fitting[0]}) == other
+        fourth, _ = deal(
+            [*reversed(known), other], 4
+        )  # the same polynomial seen from the other end: holders 3, 2, 1, 0
+        assert recover({1: known[0], 2: known[1], 3: known[2], 4: fourth}) == other
 
 
 @pytest.mark.parametrize("wrong", [[1], [5], [1, 2, 3]])

