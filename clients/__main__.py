@@ -13,7 +13,7 @@ import typer
 from clients.device import read_device
 from clients.terms import Terms, mode_named
 from fedkd.errors import UserError
-from fedkd.privacy.ledger import Budget
+from fedkd.privacy.budget import Budget
 from fedkd.processes import environment, free_port, program
 from fedkd.terminal import guarded
 
@@ -87,6 +87,10 @@ def main(
         float | None, typer.Option(help="Most that all runs together may ever learn from this client.", min=0)
     ] = None,
     delta: Annotated[float | None, typer.Option(help="With --epsilon; below 1 / clients.", min=0, max=1)] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="With --epsilon: runs may differ in the kind of their noise and training."),
+    ] = False,
     weakest_mode: Annotated[
         str, typer.Option(help="Answer in this privacy mode or a stronger one: none, central, distributed, local.")
     ] = "none",
@@ -103,7 +107,9 @@ def main(
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     if (epsilon is None) != (delta is None):
         raise UserError("--epsilon and --delta make one budget; give both, for example --epsilon 4 --delta 1e-5")
-    budget = None if epsilon is None or delta is None else Budget(epsilon, delta)
+    if adaptive and epsilon is None:
+        raise UserError("--adaptive says how a budget is counted; give --epsilon and --delta too")
+    budget = None if epsilon is None or delta is None else Budget(epsilon, delta, adaptive=adaptive)
     terms = Terms(budget, mode_named(weakest_mode), minimum_cohort, allow_clear)
     device = read_device(data)
     print(f"client {device.client} connects to {superlink}", flush=True)

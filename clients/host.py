@@ -21,7 +21,6 @@ from fedkd.data.fold import Fold
 from fedkd.federation import federation, metrics_protection, panel_protection, protection, shard, student_noise
 from fedkd.knowledge import Asks, Spec
 from fedkd.privacy.account import Account, open_ledger
-from fedkd.privacy.ledger import Budget
 from fedkd.privacy.protection import Protection
 from fedkd.wire import pack_asks
 
@@ -96,14 +95,11 @@ class Host:
         options, rounds = self.config.privacy.student, self.config.num_server_rounds
         if options.epsilon is None:
             return None
-        cost = options.cost(rounds)
-        # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
-        planned = cost.times(rounds).epsilon(options.delta)
-        limit = self.terms.budget or Budget(max(options.epsilon, planned), options.delta)
+        limit = self.terms.budget or options.limit(rounds, self.config.privacy.adaptive)
         limit = replace(limit, adjacency=options.adjacency)
         path = self.config.privacy.ledger or self.folder / "privacy.ledger"
         book, name = open_ledger(path), f"{self.source}, students"
-        return Account(book, name, cost, limit, options.mechanism(rounds), self.holder.owner)
+        return Account(book, name, options.cost(rounds), limit, options.mechanism(rounds), self.holder.owner)
 
     @property
     def is_masking(self) -> bool:

@@ -7,7 +7,7 @@ from typing import get_args
 
 from fedkd.config import Config
 from fedkd.errors import UserError
-from fedkd.privacy.ledger import Budget
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.options import Mode
 
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -21,8 +21,8 @@ class Terms:
     Attributes
     ----------
     budget : Budget, optional
-        The most that all runs together may ever learn from this client. Only modes in which the client itself adds
-        noise can keep to it.
+        The most that all runs together may ever learn from this client, and how it is counted. Only modes in which the
+        client itself adds noise can keep to it.
     weakest_mode : str
         The weakest of none, central, distributed and local that this client answers in.
     minimum_cohort : int
@@ -71,12 +71,16 @@ class Terms:
         }
         if self.budget is not None:
             said |= {"epsilon": float(self.budget.epsilon), "delta": float(self.budget.delta)}
+            said |= {"adaptive": self.budget.adaptive}
         return " ".join(f"{key}={json.dumps(value)}" for key, value in said.items())
 
     @classmethod
     def of_node(cls, node: Mapping[str, object]) -> "Terms":
         """Read the terms from a node's configuration; what it does not say is as strict as by default."""
-        budget = Budget(float(str(node["epsilon"])), float(str(node["delta"]))) if "epsilon" in node else None
+        budget = None
+        if "epsilon" in node:
+            adaptive = node.get("adaptive") is True
+            budget = Budget(float(str(node["epsilon"])), float(str(node["delta"])), adaptive=adaptive)
         mode = mode_named(str(node.get("weakest-mode", cls.weakest_mode)))
         cohort = int(str(node.get("minimum-cohort", cls.minimum_cohort)))
         return cls(budget, mode, cohort, node.get("clear") is True)

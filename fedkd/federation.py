@@ -81,7 +81,9 @@ def federation(config: Config) -> Federation:
 
 
 def protection(config: Config, num_clients: int) -> Protection:
-    """Return the noise of a run's training with so many registered clients."""
+    """Return the noise of a run's training with so many registered clients, after its budgets were checked."""
+    if config.privacy.student.epsilon is not None:
+        config.privacy.student.limit(config.num_server_rounds, config.privacy.adaptive)
     releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
     return _protection(config.privacy, config.fraction_train, releases, num_clients, ballot)
 
@@ -120,7 +122,8 @@ def _protection(
             f"would be allowed; set at most {0.1 / num_clients:.1g}"
         )
     plan = (privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
-    return BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
+    guard = BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
+    return guard.check()
 
 
 @lru_cache(maxsize=2)

@@ -9,6 +9,7 @@ from rich.table import Table
 from fedkd.errors import UserError
 from fedkd.privacy.chain import Head
 from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.filter import least_epsilon
 from fedkd.privacy.ledger import Ledger
 
 
@@ -52,10 +53,17 @@ def _releases(ledger: Ledger, owner: str, delta: float) -> list[dict[str, Any]]:
     rows, costs = [], list[Cost]()
     for entry in ledger.history(owner):
         costs.append(entry.cost)
-        alone, so_far = entry.cost.epsilon(delta), total(costs).epsilon(delta)
+        alone, so_far = (_epsilon(cost, delta, entry.adaptive) for cost in (entry.cost, total(costs)))
         about = {"row": entry.sequence, "time": entry.time, "release": entry.release, "mechanism": entry.note}
-        rows.append({**about, "made": entry.stored, "epsilon": alone, "epsilon-so-far": so_far})
+        counted = "a Renyi filter" if entry.adaptive else "composition"
+        epsilons = {"counted-by": counted, "epsilon": alone, "epsilon-so-far": so_far}
+        rows.append({**about, "made": entry.stored, **epsilons})
     return rows
+
+
+def _epsilon(cost: Cost, delta: float, adaptive: bool) -> float:
+    """Return the epsilon of releases, or that of the smallest budget whose filter allows them."""
+    return least_epsilon(cost, delta) if adaptive else cost.epsilon(delta)
 
 
 def show(contents: dict[str, Any]) -> None:
@@ -69,6 +77,7 @@ def show(contents: dict[str, Any]) -> None:
 def _of_one(owner: dict[str, Any]) -> Table:
     mechanisms = list(dict.fromkeys(row["mechanism"] for row in owner["releases"]))
     key = "\n".join(f"mechanism {number}: {text}" for number, text in enumerate(mechanisms, 1))
+    key += f"\nepsilon counted by {owner['releases'][0]['counted-by']}"
     table = Table(title=f"owner {owner['owner'][:16]}", caption=key, caption_justify="left")
     for name in ("row", "time", "release", "made", "by", "epsilon", "so far"):
         table.add_column(name, no_wrap=name != "release", overflow="fold")

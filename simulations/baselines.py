@@ -105,7 +105,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
     local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
     protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
-    same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None})
+    same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None, "adaptive": False})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(
         update={

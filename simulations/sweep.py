@@ -22,7 +22,7 @@ from simulations.run import run
 BASELINES = 'evaluation.baselines=["ease","public-teacher","public-student"]'
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
 """Keys that the sweep sets itself, and the options that say how."""
-BUDGET = ("epsilon", "delta", "epsilon-limit", "panel-share", "metrics-share")
+BUDGET = ("epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
 """Keys of [privacy] that mean nothing where nothing is protected."""
 
 

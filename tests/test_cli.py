@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from fedkd.cli import app
 from fedkd.config import Config
 from fedkd.evaluation.metrics import METRICS
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.ledger import Budget, Ledger, data_key
+from fedkd.privacy.ledger import Ledger, data_key
 from fedkd.runs import RunFolder
 
 ROWS = "user,item\nann,x\nann,y\nbob,x\nbob,y\nbob,y\ncay,x\n"

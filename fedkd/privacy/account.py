@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fedkd.codec import pack_arrays, unpack_arrays
 from fedkd.knowledge import Answers
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.ledger import Budget, Ledger, data_key
+from fedkd.privacy.ledger import Ledger, data_key
 
 EVERYONE = np.array([-1])
 """The owner, in the ledger of a trusted server, of all the data behind a sum."""

@@ -1,7 +1,8 @@
 """What one release costs, and what many cost together, in pure arithmetic: nothing heavy is imported.
 
-Every cost is a bound ``xi + rho * a`` on the Renyi divergence of whole orders ``a >= 2`` (Bun & Steinke, Concentrated
-differential privacy, TCC 2016, definition 8.1), so costs add up coordinate by coordinate. Releases that reveal no more
+Every cost is a bound ``rho * a`` on the Renyi divergence of all whole orders ``a >= 2`` (concentrated differential
+privacy, Bun & Steinke, TCC 2016), so costs add up, and as each order has a filter of its own (Feldman & Zrnic, NeurIPS
+2021, theorem 4.3), a bound on their sum holds however they were chosen. Releases that reveal no more
 than Gaussian ones with multipliers ``z_i`` reveal together no more than a single Gaussian one with
 ``(sum of z_i^-2)^(-1/2)`` (Dong, Roth & Su, Gaussian differential privacy, JRSS B 2022, corollary 2), also when each is
 chosen after the earlier ones were seen (Smith & Thakurta, Fully adaptive composition for Gaussian differential privacy,
@@ -69,8 +70,8 @@ class Cost:
 
     Attributes
     ----------
-    rho, xi : float
-        The Renyi divergence of order ``a`` is at most ``xi + rho * a``.
+    rho : float
+        The Renyi divergence of whole orders ``a >= 2`` is at most ``rho * a``.
     gaussian : bool
         Whether a Gaussian release with multiplier ``(2 * rho)^(-1/2)`` reveals at least as much.
     sampled : tuple of Steps
@@ -78,13 +79,12 @@ class Cost:
     """
 
     rho: float
-    xi: float = 0.0
     gaussian: bool = True
     sampled: tuple[Steps, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.rho >= 0 and math.isfinite(self.rho) and math.isfinite(self.xi)):
-            raise UserError(f"a release costs rho={self.rho}, xi={self.xi}; both must be finite and rho not negative")
+        if not (self.rho >= 0 and math.isfinite(self.rho)):
+            raise UserError(f"a release costs rho={self.rho}; it must be finite and not negative")
 
     @classmethod
     def of_gaussian(cls, multiplier: float) -> "Cost":
@@ -113,7 +113,7 @@ class Cost:
     def times(self, count: float) -> "Cost":
         """Return the cost of ``count`` such releases, not necessarily a whole number."""
         sampled = tuple(replace(steps, count=round(count * steps.count)) for steps in self.sampled)
-        return Cost(count * self.rho, count * self.xi, self.gaussian, sampled)
+        return Cost(count * self.rho, self.gaussian, sampled)
 
     def epsilon(self, delta: float) -> float:
         """Return epsilon at ``delta``, from above; infinite where nothing is guaranteed."""
@@ -121,9 +121,9 @@ class Cost:
             raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients")
         if self.sampled:
             return _numeric(self, delta)
-        if self.rho == 0 and self.xi <= 0:
+        if self.rho == 0:
             return 0.0
-        return _gaussian(math.sqrt(2 * self.rho), delta) if self.gaussian else _renyi(self.rho, self.xi, delta)
+        return _gaussian(math.sqrt(2 * self.rho), delta) if self.gaussian else _renyi(self.rho, delta)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -134,7 +134,7 @@ def total(costs: Iterable[Cost]) -> Cost:
     for steps in (steps for part in parts for steps in part.sampled):
         counts[replace(steps, count=1)] += steps.count
     sampled = tuple(replace(kind, count=count) for kind, count in sorted(counts.items()))
-    return Cost(math.fsum(part.rho for part in parts), math.fsum(part.xi for part in parts), together, sampled)
+    return Cost(math.fsum(part.rho for part in parts), together, sampled)
 
 
 def renyi_multiplier(epsilon: float, delta: float) -> float:
@@ -193,7 +193,7 @@ def _numeric(cost: Cost, delta: float) -> float:
     from fedkd.privacy.accounting import epsilon  # loads much, and few ledgers hold sampled steps
     from fedkd.privacy.schedule import SENSITIVITY, Release, Schedule
 
-    if cost.xi or not cost.gaussian:
+    if not cost.gaussian:
         raise UserError("sampled steps cannot be accounted beside discrete or Skellam noise; keep them apart")
     adjacency = max(steps.adjacency for steps in cost.sampled)  # replace-one, if there is any
     plain = (Release((2 * cost.rho) ** -0.5 * SENSITIVITY["vector"][adjacency]),) if cost.rho else ()
@@ -201,6 +201,6 @@ def _numeric(cost: Cost, delta: float) -> float:
     return epsilon(Schedule((*plain, *steps), adjacency, "poisson"), delta)
 
 
-def _renyi(rho: float, xi: float, delta: float) -> float:
-    best: float = min(xi + rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
+def _renyi(rho: float, delta: float) -> float:
+    best: float = min(rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
     return max(best, 0.0)

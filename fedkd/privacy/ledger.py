@@ -20,18 +20,15 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fedkd.errors import UserError
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.chain import Chain, Head, LedgerRefused, append, newest
-from fedkd.privacy.cost import Adjacency, Cost, Steps, total
+from fedkd.privacy.cost import Cost, Steps, total
 
-__all__ = ["Budget", "BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
-
-ROUNDING = 1e-9
-"""By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
+__all__ = ["BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
 MOST = 1_000_000
 """Releases that are counted as endlessly many."""
@@ -42,34 +39,6 @@ class BudgetExhausted(UserError):
 
     def __init__(self) -> None:
         super().__init__("this release would exceed the privacy budget, so nothing is released")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The total that everything released about one owner's data may cost, against one kind of neighbours.
-
-    Costs under different adjacencies do not add up, so the first release about someone's data fixes it for good, and
-    there is nothing left for a budget of another.
-    """
-
-    epsilon: float
-    delta: float
-    adjacency: Adjacency = "add-remove"
-
-    def allows(self, cost: Cost) -> bool:
-        """Return whether a cost stays within the budget.
-
-        Steps on samples are a schedule that the first of them fixes, of one noise, rate and adjacency and nothing else.
-        How many follow may be decided later, as no more are made than fit; others would need a filter from the start.
-        """
-        if cost.sampled and (cost.rho or cost.xi or len(cost.sampled) > 1):
-            return False
-        return _epsilon(cost, self.delta) <= self.epsilon * (1 + ROUNDING)
-
-
-@lru_cache(maxsize=1024)
-def _epsilon(cost: Cost, delta: float) -> float:
-    return cost.epsilon(delta)
 
 
 @dataclass(frozen=True)
@@ -106,6 +75,8 @@ class Entry:
         What it cost.
     stored : bool
         Whether its bytes exist; without them nothing was sent.
+    adaptive : bool
+        Whether a Renyi filter counts it, with everything else about the same data.
     """
 
     sequence: int
@@ -114,6 +85,7 @@ class Entry:
     time: str
     cost: Cost
     stored: bool
+    adaptive: bool = False
 
 
 def data_key(source: str, owner: str) -> str:
@@ -203,12 +175,13 @@ class Ledger:
 
     def remaining(self, data: str, cost: Cost, limit: Budget) -> int:
         """Return how many more releases of a cost a budget allows, at most a million."""
-        spent, low, high = self.spent(data), 0, 1
-        while high < MOST and limit.allows(total([spent, cost.times(high)])):
+        with self._chain.reading() as connection:
+            paid, low, high = _costs(connection, data), 0, 1
+        while high < MOST and limit.allows([*paid, cost.times(high)]):
             low, high = high, min(MOST, 2 * high)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if limit.allows(total([spent, cost.times(middle)])) else (low, middle - 1)
+            low, high = (middle, high) if limit.allows([*paid, cost.times(middle)]) else (low, middle - 1)
         return low
 
     def owners(self) -> list[str]:
@@ -228,7 +201,7 @@ class Ledger:
             ).fetchall()
         bodies = [json.loads(body) for _, _, body, _ in rows]
         return [
-            Entry(number, release, body["note"], body["time"], _cost(body), bool(stored))
+            Entry(number, release, body["note"], body["time"], _cost(body), bool(stored), body["adaptive"])
             for (number, release, _, stored), body in zip(rows, bodies, strict=True)
         ]
 
@@ -256,22 +229,25 @@ def _charge(
         raise UserError(
             f"{release!r} was charged at another cost than {cost}; give every new release a name of its own"
         )
-    allowed = _same_neighbours(connection, data, limit) and limit.allows(total([*_costs(connection, data), cost]))
+    allowed = _counted_alike(connection, data, limit) and limit.allows([*_costs(connection, data), cost])
     if paid is None and not allowed:
         return None
     if paid is None:
-        body = {"rho": cost.rho, "xi": cost.xi, "gaussian": cost.gaussian, "note": note, "time": _now()}
-        body |= {"adjacency": limit.adjacency}
+        body = {"rho": cost.rho, "gaussian": cost.gaussian, "note": note, "time": _now()}
+        body |= {"adjacency": limit.adjacency, "adaptive": limit.adaptive}
         body |= {"sampled": [asdict(steps) for steps in cost.sampled]} if cost.sampled else {}
         append(connection, "charge", data, release, body)
     return Receipt(data, release, paid is None, _payload(connection, data, release))
 
 
-def _same_neighbours(connection: sqlite3.Connection, data: str, limit: Budget) -> bool:
-    """Return whether everything released about some data so far is accounted against the neighbours of a budget."""
+def _counted_alike(connection: sqlite3.Connection, data: str, limit: Budget) -> bool:
+    """Return whether everything released about some data so far is counted as a budget counts."""
     query = "SELECT body FROM entries WHERE data = ? AND kind = 'charge' ORDER BY sequence LIMIT 1"
     first = connection.execute(query, (data,)).fetchone()
-    return first is None or json.loads(first[0])["adjacency"] == limit.adjacency
+    if first is None:
+        return True
+    body = json.loads(first[0])
+    return bool((body["adjacency"], body["adaptive"]) == (limit.adjacency, limit.adaptive))
 
 
 def _store(connection: sqlite3.Connection, data: str, release: str, payload: bytes) -> bytes:
@@ -300,13 +276,14 @@ def _payload(connection: sqlite3.Connection, data: str, release: str) -> bytes |
 
 
 def _costs(connection: sqlite3.Connection, data: str) -> list[Cost]:
-    rows = connection.execute("SELECT body FROM entries WHERE data = ? AND kind = 'charge'", (data,))
+    query = "SELECT body FROM entries WHERE data = ? AND kind = 'charge' ORDER BY sequence"
+    rows = connection.execute(query, (data,))
     return [_cost(json.loads(body)) for (body,) in rows]
 
 
 def _cost(body: Mapping[str, Any]) -> Cost:
     sampled = tuple(Steps(**steps) for steps in body.get("sampled", []))
-    return Cost(body["rho"], body["xi"], body["gaussian"], sampled)
+    return Cost(body["rho"], body["gaussian"], sampled)
 
 
 def _now() -> str:

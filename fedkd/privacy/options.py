@@ -103,6 +103,10 @@ class PrivacyOptions(Options):
     epsilon_limit : float, optional
         What everything released about one unit may cost, at the same delta, in all runs that share a ledger; the
         run's own epsilon without it.
+    adaptive : bool
+        Whether those runs may differ in the kind of their noise and in the training of their students, and be chosen
+        after earlier ones were seen. A Renyi filter counts them, which needs more room than a run's own epsilon, and
+        the first run fixes for good whether it does. Without it Gaussian noise alone may differ from run to run.
     """
 
     mode: Mode = "none"
@@ -119,6 +123,7 @@ class PrivacyOptions(Options):
     panel_share: float = Field(default=0.0, ge=0, le=0.9)
     metrics_share: float = Field(default=0.0, ge=0, le=0.9)
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    adaptive: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> "PrivacyOptions":
@@ -139,6 +144,8 @@ class PrivacyOptions(Options):
                 "votes=randomised-response hides what a client votes for, not that it votes; set privacy.mode=local "
                 "and privacy.adjacency=replace-one"
             )
+        if self.adaptive and self.mode == "none" and self.student.epsilon is None:
+            raise ValueError("adaptive says how a budget is counted, and there is none; leave it out, or set one")
         if self.answers_share < LEAST_SHARE:
             raise ValueError(
                 f"panel-share {self.panel_share:g} and metrics-share {self.metrics_share:g} leave "
@@ -169,7 +176,7 @@ class PrivacyOptions(Options):
             return UNPROTECTED if self.student.epsilon is None else STUDENTS_ALONE
         return (
             f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
-            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_parts}"
+            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_parts}{self._of_runs}"
         )
 
     @property
@@ -183,3 +190,10 @@ class PrivacyOptions(Options):
             for what, share in parts.items()
             if share
         ) + ("" if self.votes == "gaussian" else f" {BALLOTS[self.votes]}")
+
+    @property
+    def _of_runs(self) -> str:
+        counted = ", counted by a Renyi filter" if self.adaptive else ""
+        if self.epsilon_limit is None:
+            return ""
+        return f" All runs that share a ledger may cost epsilon {self.epsilon_limit:g} together{counted}."

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers, Grid, Spec
 from fedkd.privacy.account import Account, open_ledger
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost, renyi_multiplier, total
 from fedkd.privacy.gaussian import noise_multiplier
-from fedkd.privacy.ledger import Budget
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.randomness import noise_generator
 from fedkd.privacy.schedule import skellam_cost
@@ -82,7 +82,8 @@ class Protection:
     def cost(self) -> Cost:
         """What one release costs everyone who contributes to it."""
         if not self._shared:
-            return Cost.of_gaussian(self.multiplier / self.sensitivity)
+            alone = self.options.votes != "noisy-max"  # what stands beside noisy maxima counts as they do
+            return replace(Cost.of_gaussian(self.multiplier / self.sensitivity), gaussian=alone)
         steps = self.sensitivity / FINEST
         return skellam_cost((self.multiplier / FINEST) ** 2, steps, steps * math.sqrt(WIDEST))
 
@@ -108,8 +109,7 @@ class Protection:
             Returns the lasting name of an owner.
         """
         options = self.options
-        limit = own or Budget(options.epsilon_limit or options.budget[0], options.budget[1])
-        limit = replace(limit, adjacency=options.adjacency)
+        limit = replace(own or self.limit, adjacency=options.adjacency)
         about = f"{options.mode}, one {options.unit}, {options.adjacency}, no amplification"
         note = f"{about}, {self.mechanism}"
         ledger = open_ledger(options.ledger or folder / "privacy.ledger")
@@ -223,8 +223,30 @@ class Protection:
         budget, delta = self.options.budget
         if not self.active or (releases == self.releases and self.portion == 1):
             return budget
+        return min(budget, self._together(releases, measured).epsilon(delta))
+
+    @property
+    def limit(self) -> Budget:
+        """What everything released about one owner's data may cost, in all runs that share a ledger."""
+        epsilon, delta = self.options.budget
+        most = self.options.epsilon_limit or epsilon
+        return Budget(most, delta, self.options.adjacency, self.options.adaptive)
+
+    def check(self) -> "Protection":
+        """Return the protection if all of its releases may be made.
+
+        Raises
+        ------
+        UserError
+            An adaptive budget without room for them; the message says how much is needed.
+        """
+        if self.active and self.options.adaptive:
+            self.limit.check_room(self._together(self.releases, True), "privacy.epsilon-limit")
+        return self
+
+    def _together(self, releases: int, measured: bool) -> Cost:
         others = [part.cost for part in (self.panel, self.metrics if measured else None) if part is not None]
-        return min(budget, total([self.cost.times(releases), *others]).epsilon(delta))
+        return total([self.cost.times(releases), *others])
 
     @property
     def panel(self) -> "Protection | None":

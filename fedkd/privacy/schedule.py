@@ -180,7 +180,7 @@ def skellam_cost(variance: float, l2: float, l1: float) -> Cost:
     """Return the cost of a sum of integers under Skellam noise.
 
     Agarwal, Kairouz & Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021,
-    theorem 3.5; of its two bounds the one with the smaller divergence at order 2 is taken.
+    theorem 3.5; the smaller of its two bounds. What does not grow with the order ``a`` counts ``a / 2`` times.
 
     Parameters
     ----------
@@ -190,6 +190,6 @@ def skellam_cost(variance: float, l2: float, l1: float) -> Cost:
         Sensitivities in grid steps.
     """
     rho = l2 * l2 / (2 * variance)
-    linear = Cost(rho + l2 * l2 / (2 * variance**2), (6 * l1 - l2 * l2) / (4 * variance**2), gaussian=False)
-    constant = Cost(rho, 1.5 * l1 / variance, gaussian=False)
-    return min(linear, constant, key=lambda cost: cost.xi + 2 * cost.rho)
+    growing = (l2 * l2 + max(0.0, 6 * l1 - l2 * l2) / 4) / (2 * variance**2)
+    constant = 1.5 * l1 / variance / 2
+    return Cost(rho + min(growing, constant), gaussian=False)

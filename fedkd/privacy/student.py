@@ -12,6 +12,7 @@ one history. What is protected is one of two things:
 
 import importlib
 import logging
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import Field
 from fedkd.errors import UserError
 from fedkd.options import Options
 from fedkd.privacy.accounting import noise_multiplier
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Adjacency, Cost
 
 Unit = Literal["interaction", "user"]
@@ -61,6 +63,9 @@ class StudentPrivacy(Options):
         Steps of a round, the same for every client, with data or without.
     histories : float
         How many histories a client is publicly known to have about; scales the steps, and is never read off the data.
+    epsilon_limit : float, optional
+        What the training of all runs that share a ledger may cost, at the same delta; the run's own epsilon without it.
+        Other noise, rates or numbers of steps than the first run's need ``privacy.adaptive`` from the first run on.
     """
 
     epsilon: float | None = Field(default=None, ge=0.01, le=1000)
@@ -70,6 +75,7 @@ class StudentPrivacy(Options):
     rate: float = Field(default=0.2, gt=0, le=1)
     steps: int = Field(default=20, ge=1)
     histories: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def adjacency(self) -> Adjacency:
@@ -91,6 +97,22 @@ class StudentPrivacy(Options):
     def cost(self, planned: int) -> Cost:
         """Return what the steps of one of the planned rounds cost; a ``UserError`` without a budget."""
         return Cost.of_steps(self.adjacency, self.multiplier(planned), self.rate, self.steps)
+
+    def limit(self, planned: int, adaptive: bool) -> Budget:
+        """Return what the training in all runs that share a ledger may cost one owner; needs a budget.
+
+        Raises
+        ------
+        UserError
+            An adaptive budget without room for the planned rounds.
+        """
+        most = self.epsilon_limit or self.epsilon or 0.0
+        limit, whole = Budget(most, self.delta, self.adjacency, adaptive), self.cost(planned).times(planned)
+        if adaptive:
+            limit.check_room(whole, "privacy.student.epsilon-limit")
+            return limit
+        # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
+        return replace(limit, epsilon=max(most, whole.epsilon(self.delta)))
 
     def told(self, rounds: int, planned: int) -> dict[str, str | float]:
         """Return what some of the planned rounds have cost one client, with what the numbers mean; needs a budget."""
@@ -115,11 +137,12 @@ class StudentPrivacy(Options):
         """Return the plain sentence of log and report; empty without a budget."""
         if self.epsilon is None:
             return ""
+        most = f", up to epsilon {self.epsilon_limit:g}" if self.epsilon_limit else ""
         return (
             f"Students are trained under DP-SGD: epsilon {self.epsilon:g} at delta {self.delta:g} for "
             f"{HIDDEN[self.unit]} ({self.adjacency}, secret Poisson sampling at rate {self.rate:g}, {self.steps} steps "
             f"in each of {rounds} rounds, noise multiplier {self.multiplier(rounds):.3g}). {SHOWN[self.unit]}Every "
-            "client pays for its rounds from an account of its own that all runs with the same ledger share. That "
+            f"client pays for its rounds from an account of its own that all runs with one ledger share{most}. That "
             "covers the students and what is computed from them, not the metrics that clients send beside."
         )
 

@@ -8,8 +8,9 @@ import os
 import secrets
 import sys
 
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.ledger import Budget, BudgetExhausted, Ledger, data_key
+from fedkd.privacy.ledger import BudgetExhausted, Ledger, data_key
 
 DATA = data_key("shop", "client 7")
 COST = Cost.of_gaussian(3.0)

@@ -50,9 +50,9 @@ def test_costs_beyond_gaussian_are_converted_as_a_general_accountant_does() -> N
 
 
 def test_one_cost_beyond_gaussian_takes_all_to_the_looser_conversion() -> None:
-    mixed = total([Cost.of_gaussian(2.0), Cost(0.1, 0.01, gaussian=False)])
+    mixed = total([Cost.of_gaussian(2.0), Cost(0.1, gaussian=False)])
     assert not mixed.gaussian
-    assert (mixed.rho, mixed.xi) == (0.225, 0.01)
+    assert mixed.rho == 0.225
     assert mixed.epsilon(1e-5) >= Cost(0.225).epsilon(1e-5)
 
 
@@ -67,7 +67,7 @@ def test_a_pure_release_reveals_no_more_than_its_gaussian(pure: float) -> None:
 
 
 def test_counts_multiply() -> None:
-    assert Cost(0.5, 0.25, gaussian=False).times(4) == Cost(2.0, 1.0, gaussian=False)
+    assert Cost(0.5, gaussian=False).times(4) == Cost(2.0, gaussian=False)
 
 
 def test_nonsense_is_refused() -> None:

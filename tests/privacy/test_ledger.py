@@ -22,8 +22,9 @@ import pytest
 
 from fedkd.errors import UserError
 from fedkd.privacy import chain, ledger
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.ledger import Budget, BudgetExhausted, Head, Ledger, LedgerRefused, data_key
+from fedkd.privacy.ledger import BudgetExhausted, Head, Ledger, LedgerRefused, data_key
 
 DRIVER = Path(__file__).with_name("ledger_driver.py")
 DATA = data_key("shop", "client 7")
@@ -99,10 +100,10 @@ def test_history_tells_what_was_paid_and_made(folder: Path) -> None:
     book = Ledger(folder / "ledger")
     book.charge(DATA, "r", ONE, allowing(5), "Gaussian, clip 1")
     book.store(DATA, "r", b"x")
-    book.charge(DATA, "s", Cost(0.1, -0.01, gaussian=False), allowing(9))
+    book.charge(DATA, "s", ONE.times(0.5), allowing(9))
     first, second = book.history(DATA)
     assert (first.release, first.note, first.cost, first.stored) == ("r", "Gaussian, clip 1", ONE, True)
-    assert (second.cost, second.stored) == (Cost(0.1, -0.01, gaussian=False), False)
+    assert (second.cost, second.stored) == (ONE.times(0.5), False)
     assert book.history("nobody") == []
 
 
@@ -297,7 +298,7 @@ class World:
         try:
             self.send(release)
         except BudgetExhausted:
-            assert not self.limit.allows(ONE.times(len(self.seen) + len(self.unfinished - set(self.seen))))
+            assert not self.limit.allows([ONE.times(len(self.seen) + len(self.unfinished - set(self.seen)))])
         self.unfinished.discard(release)
 
     def back_up(self) -> None:

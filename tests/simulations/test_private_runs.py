@@ -80,6 +80,20 @@ def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
     assert 8 < spent < 16
 
 
+def test_runs_of_different_noise_share_an_adaptive_budget_and_no_other(tmp_path: Path) -> None:
+    """Gaussian noise in the first run, Skellam in the second, about the same clients."""
+    common = ["algorithm.rank=8", *BUDGET, "privacy.epsilon-limit=40"]
+    made = {}
+    for adaptive in ("true", "false"):
+        shared = f"privacy.ledger={json.dumps(str(tmp_path / adaptive / 'ledger'))}"
+        more = [*common, shared, f"privacy.adaptive={adaptive}"]
+        runs = [
+            simulated(tmp_path / adaptive / mode, *more, f"privacy.mode={mode}") for mode in ("local", "distributed")
+        ]
+        made[adaptive] = [json.loads((folder.path / "rounds.jsonl").read_text())["answers"] for folder in runs]
+    assert made["true"][0] == made["true"][1] == made["false"][0] > made["false"][1] == 0
+
+
 class Killed(Exception):
     """In place of a power cut."""
 
@@ -145,6 +159,7 @@ def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path)
         (["privacy.epsilon=1", "privacy.delta=1e-5"], "privacy.mode=central"),
         (["privacy.mode=central", *BUDGET, "privacy.epsilon-limit=2"], "epsilon-limit"),
         (["privacy.mode=local", "partition.clients=silos", *BUDGET], "privacy.unit=client"),
+        (["privacy.adaptive=true"], "adaptive says how a budget is counted"),
     ],
 )
 def test_what_cannot_be_protected_is_refused_when_the_configuration_is_read(settings: list[str], says: str) -> None:

@@ -12,8 +12,9 @@ from fedkd.config import load
 from fedkd.errors import UserError
 from fedkd.privacy.account import EXHAUSTED
 from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost, Steps, total
-from fedkd.privacy.ledger import Budget, Ledger
+from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.runs import RunFolder
 from fedkd.statement import statement
@@ -34,6 +35,8 @@ QUICK = [
     "evaluation.baselines=[]",
 ]
 
+LOCAL = ["privacy.mode=local", "privacy.epsilon=500", "privacy.delta=1e-3"]
+
 
 def run(folder, ledger, *more):
     places = {"runtime.run-folder": folder, "privacy.ledger": ledger}
@@ -46,7 +49,7 @@ def run(folder, ledger, *more):
 @pytest.mark.parametrize("mode", ["none", "local"])
 def test_the_same_questions_get_the_same_answers_and_others_are_refused(tmp_path, mode):
     ledger = tmp_path / "privacy.ledger"
-    more = [] if mode == "none" else ["privacy.mode=local", "privacy.epsilon=500", "privacy.delta=1e-3"]
+    more = [] if mode == "none" else LOCAL
     first, lines = run(tmp_path / "one", ledger, *more)
     again, _ = run(tmp_path / "two", ledger, *more)
     for name, array in first.items():
@@ -70,6 +73,28 @@ def test_baselines_that_are_protocols_run_beside_noisy_students(tmp_path):
     config = load(None, [*QUICK, *more, f"runtime.run-folder={json.dumps(str(tmp_path / 'run'))}"])
     models = whole_run(config, RunFolder.create(tmp_path / "run", config))["models"]
     assert {"student", "fedavg", "local-only"} <= set(models)
+
+
+def test_with_an_adaptive_budget_later_runs_may_train_otherwise(tmp_path):
+    """The first run's noise and rate are not those of the second, which is paid for as long as the filter allows."""
+    ledger, more = tmp_path / "privacy.ledger", ["privacy.adaptive=true", "privacy.student.epsilon-limit=6"]
+    other = [*more, "privacy.student.rate=0.5", "privacy.student.epsilon=3"]
+    again, anew = other, [*other, "algorithm.local.learning-rate=0.5"]  # the same questions, and new ones
+    runs = [run(tmp_path / str(number), ledger, *keys)[1] for number, keys in enumerate((more, other, again, anew))]
+    assert [[line["answers"] for line in lines] for lines in runs] == [[36, 36], [36, 36], [36, 36], [0, 0]]
+    told = statement(ledger, delta=1e-5)["owners"][0]["releases"]
+    assert len(told) == 4
+    assert told[0]["counted-by"] == "a Renyi filter"
+    assert 5.5 < told[-1]["epsilon-so-far"] <= 6
+
+
+def test_an_adaptive_budget_needs_more_room_than_one_run(tmp_path):
+    for more, key in (
+        (["privacy.adaptive=true"], "privacy.student.epsilon-limit=4"),
+        (["privacy.adaptive=true", "privacy.student.epsilon-limit=9", *LOCAL], "privacy.epsilon-limit=8"),
+    ):
+        with pytest.raises(UserError, match=f"Renyi filter counts it as .*; set {key}"):
+            run(tmp_path / key, tmp_path / "privacy.ledger", *more)
 
 
 @pytest.mark.parametrize(("unit", "adjacency"), [("interaction", "replace-one"), ("user", "add-remove")])
@@ -162,7 +187,8 @@ def test_impossible_steps_are_refused(wrong, words):
 
 def test_a_process_that_charges_steps_imports_no_torch(tmp_path):
     code = (
-        "import sys; from fedkd.privacy.ledger import Ledger, Budget; from fedkd.privacy.cost import Cost; "
+        "import sys; from fedkd.privacy.budget import Budget; from fedkd.privacy.cost import Cost; "
+        "from fedkd.privacy.ledger import Ledger; "
         "cost = Cost.of_steps('replace-one', 2.0, 0.1, 20); "
         f"Ledger({str(tmp_path / 'l')!r}).charge('a', 'r', cost, Budget(9.0, 1e-5)); "
         "assert 'torch' not in sys.modules"

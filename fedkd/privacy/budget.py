@@ -1,0 +1,77 @@
+"""What everything released about one owner's data may cost together; nothing heavy is imported before it is needed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fedkd.errors import UserError
+from fedkd.privacy.cost import Adjacency, Cost, total
+
+ROUNDING = 1e-9
+"""By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The total that everything released about one owner's data may cost, against one kind of neighbours.
+
+    Costs under different adjacencies, or counted in two ways, do not add up, so the first release about someone's data
+    fixes adjacency and counting for good, and there is nothing left for a budget of another.
+
+    Attributes
+    ----------
+    epsilon, delta : float
+        The total.
+    adjacency : str
+        ``add-remove`` or ``replace-one``.
+    adaptive : bool
+        Whether releases of all kinds may follow each other as one likes, counted by a Renyi filter, which allows a
+        little less. Without it all are of the first one's kind: Gaussian noise of any strength, counted exactly; noise
+        of other kinds, counted as concentrated; or steps on samples, of one noise and rate, by their privacy loss.
+    """
+
+    epsilon: float
+    delta: float
+    adjacency: Adjacency = "add-remove"
+    adaptive: bool = False
+
+    def allows(self, costs: Sequence[Cost]) -> bool:
+        """Return whether costs, at least one, in the order in which they were paid, stay within the budget."""
+        spent, most = total(costs), self.epsilon * (1 + ROUNDING)
+        if self.adaptive:
+            from fedkd.privacy.filter import allows  # loads much, and few ledgers need it
+
+            return allows(spent, most, self.delta)
+        return _of_one_kind(costs[0], spent) and _epsilon(spent, self.delta) <= most
+
+    def check_room(self, cost: Cost, key: str) -> None:
+        """Refuse an adaptive budget that has no room for all the releases of one run.
+
+        Raises
+        ------
+        UserError
+            The message says how much is needed, and under which key.
+        """
+        from fedkd.privacy.filter import least_epsilon
+
+        if (needed := least_epsilon(cost, self.delta)) > self.epsilon:
+            raise UserError(
+                f"an adaptive budget of epsilon {self.epsilon:g} at delta {self.delta:g} has no room for this run: a "
+                f"Renyi filter counts it as {needed:.4g}; set {key}={math.ceil(100 * needed) / 100:g} or more"
+            )
+
+
+def _of_one_kind(first: Cost, spent: Cost) -> bool:
+    """Return whether all costs are of a kind with the first of them.
+
+    How many steps on samples follow may be decided later: a schedule that ends early reveals no more than the whole.
+    """
+    if spent.sampled:
+        return len(spent.sampled) == 1 and not spent.rho
+    return spent.gaussian or not first.gaussian
+
+
+@lru_cache(maxsize=1024)
+def _epsilon(cost: Cost, delta: float) -> float:
+    return cost.epsilon(delta)
