@@ -105,10 +105,9 @@ class BallotProtection(Protection):
             return np.asarray(respond(votes, self.responses, noise_generator()).sum(axis=0))
         return np.asarray((choices(votes)[..., None] == np.arange(votes.shape[-1])).sum(axis=0), np.int64)
 
-    def share(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the votes: clients have done their part one by one."""
-        del count, specs
-        return dict(values)
+    def contribution(self, answers: Answers, specs: Mapping[str, Spec]) -> dict[str, Any]:
+        """Return the summed votes of some clients."""
+        return {name: self.cast(answers.values[name]) for name in specs}
 
     def sum(self, answers: Answers, specs: Mapping[str, Spec]) -> Answers:
         """Return what the server may know of a round's votes.

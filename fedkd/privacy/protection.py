@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedkd.errors import UserError
+from fedkd.grid import coded
 from fedkd.knowledge import Answers, Grid, Spec
 from fedkd.privacy.account import Account, open_ledger
 from fedkd.privacy.budget import Budget
+from fedkd.privacy.clip import clipped
 from fedkd.privacy.cost import Cost, renyi_multiplier, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.randomness import noise_generator
+from fedkd.privacy.randomness import noise_generator, rounded_normal
 from fedkd.privacy.schedule import skellam_cost
 from fedkd.privacy.skellam import skellam, skellam_multiplier
 
@@ -171,7 +172,13 @@ class Protection:
             for name, spec in specs.items()
         }
 
-    def share(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
+    def contribution(self, answers: Answers, specs: Mapping[str, Spec]) -> dict[str, Any]:
+        """Return what leaves some clients together: every one's values bounded, coded, summed, with their noise."""
+        count = len(answers.clients)
+        bounded = {name: coded(clipped(answers.values[name], spec, count), spec) for name, spec in specs.items()}
+        return self._noised(count, specs, bounded)
+
+    def _noised(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
         """Return sums of ``count`` clients with the noise that these clients add before anything leaves.
 
         Sums of Skellam numbers are Skellam numbers, and rounded Gaussian ones are drawn client by client, so the noise
@@ -279,16 +286,3 @@ OPEN = Protection(PrivacyOptions(), 1, 1)
 def _step(spec: Spec) -> float:
     assert spec.grid is not None
     return spec.grid.step
-
-
-def rounded_normal(
-    scale: float, count: int, shape: tuple[int, ...], generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the sum of ``count`` draws of Gaussian noise, each rounded to whole numbers.
-
-    Added to whole numbers, rounding is post-processing: the guarantee is that of the Gaussian mechanism.
-    """
-    total = np.zeros(shape, np.int64)
-    for _ in range(count):
-        total += np.rint(generator.normal(0.0, scale, shape)).astype(np.int64)
-    return total

@@ -16,6 +16,19 @@ def noise_generator() -> np.random.Generator:
     return np.random.Generator(AESCounter(key=secrets.randbits(128)))
 
 
+def rounded_normal(
+    scale: float, count: int, shape: tuple[int, ...], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the sum of ``count`` draws of Gaussian noise, each rounded to whole numbers.
+
+    Added to whole numbers, rounding is post-processing: the guarantee is that of the Gaussian mechanism.
+    """
+    total = np.zeros(shape, np.int64)
+    for _ in range(count):
+        total += np.rint(generator.normal(0.0, scale, shape)).astype(np.int64)
+    return total
+
+
 BLOCK = 2**15
 """So many numbers at a time are drawn within the processor's cache, which is faster than all at once."""
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import fedkd.grid as grid_module
 import fedkd.privacy.protection as protection_module
-import fedkd.release as release_module
 from fedkd.attacks.canaries import Claim, audit
 from fedkd.attacks.releases import release_path
 from fedkd.config import load
@@ -19,6 +19,7 @@ from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.residual import Residual
+from fedkd.release import release
 from fedkd.runs import RunFolder
 from simulations.run import simulate
 from tests.attacks.conftest import clip_rows
@@ -125,20 +126,20 @@ def halve(patch):
 
 
 def skip_the_clip(patch):
-    patch.setattr(release_module, "clipped", lambda values, spec, count: np.nan_to_num(values))
-    patch.setattr(release_module, "_round", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
+    patch.setattr(protection_module, "clipped", lambda values, spec, count: np.nan_to_num(values))
+    patch.setattr(grid_module, "_round", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
 
 
 def noise_before_the_clip(patch):
     """Every client adds its part of the noise to what is clipped afterwards, and nobody adds any to the sum."""
     forget_the_noise(patch)
-    clip, rng = release_module.clipped, np.random.default_rng(1)
+    clip, rng = protection_module.clipped, np.random.default_rng(1)
     part = 4 * CLIP / math.sqrt(300)
 
     def noised(values, spec, count):
         return clip(np.nan_to_num(values) + rng.normal(0, part, np.shape(values)), spec, count)
 
-    patch.setattr(release_module, "clipped", noised)
+    patch.setattr(protection_module, "clipped", noised)
 
 
 def repeat_the_seed(patch):
@@ -190,7 +191,7 @@ def spread(mode, longest):
     guard = Protection(PrivacyOptions(mode=mode, epsilon=4, delta=DELTA), 50, 1)
     specs = guard.specs({"x": Spec(Kind.SCORES, (40,), clip=CLIP)})
     answers = Answers(1, np.arange(50), {"x": np.full((50, 40), longest)})
-    draws = [guard.sum(release_module.release(answers, specs, guard), specs).values["x"] for _ in range(200)]
+    draws = [guard.sum(release(answers, specs, guard), specs).values["x"] for _ in range(200)]
     return np.std(draws, axis=0).mean() / (CLIP * guard.noise)
 
 

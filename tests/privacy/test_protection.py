@@ -12,11 +12,12 @@ from fedkd.config import load
 from fedkd.errors import UserError
 from fedkd.federation import protection as of_run
 from fedkd.knowledge import Answers, Kind, Outer, Spec
+from fedkd.privacy.clip import clipped
 from fedkd.privacy.gaussian import epsilon
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import FINEST, OPEN, Protection
 from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
-from fedkd.release import clipped, release
+from fedkd.release import release
 
 HARD = np.array([0.0, -0.0, 1.0, -1.0, 1e38, -1e38, 1e300, 5e-324, 1e-40, np.nan, np.inf, -np.inf, 1e-3, 7.0])
 

@@ -18,13 +18,14 @@ from fedkd.models.base import score
 from fedkd.models.ease import fit_ease
 from fedkd.models.spec import ModelSpec
 from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.clip import clipped
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.gnmax import GNMax, confident, drawn_queries, votes
 from fedkd.ragged import Ragged
-from fedkd.release import clipped, release
+from fedkd.release import release
 
 QUICK = GNMax(model=ModelSpec(family="autoencoder", width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 
