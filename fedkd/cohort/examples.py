@@ -1,7 +1,7 @@
 """What clients train on, and the rectangles that a batched computation sees of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,13 @@ class Examples:
         Columns that hold item positions. When any are named, a client copies only the item slices that occur in them,
         and sees them renumbered; the model must then score what it is asked for and not the whole catalogue.
         Empty for losses over the whole catalogue.
+    histories : tuple of str
+        Columns that hold items of the whole catalogue, padded with its size.
     """
 
     columns: Mapping[str, Ragged]
     items: tuple[str, ...] = ()
+    histories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -49,7 +52,7 @@ class Examples:
 
     def take(self, clients: NDArray[np.int64]) -> "Examples":
         """Return the chosen clients (positions), in the order given."""
-        return Examples({name: column.take(clients) for name, column in self.columns.items()}, self.items)
+        return replace(self, columns={name: column.take(clients) for name, column in self.columns.items()})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from torch.func import functional_call, vmap
 from fedkd.cohort.chunks import Loss, Parameters
 from fedkd.cohort.clipping import clip_factors
 from fedkd.cohort.examples import Examples
+from fedkd.models.base import ItemSum
+
+LINEAR = (nn.Linear, ItemSum)
 
 LARGEST = 1e19
 """What is longer counts as not finite: its square overflows in single precision."""
@@ -86,16 +89,20 @@ class Ghost:
         module = self.model.get_submodule(name)
         if isinstance(module, nn.Embedding):
             return _Table.of(given, slope)
-        return _Linear(given, slope, module.bias is not None)
+        return _Linear(given, slope, module.bias is not None, isinstance(module, ItemSum))
 
 
 @dataclass(frozen=True)
 class _Linear:
-    """The gradients of a linear layer: inputs [clients, width, in] and slopes [clients, width, out]."""
+    """The gradients of a linear layer: inputs [clients, width, in] and slopes [clients, width, out].
+
+    A weight has a row for every output, or in an ``ItemSum`` for every input.
+    """
 
     given: Tensor
     slope: Tensor
     bias: bool
+    by_input: bool
 
     @property
     def norm(self) -> Tensor:
@@ -108,7 +115,8 @@ class _Linear:
         scaled, given = self.slope * weight.unsqueeze(-1), self.given
         if broken is not None:  # what is not finite times zero is not zero
             scaled, given = (t.masked_fill(broken.unsqueeze(-1), 0.0) for t in (scaled, given))
-        target[f"{name}.weight"].add_(torch.bmm(scaled.mT, given))
+        rows, columns = (given, scaled) if self.by_input else (scaled, given)
+        target[f"{name}.weight"].baddbmm_(rows.mT, columns)
         if self.bias:
             target[f"{name}.bias"].add_(scaled.sum(1))
 
@@ -178,7 +186,7 @@ def ghost_of(model: nn.Module, examples: Examples, loss: Loss) -> Ghost | None:
 def _plain(module: nn.Module) -> bool:
     if type(module) is nn.Embedding:
         return module.padding_idx is None and module.max_norm is None and not module.scale_grad_by_freq
-    return type(module) is nn.Linear
+    return type(module) in LINEAR
 
 
 MADE_UP = 3
@@ -191,6 +199,8 @@ def _made_up(model: nn.Module, examples: Examples, generator: torch.Generator) -
         shape = (MADE_UP, *column.values.shape[1:])
         if name in examples.items:
             columns[name] = torch.randint(0, vars(model)["num_items"], shape, generator=generator)
+        elif name in examples.histories:
+            columns[name] = torch.randint(0, vars(model)["num_items"] + 1, shape, generator=generator)
         elif column.values.dtype.kind == "f":
             columns[name] = torch.rand(shape, generator=generator)
         else:
@@ -200,7 +210,7 @@ def _made_up(model: nn.Module, examples: Examples, generator: torch.Generator) -
 
 def _fits(ghost: Ghost, outputs: Named, own: Parameters, columns: Named, loss: Loss) -> bool:
     """Return whether the ghost's sum of gradients is that of examples taken one by one."""
-    linear = [o for name, o in outputs.items() if type(ghost.model.get_submodule(name)) is nn.Linear]
+    linear = [o for name, o in outputs.items() if type(ghost.model.get_submodule(name)) in LINEAR]
     if any(len(o) != MADE_UP for o in outputs.values()) or any(o.ndim != 2 for o in linear):
         return False
     weight = torch.arange(1.0, MADE_UP + 1)

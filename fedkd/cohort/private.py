@@ -15,7 +15,7 @@ of the work (Lim et al., LazyDP, ASPLOS 2024). When training ends no noise is le
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ def train_with_noise(
     tables = item_tables(model) if examples.items else {}
     whole = parameters.keys() == dict(model.named_parameters()).keys()
     ghost = ghost_of(model, examples, loss) if whole else None
-    for rows in _chunks(parameters, examples, training, noise):
+    for rows in _chunks(parameters, examples, training, noise, ghost):
         own = {name: stacked[int(rows[0]) : int(rows[-1]) + 1] for name, stacked in parameters.items()}
         chunk = _Chunk(model, tables, own, rows, training.learning_rate, noise, draws)
         chunk.train(examples.take(rows), loss, ghost)
@@ -246,7 +246,7 @@ def _single(part: Examples, chosen: NDArray[np.int64]) -> Examples:
     """Return chosen examples as one row each."""
     ends = np.arange(len(chosen) + 1)
     columns: Mapping[str, Ragged] = {name: Ragged(c.values[chosen], ends) for name, c in part.columns.items()}
-    return Examples(columns, part.items)
+    return replace(part, columns=columns)
 
 
 def _rectangle(single: Examples, owner: NDArray[np.int64], count: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -260,13 +260,16 @@ def _rectangle(single: Examples, owner: NDArray[np.int64], count: int) -> tuple[
 
 
 def _chunks(
-    parameters: Parameters, examples: Examples, training: Training, noise: GradientNoise
+    parameters: Parameters, examples: Examples, training: Training, noise: GradientNoise, ghost: Ghost | None
 ) -> Iterator[NDArray[np.int64]]:
     """Yield students that are computed together: what is held of them at a time fits the memory.
 
-    Examples with items copy a few slices each, others every parameter, three times with gradients, and once for noise.
+    Every student is held with its noise. An example with items copies a few slices, with a ghost it holds what layers
+    put out, some six times, otherwise every parameter three times with gradients.
     """
-    copies = 0 if examples.items else 1 + 3 * math.ceil(noise.rate * int(examples.lengths.max(initial=0)))
-    each = sum(4 * (1 + copies) * stacked[0].numel() for stacked in parameters.values())
-    count, size = len(examples), max(1, training.chunk_bytes // max(1, each))
-    yield from (np.arange(start, min(start + size, count)) for start in range(0, count, size))
+    size, taking_part = sum(one[0].numel() for one in parameters.values()), noise.rate * examples.lengths.max(initial=0)
+    outputs = sum(math.prod(shape) for shape in ghost.shapes.values()) if ghost else 0
+    example = 0 if examples.items else 6 * outputs if ghost else 3 * size
+    each = 4 * (2 * size + example * math.ceil(taking_part))
+    count, together = len(examples), max(1, training.chunk_bytes // max(1, each))
+    yield from (np.arange(start, min(start + together, count)) for start in range(0, count, together))

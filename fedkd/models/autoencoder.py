@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fedkd.models.base import Recommender, multi_hot
+from fedkd.models.base import ItemSum, Recommender, item_scores, multi_hot
 
 
 class Autoencoder(Recommender):
@@ -25,23 +25,22 @@ class Autoencoder(Recommender):
         Share of a history's items that is hidden in training; the rest is scaled up.
     """
 
-    item_tables: ClassVar[dict[str, int]] = {"encoder": 0, "decoder": 0, "item_bias": 0}
+    item_tables: ClassVar[dict[str, int]] = {"encoder.weight": 0, "decoder.weight": 0, "decoder.bias": 0}
 
     def __init__(self, num_items: int, width: int, dropout: float = 0.0) -> None:
         super().__init__(num_items)
-        self.encoder = nn.Parameter(torch.randn(num_items, width) * width**-0.5)
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.decoder = nn.Parameter(torch.randn(num_items, width) * width**-0.5)
-        self.item_bias = nn.Parameter(torch.zeros(num_items))
+        self.encoder = ItemSum(num_items, width, width**-0.5, bias=True)
+        self.decoder = item_scores(num_items, width, width**-0.5, bias=True)
         self.dropout = nn.Dropout(dropout)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the tanh layer, shape [batch, width]."""
-        items = len(self.encoder)
-        count = (history < items).to(self.encoder.dtype).sum(-1, keepdim=True).clamp(min=1.0)
-        shown = self.dropout(torch.ones_like(history, dtype=self.encoder.dtype))
-        return torch.tanh(multi_hot(history, items, shown) @ self.encoder / count.sqrt() + self.bias)
+        items, kind = len(self.encoder.weight), self.encoder.weight.dtype
+        count = (history < items).to(kind).sum(-1, keepdim=True).clamp(min=1.0)
+        shown = self.dropout(torch.ones_like(history, dtype=kind))
+        return torch.tanh(self.encoder(multi_hot(history, items, shown) / count.sqrt()))
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
-        return self.hidden(history) @ self.decoder.T + self.item_bias
+        scores: Tensor = self.decoder(self.hidden(history))
+        return scores

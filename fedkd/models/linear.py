@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedkd.models.base import Recommender, multi_hot
+from fedkd.models.base import ItemSum, Recommender, item_scores, multi_hot
 
 
 class LowRank(Recommender):
@@ -24,16 +24,16 @@ class LowRank(Recommender):
 
     Attributes
     ----------
-    encoder, decoder : Parameter, shape [items, rank]
-        The factors ``A`` and ``C``.
+    encoder, decoder : Module
+        Their weights, shape [items, rank], are the factors ``A`` and ``C``.
     """
 
-    item_tables: ClassVar[dict[str, int]] = {"encoder": 0, "decoder": 0}
+    item_tables: ClassVar[dict[str, int]] = {"encoder.weight": 0, "decoder.weight": 0}
 
     def __init__(self, num_items: int, rank: int, dropout: float = 0.0) -> None:
         super().__init__(num_items)
-        self.encoder = nn.Parameter(torch.randn(num_items, rank) * 0.1 * rank**-0.5)
-        self.decoder = nn.Parameter(torch.randn(num_items, rank) * 0.1)
+        self.encoder = ItemSum(num_items, rank, 0.1 * rank**-0.5, bias=False)
+        self.decoder = item_scores(num_items, rank, 0.1, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     @classmethod
@@ -41,15 +41,18 @@ class LowRank(Recommender):
         """Return the model with given factors ``A`` and ``C``, each of shape [items, rank]."""
         model = cls(*encoder.shape)
         with torch.no_grad():
-            model.encoder.copy_(torch.from_numpy(np.asarray(encoder, np.float32)))
-            model.decoder.copy_(torch.from_numpy(np.asarray(decoder, np.float32)))
+            model.encoder.weight.copy_(torch.from_numpy(np.asarray(encoder, np.float32)))
+            model.decoder.weight.copy_(torch.from_numpy(np.asarray(decoder, np.float32)))
         return model
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return ``x A``, shape [batch, rank]."""
-        shown = self.dropout(torch.ones_like(history, dtype=self.encoder.dtype))
-        return multi_hot(history, len(self.encoder), shown) @ self.encoder
+        weight = self.encoder.weight
+        shown = self.dropout(torch.ones_like(history, dtype=weight.dtype))
+        total: Tensor = self.encoder(multi_hot(history, len(weight), shown))
+        return total
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
-        return self.hidden(history) @ self.decoder.T
+        scores: Tensor = self.decoder(self.hidden(history))
+        return scores

@@ -110,7 +110,7 @@ def _views(cohort: Cohort, rows: NDArray[np.int64], draws: list[NDArray[np.float
     indptr = offsets(np.bincount(cohort.owner[rows], minlength=len(cohort)))
     pad = cohort.data.train.num_items
     columns = {"shown": whole.where(keep).padded(pad), "whole": whole.padded(pad)}
-    return Examples({name: Ragged(values, indptr) for name, values in columns.items()})
+    return Examples({name: Ragged(values, indptr) for name, values in columns.items()}, histories=tuple(columns))
 
 
 def history_loss(num_items: int) -> Callable[[Model, Mapping[str, Tensor]], Tensor]:

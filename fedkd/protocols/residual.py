@@ -189,9 +189,9 @@ class Residual(GlobalStudent):
 
     def student(self, state: State) -> Recommender | None:
         """Return the teacher's distillate of low rank."""
-        if "student.encoder" not in state.arrays:
+        if "student.encoder.weight" not in state.arrays:
             return None
-        return LowRank.from_factors(state.arrays["student.encoder"], state.arrays["student.decoder"])
+        return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
 
     def blank_student(self, num_items: int) -> Recommender:
         """Return a student of the right shape."""

@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from fedkd.cohort.chunks import Loss
 from fedkd.cohort.engine import replicate, train
 from fedkd.cohort.examples import Examples
 from fedkd.cohort.private import GradientNoise, train_with_noise
 from fedkd.cohort.training import Training
+from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
+from fedkd.protocols.private import history_loss
 from fedkd.protocols.ptf_fedrec import pair_loss
 from fedkd.ragged import Ragged
 from fedkd.streams import stream
@@ -70,7 +73,10 @@ def main(
         )
         dense = _dense(students, items, examples)
         for name, model in models.items():
-            console.print(_table(name, _rivals(model, dense, batch, epochs, steps), steps))
+            console.print(_table(name, _rivals(model, dense, pair_loss, batch, epochs, steps), steps))
+        histories = _histories(students, items, examples)
+        rivals = _rivals(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
+        console.print(_table("autoencoder", rivals, steps))
 
 
 def _dense(students: int, items: int, examples: int) -> Examples:
@@ -84,17 +90,32 @@ def _dense(students: int, items: int, examples: int) -> Examples:
     return Examples(columns)
 
 
-def _rivals(model: nn.Module, dense: Examples, batch: int, epochs: int, steps: int) -> dict[str, Callable[[], object]]:
-    """Return what is timed; each side trains students of its own, which begin alike."""
-    sparse, how = replace(dense, items=("item",)), Training(0.01, epochs, batch, "sgd")
+def _histories(students: int, items: int, examples: int) -> Examples:
+    """Return made-up histories of 50 items, half of them shown, equally many for every student."""
+    rng, count = np.random.default_rng(0), students * examples
+    indptr, whole = np.arange(students + 1) * examples, rng.integers(0, items, (count, 50))
+    columns = {"shown": Ragged(whole[:, :25].copy(), indptr), "whole": Ragged(whole, indptr)}
+    return Examples(columns, histories=("shown", "whole"))
+
+
+def _rivals(
+    model: nn.Module, dense: Examples, loss: Loss, batch: int, epochs: int, steps: int
+) -> dict[str, Callable[[], object]]:
+    """Return what is timed; each side trains students of its own, which begin alike.
+
+    A loss over the whole catalogue touches all items, so there is no third side.
+    """
+    pairs, how = "item" in dense.columns, Training(0.01, epochs, batch, "sgd")
+    sparse = replace(dense, items=("item",)) if pairs else dense
     noise = GradientNoise(1.0, 1.0, epochs / steps, steps, float(batch))
     streams = [stream(0, "benchmark", row) for row in range(len(dense))]
     own = [replicate(model, len(dense)) for _ in range(3)]
-    return {
-        "clip and noise": partial(train_with_noise, model, own[0], sparse, pair_loss, how, noise),
-        PLAIN: partial(train, model, own[1], dense, pair_loss, how, streams),
-        "touched items alone, without": partial(train, model, own[2], sparse, pair_loss, how, streams),
+    both: dict[str, Callable[[], object]] = {
+        "clip and noise": partial(train_with_noise, model, own[0], sparse, loss, how, noise),
+        PLAIN: partial(train, model, own[1], dense, loss, how, streams),
     }
+    touched = {"touched items alone, without": partial(train, model, own[2], sparse, loss, how, streams)}
+    return both | touched if pairs else both
 
 
 PLAIN = "dense, without clip and noise"

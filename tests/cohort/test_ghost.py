@@ -15,6 +15,8 @@ from fedkd.cohort.ghost import ghost_of
 from fedkd.cohort.private import GradientNoise, train_with_noise
 from fedkd.cohort.training import Training
 from fedkd.models.ncf import NCF
+from fedkd.models.spec import ModelSpec
+from fedkd.protocols.private import history_loss
 from fedkd.ragged import Ragged
 
 ITEMS, HELD, CLIENTS, EACH = 15, 4, 3, 5
@@ -193,5 +195,28 @@ def test_students_are_the_same_without_a_ghost(monkeypatch: pytest.MonkeyPatch) 
         train_with_noise(model, parameters, examples, squared, how, noise)
         results.append(parameters)
     assert not torch.equal(results[0]["table.weight"][3], replicate(model, 1)["table.weight"][0])
+    for name in results[0]:
+        torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["linear", "autoencoder"])
+def test_students_of_histories_are_the_same_without_a_ghost(monkeypatch: pytest.MonkeyPatch, family: Any) -> None:
+    """Also where a history is empty or a client has none."""
+    rng, indptr = np.random.default_rng(0), np.array([0, 0, 4, 9])
+    whole = Ragged.from_rows([[], *(rng.permutation(ITEMS)[: rng.integers(1, 9)] for _ in range(8))], np.int32)
+    shown = whole.where(rng.random(len(whole.values)) < 0.5)
+    columns = {"shown": Ragged(shown.padded(ITEMS), indptr), "whole": Ragged(whole.padded(ITEMS), indptr)}
+    examples, loss = Examples(columns, histories=("shown", "whole")), history_loss(ITEMS)
+    model = ModelSpec(family=family, width=4).build(ITEMS, 0)
+    assert ghost_of(model, examples, loss) is not None
+    results = []
+    for without in (False, True):
+        if without:
+            monkeypatch.setattr(private, "ghost_of", lambda *_: None)
+        parameters = replicate(model, 3)
+        noise = GradientNoise(clip=0.4, multiplier=0.0, rate=1.0, steps=5, divisor=4.0)
+        train_with_noise(model, parameters, examples, loss, Training(0.1, optimiser="sgd"), noise)
+        results.append(parameters)
+    assert not torch.equal(results[0]["encoder.weight"][2], results[0]["encoder.weight"][0])
     for name in results[0]:
         torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-5, atol=1e-6)

@@ -150,7 +150,7 @@ def test_the_best_state_is_kept_and_progress_is_reported() -> None:
 
     def evaluate(student: Recommender) -> float:
         assert not student.training
-        states.append(student.state_dict()["encoder"].clone())
+        states.append(student.state_dict()["encoder.weight"].clone())
         return next(qualities)
 
     student = model("linear")
@@ -158,7 +158,7 @@ def test_the_best_state_is_kept_and_progress_is_reported() -> None:
         student, histories(), TrainingOptions(steps=25), np.random.default_rng(0), Watch(10, evaluate, seen.append)
     )
     assert best == 0.5
-    assert torch.equal(student.state_dict()["encoder"], states[1])
+    assert torch.equal(student.state_dict()["encoder.weight"], states[1])
     assert [(p.phase, p.step, p.steps, p.quality) for p in seen] == [
         ("optimise", 10, 25, 0.1),
         ("optimise", 20, 25, 0.5),
@@ -212,7 +212,7 @@ def test_every_row_is_trained_on_before_any_is_repeated() -> None:
 
     def loss_of(rows: np.ndarray) -> torch.Tensor:
         batches.append(rows.tolist())
-        return student.encoder.square().sum()
+        return student.encoder.weight.square().sum()
 
     train(student, loss_of, 6, TrainingOptions(steps=4, batch_size=3), np.random.default_rng(0), Watch(), "distil")
     assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == list(range(6))

@@ -73,7 +73,7 @@ def test_steps_are_as_much_smaller_as_the_sum_holds_noise(public_setup):
     for total, least, most in ((0.9 * pure, 0.0, 0.0), (clear, 0.99, 1.0)):
         taught, metrics = protocol.teach(state.with_arrays(**{"sum.change": total}), np.random.default_rng(0))
         assert least <= metrics["signal"] <= most
-        move = taught.arrays["student.bias"] - state.arrays["student.bias"]
+        move = taught.arrays["student.encoder.bias"] - state.arrays["student.encoder.bias"]
         assert np.abs(move).max() == pytest.approx(
             metrics["signal"] * np.abs(total[0] * (total is clear)) / 20, rel=1e-5
         )
