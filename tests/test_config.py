@@ -214,3 +214,17 @@ def test_parameters_without_a_name_belong_to_the_default_protocol(tmp_path: Path
 def test_a_key_of_another_algorithm_is_called_that() -> None:
     with pytest.raises(UserError, match="belongs to another algorithm"):
         load(None, ["algorithm.name=gnmax", "algorithm.rank=4"])
+
+
+def test_a_table_that_names_some_keys_keeps_the_others_of_its_place() -> None:
+    local = load(None, ["algorithm.name=iterated", "algorithm.local.epochs=2"]).algorithm.local  # type: ignore[union-attr]
+    assert (local.epochs, local.optimiser, local.learning_rate) == (2, "sgd", 0.1)
+    assert load(None, ["algorithm.name=fedavg", "algorithm.model.width=8"]).algorithm.model.family == "autoencoder"  # type: ignore[union-attr]
+    whole = {"name": "fedavg", "model": {"family": "linear", "width": 8}, "local": {"batch_size": 4}}
+    chosen = validate({"algorithm": whole}).algorithm
+    assert (chosen.model.family, chosen.local.batch_size, chosen.local.epochs) == ("linear", 4, 5)  # type: ignore[union-attr]
+
+
+def test_a_wrong_key_in_a_completed_table_is_still_named() -> None:
+    with pytest.raises(UserError, match=r"algorithm.model.widht: no such key; did you mean algorithm.model.width"):
+        load(None, ["algorithm.name=fedavg", "algorithm.model.widht=8"])

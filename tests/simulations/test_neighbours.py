@@ -14,7 +14,7 @@ from simulations.deployment.prepare import deal_out
 from tests.simulations.devices import SMALL, DeviceGrid, deployed
 
 BUDGET = ["privacy.epsilon=8", "privacy.delta=1e-4", "privacy.metrics-share=0.2", "privacy.panel-share=0.2"]
-ABOUT_TIME = re.compile(r"[0-9.]+ s\b|student as released [0-9.]+ ± [0-9.]+")
+ABOUT_TIME = re.compile(r"[0-9.]+ s\b|student as released -?[0-9.]+ ± [0-9.]+")
 
 
 def another_person(device: Path) -> None:
