@@ -164,4 +164,4 @@ def _span(years: NDArray[np.int64], items: int) -> str:
     if not len(years):
         return "none"
     unknown = items - len(years)
-    return f"{years.min()} to {years.max()}" + (f", unknown of {unknown:,} items" if unknown else "")
+    return f"{years.min()} to {years.max()}" + (f", unknown for {unknown:,}" if unknown else "")

@@ -58,7 +58,7 @@ def test_the_table_says_it_all_and_what_was_dropped() -> None:
 
 
 def test_release_years_are_told_with_how_many_are_unknown() -> None:
-    assert "1960 to 1995, unknown of 2 items" in text(tiny(years=np.array([1995, 0, 1960, 0, 1970])))
+    assert "1960 to 1995, unknown for 2" in text(tiny(years=np.array([1995, 0, 1960, 0, 1970])))
     assert "unknown" not in text(tiny(years=np.full(5, 1995)))
     for years in (None, np.zeros(5, np.int64)):
         assert re.search(r"release years +none", text(tiny(years=years)))
