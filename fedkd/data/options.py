@@ -39,7 +39,8 @@ class DataOptions(Options):
     user_column, item_column, time_column, rating_column, group_column : str
         Column names of a table; an empty string means that there is none.
     year_column : str
-        Column of a table with the year in which the row's item was released; an empty string means that there is none.
+        Column of a table with the year in which the row's item was released, a public fact that is the same in every
+        row of the item; an empty string means that there is none.
     separator : str
         Separator of a text table; an empty string means that it is detected.
     min_rating : float, optional

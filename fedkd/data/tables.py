@@ -155,11 +155,11 @@ def _years(items: pd.Series, told: pd.Series, dropped: dict[str, int]) -> "pd.Se
     found, several = first_years(items, years)
     empty = told.isna() | (told.astype("string").str.strip() == "")
     unread = int((~empty & (years == 0)).sum())
-    for reason, count in (
-        ("release year cannot be read: it counts as unknown", unread),
-        ("item of several release years: the first is kept", several),
-    ):
-        dropped |= {reason: count} if count else {}
+    counts = {
+        "release year cannot be read: it counts as unknown": unread,
+        "item of several release years: the first is kept": several,
+    }
+    dropped.update({reason: count for reason, count in counts.items() if count})
     return found
 
 
