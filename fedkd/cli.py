@@ -90,7 +90,7 @@ def describe(
 ) -> None:
     """Show what a data set looks like after cleaning, and what cleaning dropped.
 
-    Users, items, density, the long tail, the lengths of histories, times and categories.
+    Users, items, density, the long tail, the lengths of histories, times, categories and release years.
     """
     given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
     given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []

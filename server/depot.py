@@ -1,4 +1,4 @@
-"""The server's own folder in a deployed run: public histories, items' categories, how many clients there are."""
+"""The server's own folder in a deployed run: public histories, items' content, how many clients there are."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from fedkd.config import Config
 from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.years import whole_years
 from fedkd.errors import UserError
 from fedkd.federation import protection
 from fedkd.protocols.base import Setup
@@ -15,13 +16,19 @@ from fedkd.ragged import Ragged
 
 
 def write_depot(folder: Path, setup: Setup) -> None:
-    """Write ``server.json``, ``public.parquet`` (user, item, by position), ``categories.parquet`` (flags of items)."""
+    """Write ``server.json`` and ``public.parquet`` (user, item, by position), and what the items are about.
+
+    That is ``categories.parquet``, their flags, and ``years.parquet``, empty where the catalogue tells no years.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     histories = setup.public.histories
     table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
     table.to_parquet(folder / "public.parquet", index=False)
-    flags = pd.DataFrame(setup.public.catalogue.membership, columns=list(setup.public.catalogue.categories))
+    catalogue = setup.public.catalogue
+    flags = pd.DataFrame(catalogue.membership, columns=list(catalogue.categories))
     flags.to_parquet(folder / "categories.parquet")
+    years = np.zeros(0, np.int64) if catalogue.years is None else catalogue.years
+    pd.DataFrame({"year": years}).to_parquet(folder / "years.parquet", index=False)
     about = {
         "items": setup.public.num_items,
         "public-users": setup.public.num_users,
@@ -44,7 +51,7 @@ def read_setup(folder: Path, config: Config) -> Setup:
         table = pd.read_parquet(folder / "public.parquet", columns=["user", "item"])
         users, items = int(about["public-users"]), int(about["items"])
         clients, private = int(about["clients"]), int(about["private-users"])
-        catalogue = _catalogue(folder / "categories.parquet", items)
+        catalogue = _catalogue(folder, items)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder} is not a server's data folder ({error}); make one with python -m simulations.deployment.prepare"
@@ -56,8 +63,11 @@ def read_setup(folder: Path, config: Config) -> Setup:
     return Setup(public, clients, private, config.num_server_rounds, config.seed, guard.participants, guard.noise)
 
 
-def _catalogue(path: Path, items: int) -> Catalogue:
-    flags = pd.read_parquet(path)
-    if flags.shape[1] and len(flags) != items:
-        raise ValueError(f"{path.name} has {len(flags)} rows for {items} items")
-    return Catalogue(np.arange(items).astype(np.str_), categories=tuple(flags.columns), membership=flags.to_numpy(bool))
+def _catalogue(folder: Path, items: int) -> Catalogue:
+    flags, told = pd.read_parquet(folder / "categories.parquet"), pd.read_parquet(folder / "years.parquet")
+    for name, rows, some in (("categories", len(flags), flags.shape[1]), ("years", len(told), len(told))):
+        if some and rows != items:
+            raise ValueError(f"{name}.parquet has {rows} rows for {items} items")
+    years = np.asarray(whole_years(told["year"]), np.int64) if len(told) else None
+    ids = np.arange(items).astype(np.str_)
+    return Catalogue(ids, categories=tuple(flags.columns), membership=flags.to_numpy(bool), years=years)

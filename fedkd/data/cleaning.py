@@ -27,8 +27,8 @@ class Raw:
         (true for the rows of the source's official test part). Rows of equal time keep their order, and so do rows
         without times.
     content : mapping
-        ``titles`` (a Series) and ``membership`` (a DataFrame of flags, one column per category), indexed by item id;
-        or nothing.
+        ``titles`` (a Series), ``membership`` (a DataFrame of flags, one column per category) and ``years`` (a Series),
+        indexed by item id, or some of them, or nothing.
     dropped : mapping of str to int
         What the reader left out already, by reason.
     """
@@ -171,9 +171,12 @@ def _groups(rows: pd.DataFrame, users: NDArray[np.int64], dropped: dict[str, int
 
 
 def _catalogue(ids: NDArray[Any], content: Mapping[str, Any]) -> Catalogue:
-    names = ids.astype(np.str_)
-    if not content:
-        return Catalogue(names)
-    flags = content["membership"].reindex(ids, fill_value=False)
-    titles = content["titles"].reindex(ids).fillna("").to_numpy().astype(np.str_)
-    return Catalogue(names, titles, tuple(map(str, flags.columns)), flags.to_numpy(bool))
+    known: dict[str, Any] = {}
+    if "titles" in content:
+        known["titles"] = content["titles"].reindex(ids).fillna("").to_numpy().astype(np.str_)
+    if "membership" in content:
+        flags = content["membership"].reindex(ids, fill_value=False)
+        known |= {"categories": tuple(map(str, flags.columns)), "membership": flags.to_numpy(bool)}
+    if "years" in content:
+        known["years"] = content["years"].reindex(ids, fill_value=0).to_numpy(np.int64)
+    return Catalogue(ids.astype(np.str_), **known)

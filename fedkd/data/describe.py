@@ -38,6 +38,8 @@ class Description:
         First and last time, seconds since 1970; absent where the source has none.
     categories : tuple of str
         Categories of the items, possibly none.
+    years : ndarray of int64, shape [items with one]
+        Release years of the items, those that are known.
     dropped : dict of str to int
         Rows that cleaning left out, by reason.
     """
@@ -52,6 +54,7 @@ class Description:
     popularity: NDArray[np.int64]
     times: tuple[int, int] | None
     categories: tuple[str, ...]
+    years: NDArray[np.int64]
     dropped: dict[str, int]
 
 
@@ -71,6 +74,7 @@ def describe(loaded: Loaded) -> Description:
         popularity=popularity,
         times=None if data.times is None else (int(data.times.min()), int(data.times.max())),
         categories=data.catalogue.categories,
+        years=_known(data.catalogue.years),
         dropped=loaded.dropped,
     )
 
@@ -104,6 +108,7 @@ def description_table(description: Description) -> Table:
         ("history lengths", ", ".join(f"{_quantile(q)} {x:g}" for q, x in zip(QUANTILES, lengths, strict=True))),
         ("times", _period(description.times)),
         ("categories", ", ".join(description.categories) or "none"),
+        ("release years", _span(description.years, description.items)),
         *((f"dropped: {reason}", f"{count:,}") for reason, count in description.dropped.items()),
     ):
         shown.add_row(name, value)
@@ -149,3 +154,14 @@ def _period(times: tuple[int, int] | None) -> str:
     if times is None:
         return "none; order alone"
     return " to ".join(datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d") for time in times)
+
+
+def _known(years: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return np.zeros(0, np.int64) if years is None else years[years > 0]
+
+
+def _span(years: NDArray[np.int64], items: int) -> str:
+    if not len(years):
+        return "none"
+    unknown = items - len(years)
+    return f"{years.min()} to {years.max()}" + (f", unknown for {unknown:,}" if unknown else "")

@@ -28,6 +28,8 @@ class Catalogue:
         Which item is of which category.
     vectors : mapping of str to ndarray of float32, shape [items, dimensions]
         Content embeddings by modality, such as ``"text"`` or ``"image"``.
+    years : ndarray of int64, shape [items], optional
+        When the items were released; 0 where nobody knows.
     """
 
     ids: NDArray[np.str_]
@@ -35,6 +37,7 @@ class Catalogue:
     categories: tuple[str, ...] = ()
     membership: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    years: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,6 +13,7 @@ import pandas as pd
 import pooch
 
 from fedkd.data.cleaning import Raw
+from fedkd.data.years import years_of_titles
 from fedkd.errors import UserError
 
 LICENCE = "MovieLens: for research, no redistribution and no commercial use without permission (GroupLens, README)"
@@ -88,7 +89,7 @@ def locate(path: Path, source: str) -> Path:
 
 
 def read_100k(folder: Path) -> Raw:
-    """Read ``u.data``, and what is there of ``u.item`` (titles, genres) and ``ua.test`` (the official split)."""
+    """Read ``u.data``, and what is there of ``u.item`` (titles, years, genres) and ``ua.test`` (the official split)."""
     rows = _ratings(_file(folder, "u.data"), "\t")
     # Copies in circulation carry three more rows of a user 0 that the publisher's archive does not have.
     stray = rows["user"] == 0
@@ -108,7 +109,7 @@ def _content_100k(folder: Path) -> dict[str, Any]:
     genres = pd.read_csv(_file(folder, "u.genre"), sep="|", names=["name", "id"]).dropna()["name"].tolist()
     columns = ["item", "title", "released", "video", "url", *genres]
     items = pd.read_csv(folder / "u.item", sep="|", names=columns, encoding="latin-1", index_col="item")
-    return {"titles": items["title"], "membership": items[genres].astype(bool)}
+    return _content(items["title"], items[genres].astype(bool))
 
 
 def read_1m(folder: Path) -> Raw:
@@ -124,7 +125,11 @@ def read_1m(folder: Path) -> Raw:
     path = folder / "movies.dat"
     movies = pd.read_csv(path, sep="::", names=names, engine="python", encoding="latin-1", index_col="item")
     genres = movies["genres"].str.get_dummies("|").astype(bool)
-    return Raw(rows, {"titles": movies["title"], "membership": genres})
+    return Raw(rows, _content(movies["title"], genres))
+
+
+def _content(titles: pd.Series, genres: pd.DataFrame) -> dict[str, Any]:
+    return {"titles": titles, "membership": genres, "years": years_of_titles(titles)}
 
 
 def _ratings(path: Path, separator: str, columns: list[int] | None = None) -> pd.DataFrame:

@@ -38,6 +38,9 @@ class DataOptions(Options):
         A file or folder with the data; downloaded sources use their cache without it.
     user_column, item_column, time_column, rating_column, group_column : str
         Column names of a table; an empty string means that there is none.
+    year_column : str
+        Column of a table with the year in which the row's item was released, a public fact that is the same in every
+        row of the item; an empty string means that there is none.
     separator : str
         Separator of a text table; an empty string means that it is detected.
     min_rating : float, optional
@@ -55,6 +58,7 @@ class DataOptions(Options):
     time_column: str = ""
     rating_column: str = ""
     group_column: str = ""
+    year_column: str = ""
     separator: str = ""
     min_rating: float | None = None
     min_user_interactions: int = Field(2, ge=1)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fedkd.data.cleaning import Raw
 from fedkd.data.options import DataOptions
+from fedkd.data.years import FIRST, LAST, first_years, whole_years
 from fedkd.errors import UserError
 
 SEPARATORS = ",\t;|"
@@ -22,12 +23,13 @@ def read_table(options: DataOptions) -> Raw:
     """Read a CSV, TSV or Parquet file (gzip welcome) into columns user, item and, where named, time, rating, group.
 
     Times are numbers (seconds, or milliseconds where most exceed 1e11) or ISO 8601 dates, in UTC where they name no
-    zone. Ids that are all whole numbers count as numbers, so that ``7`` and ``7.0`` are one user; others are text.
+    zone. Ids that are all whole numbers count as numbers, so that ``7`` and ``7.0`` are one user; others are text. An
+    item's release year is the first that a row tells; what is no year counts as unknown.
 
     Raises
     ------
     UserError
-        The file or a column is missing, or the separator does not split the lines.
+        The file or a column is missing, the separator does not split the lines, or a column of years holds none.
     """
     path = required_path(options)
     table, dropped = _read(path, options.separator)
@@ -43,7 +45,10 @@ def read_table(options: DataOptions) -> Raw:
         rows[role] = _ids(rows[role])
     if "time" in rows:
         rows["time"] = _seconds(rows["time"])
-    return Raw(rows, dropped=dropped)
+    if not options.year_column:
+        return Raw(rows, dropped=dropped)
+    told = _column(table, options.year_column, "year", path)
+    return Raw(rows, {"years": _years(rows["item"], told, dropped)}, dropped)
 
 
 def required_path(options: DataOptions) -> Path:
@@ -137,6 +142,25 @@ def _seconds(column: pd.Series) -> pd.Series:
         return numbers / 1000 if numbers.abs().median() > LARGEST_SECOND else numbers
     dates = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+
+
+def _years(items: pd.Series, told: pd.Series, dropped: dict[str, int]) -> "pd.Series[int]":
+    """Return every item's year; what cannot be read, and items of several years, are counted."""
+    years = whole_years(told)
+    if not years.any():
+        raise UserError(
+            f"column {told.name!r} (data.year-column) holds no year; allowed are whole numbers from {FIRST} to {LAST}, "
+            'and without release years data.year-column is ""'
+        )
+    found, several = first_years(items, years)
+    empty = told.isna() | (told.astype("string").str.strip() == "")
+    unread = int((~empty & (years == 0)).sum())
+    counts = {
+        "release year cannot be read: it counts as unknown": unread,
+        "item of several release years: the first is kept": several,
+    }
+    dropped.update({reason: count for reason, count in counts.items() if count})
+    return found
 
 
 def read_lightgcn(options: DataOptions) -> Raw:

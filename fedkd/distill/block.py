@@ -9,9 +9,7 @@ eigenvectors (noise on a symmetric matrix looks the same in every orthonormal ba
 and its competitors, JASA 1973. With much noise this leaves the public teacher, with none the sum. Where a release of
 its own told how popular items are (``fedkd.distill.panel``), what public users show is scaled to that first.
 
-What items are about is public, so it costs no privacy, and it says most of items whose pairs few public users show and
-the noise hides. Categories join the users as further rows of the least-squares problem (Jeunen, Van Balen & Goethals,
-Closed-form models for collaborative filtering with side-information, RecSys 2020, CEASE).
+What items are about joins the users (``fedkd.distill.content``).
 """
 
 from typing import Any
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from fedkd.data.interactions import Interactions
+from fedkd.distill.content import content_rows
 from fedkd.distill.gram import Gram
 from fedkd.knowledge import Kind, Outer, Spec
 from fedkd.ragged import Ragged
@@ -34,7 +33,7 @@ RIDGE = 3.0
 """The teacher's ridge under noise over that without; chosen on validation."""
 
 CONTENT = 0.15
-"""Weight of the items' categories over that of all users together; chosen on validation."""
+"""Weight of each kind of content over that of all users together; chosen on validation."""
 
 
 def block_spec(panel: NDArray[np.int32]) -> Spec:
@@ -91,7 +90,7 @@ def protected_gram(
     Returns
     -------
     Gram
-        With what categories say of the items added. Its factor has at most ``panel + public users + categories`` rows.
+        With what content says of the items added. Its factor has at most ``panel + public users + content`` rows.
     """
     ratio = num_users / public.num_users
     directions = unit_rows(public).toarray()
@@ -101,7 +100,7 @@ def protected_gram(
     known = rows[:, panel].T @ rows[:, panel]
     scale = np.trace(known) / max(np.trace(expected), np.finfo(float).tiny)
     gain = scale * posterior(pooled, units, ratio, noise) - ratio * known
-    content = category_rows(public, CONTENT * (num_users + public.num_users))
+    content = content_rows(public, CONTENT * (num_users + public.num_users))
     return _joined(np.vstack([np.sqrt(1 + ratio) * rows, content]), panel, gain)
 
 
@@ -110,31 +109,6 @@ def _matched(directions: Floats, popularity: Floats, ratio: float) -> Floats:
     known = (1 + ratio) * directions.sum(axis=0)
     share = np.divide(np.maximum(popularity, 0.0), known, out=np.ones_like(known), where=known > 0)
     return np.asarray(np.sqrt(share))
-
-
-def category_rows(public: Interactions, weight: float) -> Floats:
-    """Return a row for every category, as if it were a user who likes its items.
-
-    The product of two items' columns is the cosine of their categories times the root of both popularities with the
-    public, each half a user more than counted, so that items which no public user has are like others too.
-
-    Parameters
-    ----------
-    public : Interactions
-        The public users, and the catalogue.
-    weight : float
-        The squared norm of all rows together; an ordinary user's row has norm 1.
-
-    Returns
-    -------
-    ndarray, shape [categories, items]
-        No rows where the catalogue has no categories.
-    """
-    if not public.catalogue.categories:
-        return np.zeros((0, public.num_items))
-    rows = public.catalogue.membership.T.astype(np.float64)
-    rows *= np.sqrt((public.popularity() + 0.5) / np.maximum(rows.sum(axis=0), 1))
-    return np.asarray(rows * np.sqrt(weight / max(np.square(rows).sum(), np.finfo(float).tiny)))
 
 
 def posterior(pooled: NDArray[Any], units: Floats, ratio: float, noise: float) -> Floats:

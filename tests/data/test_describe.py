@@ -1,5 +1,6 @@
 """The statistics of a data set against naive ones."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from fedkd.errors import UserError
 from fedkd.ragged import Ragged
 
 
-def tiny(times: bool = True) -> Description:
+def tiny(times: bool = True, years: np.ndarray | None = None) -> Description:
     data = Interactions(
         np.array(["u", "v", "w"]),
         Ragged.from_rows([[0, 1], [0, 2, 3], [0]], np.int32),
-        Catalogue(np.array(list("abcde")), None, ("News", "Sport"), np.zeros((5, 2), bool)),
+        Catalogue(np.array(list("abcde")), None, ("News", "Sport"), np.zeros((5, 2), bool), years=years),
         np.array([0, 86400, 5, 6, 7, 90000]) if times else None,
     )
     return describe(Loaded(data, {"negative user or item id": 1234}, "made up", "none"))
@@ -54,6 +55,13 @@ def test_the_table_says_it_all_and_what_was_dropped() -> None:
         assert words in shown
     assert "dropped: negative user or item id" in shown
     assert "1,234" in shown
+
+
+def test_release_years_are_told_with_how_many_are_unknown() -> None:
+    assert "1960 to 1995, unknown for 2" in text(tiny(years=np.array([1995, 0, 1960, 0, 1970])))
+    assert "unknown" not in text(tiny(years=np.full(5, 1995)))
+    for years in (None, np.zeros(5, np.int64)):
+        assert re.search(r"release years +none", text(tiny(years=years)))
 
 
 def test_without_times_order_alone_is_said() -> None:

@@ -46,6 +46,8 @@ def test_content_of_1m_follows_the_items_and_is_empty_where_unknown(tmp_path: Pa
     assert catalogue.ids.tolist() == ["3", "5", "7"]
     assert catalogue.titles is not None
     assert catalogue.titles.tolist() == ["Comedy Café (1990)", "Night (1991)", ""]
+    assert catalogue.years is not None
+    assert catalogue.years.tolist() == [1990, 1991, 0]
     assert catalogue.categories == ("Comedy", "Drama", "Horror")
     assert catalogue.membership.tolist() == [[True, True, False], [False, False, True], [False, False, False]]
 
@@ -54,7 +56,7 @@ def hundred_k(folder: Path, test: str = "") -> Loaded:
     folder.mkdir(exist_ok=True)
     (folder / "u.data").write_text("1\t10\t5\t100\n1\t11\t1\t90\n2\t10\t3\t80\n2\t12\t4\t81\n")
     (folder / "u.genre").write_text("unknown|0\nAction|1\n\n")
-    films = [f"{item}|Film {item} é|01-Jan-1990||http://x|{item % 2}|1\n" for item in (12, 11, 10)]
+    films = [f"{item}|Film {item} é (1990)|01-Jan-1990||http://x|{item % 2}|1\n" for item in (12, 11, 10)]
     (folder / "u.item").write_text("".join(films), encoding="latin-1")
     if test:
         (folder / "ua.test").write_text(test)
@@ -68,7 +70,9 @@ def test_100k_is_read_with_times_and_content(tmp_path: Path) -> None:
     assert loaded.interactions.times is not None
     assert loaded.interactions.times.tolist() == [90, 100, 80, 81]
     assert catalogue.titles is not None
-    assert catalogue.titles.tolist() == ["Film 10 é", "Film 11 é", "Film 12 é"]
+    assert catalogue.titles.tolist() == ["Film 10 é (1990)", "Film 11 é (1990)", "Film 12 é (1990)"]
+    assert catalogue.years is not None
+    assert catalogue.years.tolist() == [1990, 1990, 1990]
     assert catalogue.membership[:, catalogue.categories.index("unknown")].tolist() == [False, True, False]
 
 
@@ -122,6 +126,8 @@ def test_100k_has_its_published_size_and_official_split() -> None:
     data = loaded.interactions
     assert (data.num_users, data.num_items, len(data)) == (943, 1682, 100_000)
     assert len(data.catalogue.categories) == 19
+    assert data.catalogue.years is not None
+    assert (data.catalogue.years == 0).sum() == 1  # one film has no title
     fold = split(loaded, SplitOptions(kind="official"), 0).test
     assert (len(fold.train), len(fold.target)) == (90_570, 9_430)
     assert np.unique(fold.target.histories.lengths).tolist() == [10]  # ua: ten test items for every user
@@ -134,3 +140,5 @@ def test_1m_has_its_published_size() -> None:
     assert (data.num_users, data.num_items, len(data)) == (6040, 3416, 999_611)
     assert data.histories.lengths.min() >= 5
     assert len(data.catalogue.categories) == 18
+    assert data.catalogue.years is not None
+    assert (data.catalogue.years.min(), data.catalogue.years.max()) == (1919, 2000)

@@ -108,6 +108,41 @@ def test_a_column_of_groups_reaches_the_users(tmp_path: Path) -> None:
     assert data.groups.tolist() == ["north", "south"]
 
 
+def test_a_column_of_years_reaches_the_items(tmp_path: Path) -> None:
+    text = "user,item,year\n1,7,1990\n1,8,\n2,7.0,1990\n2,9,1985\n"
+    loaded = load(DataOptions(source="table", path=written(tmp_path, text), year_column="year"))
+    assert loaded.interactions.catalogue.ids.tolist() == ["7", "8", "9"]
+    assert loaded.interactions.catalogue.years is not None
+    assert loaded.interactions.catalogue.years.tolist() == [1990, 0, 1985]
+    assert loaded.dropped == {}
+
+
+def test_bad_years_are_unknown_and_counted(tmp_path: Path) -> None:
+    text = "user,item,year\n1,a,soon\n1,b,0\n2,a,99999\n2,b,1990\n3,b,1991\n3,c,NaN\n"
+    loaded = load(DataOptions(source="table", path=written(tmp_path, text), year_column="year"))
+    assert loaded.interactions.catalogue.years is not None
+    assert loaded.interactions.catalogue.years.tolist() == [0, 1990, 0]
+    assert len(loaded.interactions) == 6
+    unread, several = loaded.dropped.items()
+    assert ("cannot be read" in unread[0], unread[1]) == (True, 3)
+    assert ("several release years" in several[0], several[1]) == (True, 1)
+
+
+def test_a_column_without_a_single_year_is_refused(tmp_path: Path) -> None:
+    refused(
+        tmp_path / "a.csv", b"user,item,year\n1,1,x\n1,2,0\n", r"data\.year-column.*1000 to 2999", year_column="year"
+    )
+
+
+def test_a_missing_column_of_years_is_named(tmp_path: Path) -> None:
+    refused(tmp_path / "a.csv", b"user,item,years\n1,1,1990\n1,2,1991\n", r"data\.year-column", year_column="year")
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "a.csv").write_text(text)
+    return folder / "a.csv"
+
+
 def refused(path: Path, content: bytes, match: str, **options: object) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=match):

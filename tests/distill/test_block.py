@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.distill.block import CONTENT, block_answer, category_rows, posterior, protected_gram, unit_rows
+from fedkd.distill.block import CONTENT, block_answer, posterior, protected_gram, unit_rows
+from fedkd.distill.content import content_rows
 from fedkd.ragged import Ragged
 
 ITEMS, PANEL = 12, np.array([3, 0, 7, 5, 9], np.int32)
@@ -78,39 +79,16 @@ def test_the_estimate_is_nearer_the_truth_than_public_users_or_the_noisy_sum() -
     assert errors[0] < errors[2]
 
 
-MEMBERSHIP = np.random.default_rng(7).random((ITEMS, 3)) < 0.4
-
-
-def told(users: int, seed: int) -> Interactions:
-    """Return users of a catalogue with categories."""
-    catalogue = Catalogue(np.arange(ITEMS).astype(str), categories=("a", "b", "c"), membership=MEMBERSHIP)
-    return replace(interactions(users, seed), catalogue=catalogue)
-
-
-def test_categories_say_the_cosine_of_two_items_times_the_root_of_their_popularities() -> None:
-    public = told(20, 8)
-    count = dense(public.histories).sum(axis=0) + 0.5
-    expected = np.zeros((ITEMS, ITEMS))
-    for i, a in enumerate(MEMBERSHIP.astype(float)):
-        for j, b in enumerate(MEMBERSHIP.astype(float)):
-            if a.any() and b.any():
-                expected[i, j] = np.sqrt(count[i] * count[j]) * (a @ b) / np.sqrt((a @ a) * (b @ b))
-    rows = category_rows(public, 5.0)
-    np.testing.assert_allclose(rows.T @ rows, 5 * expected / np.trace(expected), atol=1e-12)
-
-
-def test_categories_join_the_gram_matrix_with_a_share_of_everyones_weight() -> None:
-    public, pooled = told(40, 2), np.zeros((5, 5))
-    without = protected_gram(pooled, PANEL, interactions(40, 2), 30, np.inf).dense()
-    rows = category_rows(public, CONTENT * 70)
+def test_content_joins_the_gram_matrix_with_a_share_of_everyones_weight() -> None:
+    plain, pooled = interactions(40, 2), np.zeros((5, 5))
+    rng = np.random.default_rng(7)
+    flags, years = rng.random((ITEMS, 3)) < 0.4, rng.integers(1960, 2000, ITEMS)
+    catalogue = replace(plain.catalogue, categories=("a", "b", "c"), membership=flags, years=years)
+    public = replace(plain, catalogue=catalogue)
+    without = protected_gram(pooled, PANEL, plain, 30, np.inf).dense()
+    rows = content_rows(public, CONTENT * 70)
     found = protected_gram(pooled, PANEL, public, 30, np.inf).dense()
     np.testing.assert_allclose(found, without + rows.T @ rows, atol=1e-8)
-
-
-def test_a_catalogue_without_categories_or_items_without_any_adds_nothing() -> None:
-    assert category_rows(interactions(5, 0), 1.0).shape == (0, ITEMS)
-    blank = replace(told(5, 0), catalogue=replace(told(5, 0).catalogue, membership=np.zeros((ITEMS, 3), bool)))
-    assert not category_rows(blank, 1.0).any()
 
 
 def test_what_public_users_show_is_matched_to_the_popularity_that_was_released():
