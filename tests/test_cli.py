@@ -198,3 +198,8 @@ def test_the_doctor_gives_every_line_a_mark_and_counts_what_to_mend(monkeypatch:
     assert marks.count("warn") == marks.count("mend:") >= 1
     assert any("unset OMP_NUM_THREADS" in line for line in lines)
     assert lines[-1].endswith("to mend")
+
+
+def test_help_tells_what_required_arguments_are() -> None:
+    done = subprocess.run([sys.executable, "-m", "clients", "--help"], capture_output=True, text=True, check=True)
+    assert "The client's data folder." in done.stdout
