@@ -1,6 +1,7 @@
 """What a run claims of its releases, beside what canaries prove of them."""
 
 import math
+import secrets
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,7 +73,8 @@ def canary_lines(config: Config, everyone: Rehearsal, canaries: int) -> list[Lin
     options = config.privacy
     if options.epsilon is None or options.delta is None:
         return []
-    claim, rng = Claim(options.epsilon, options.delta, options.unit, options.adjacency), np.random.default_rng()
+    claim = Claim(options.epsilon, options.delta, options.unit, options.adjacency)
+    rng = np.random.default_rng(secrets.randbits(128))
     planned = protection(config, everyone.together.partition.num_clients)
     if isinstance(planned, BallotProtection):
         found = ballot_epsilon(planned, claim, rng, canaries)
@@ -113,7 +115,7 @@ def student_lines(config: Config, canaries: int) -> list[Line]:
     if options.epsilon is None or noise is None:
         return []
     whole = replace(noise, steps=noise.steps * config.num_server_rounds)
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(secrets.randbits(128))
     least = gradient_multiplier(whole, options.adjacency, 1 - CONFIDENCE, rng, canaries)
     steps = Cost.of_steps(options.adjacency, least, options.rate, whole.steps) if math.isfinite(least) else Cost(0.0)
     # The planned noise itself stays within the budget by two accountants, which differ by a per cent.
