@@ -65,7 +65,8 @@ def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArr
     largest = np.abs(finite).max(axis=1, initial=0.0)
     scaled = finite / np.where(largest > 0, largest, 1.0)[:, None]
     norm = np.linalg.norm(scaled, axis=1)
-    long = norm > longest / np.where(largest > 0, largest, 1.0)
+    with np.errstate(over="ignore"):  # beyond the largest number a bound is none
+        long = norm > longest / np.where(largest > 0, largest, 1.0)
     factor = np.where(long, (1 - ROUNDING) * longest / np.where(norm > 0, norm, 1.0), largest)
     return np.asarray(scaled * factor[:, None])
 

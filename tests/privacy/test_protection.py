@@ -47,7 +47,7 @@ def test_no_client_exceeds_the_clip_in_factors(seed: int) -> None:
     guard = protection()
     spec = guard.specs({"x": Spec(Kind.STATISTICS, (6, 9), clip=1.0)})["x"]
     owner = np.sort(rng.integers(0, 2500, 6000))
-    left = rng.choice(HARD, (6000, 6)) * (rng.random((6000, 1)) < 0.9)
+    left = np.where(rng.random((6000, 1)) < 0.9, rng.choice(HARD, (6000, 6)), 0.0)
     right: Any = (rng.random((6000, 9)) < 0.4).astype(np.int64)
     if seed % 2:
         right = np.where(rng.random((6000, 9)) < 0.1, rng.choice(HARD, (6000, 9)), right)
