@@ -12,6 +12,7 @@ one history. What is protected is one of two things:
 
 import importlib
 import logging
+import warnings
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -168,14 +169,15 @@ def calibrated(adjacency: Adjacency, epsilon: float, delta: float, rate: float, 
 
 
 def _by_opacus(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    found = _opacus().utils.get_noise_multiplier(
-        target_epsilon=epsilon,
-        target_delta=delta,
-        sample_rate=rate,
-        steps=steps,
-        accountant="prv",
-        epsilon_tolerance=TOLERANCE * min(1.0, epsilon),
-    )
+    with warnings.catch_warnings(action="ignore"):  # of divisions and orders inside its search, which nobody can mend
+        found = _opacus().utils.get_noise_multiplier(
+            target_epsilon=epsilon,
+            target_delta=delta,
+            sample_rate=rate,
+            steps=steps,
+            accountant="prv",
+            epsilon_tolerance=TOLERANCE * min(1.0, epsilon),
+        )
     return float(found)
 
 
