@@ -24,9 +24,12 @@ def take_part(host: Host, message: Message, answer: Answer) -> Message:
     host.terms.check(host.config)
     request, about = read_secure(message.content)
     turn = int(str(about["round"]))
+    run = str(about["run"])
     try:
         party, kept = _party(host, turn)
-        reply = answer(party, request, str(about["run"]), turn)
+        if message.metadata.message_type != "query.keys":  # these alone begin another round
+            party.check_round(run, turn)
+        reply = answer(party, request, run, turn)
     except RefusedError as error:
         return Message(refusal_record(str(error)), reply_to=message)
     _write(kept, party.dumps())

@@ -98,3 +98,17 @@ class Ring:
         spot = int(np.flatnonzero(self._circle == place)[0])
         others: list[int] = self._circle[(spot + self._steps) % len(self._circle)].tolist()
         return others
+
+    def is_cut(self, alive: NDArray[np.bool_]) -> bool:
+        """Say whether somewhere on the circle so many in a row are gone that nobody masks with anyone beyond them.
+
+        Parameters
+        ----------
+        alive : ndarray of bool, shape [directory]
+            Who is left, at least one of the members.
+        """
+        if self.shape.neighbours == len(self._circle) - 1:
+            return False
+        left = np.flatnonzero(alive[self._circle])
+        steps = np.diff(left, append=left[0] + len(self._circle))
+        return bool(steps.max() > self.shape.neighbours // 2)

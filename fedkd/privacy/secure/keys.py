@@ -112,6 +112,11 @@ class Directory:
         return hashlib.sha256(b"fedkd secure sum 1" + self.digest + struct.pack(">Q", round) + run.encode()).digest()
 
 
+def of_cohort(context: bytes, cohort: bytes) -> bytes:
+    """Return the 32 bytes that stand for one cohort of a round: who is shown another one agrees on other keys."""
+    return hashlib.sha256(b"fedkd cohort" + context + cohort).digest()
+
+
 def sign_key(identity: Identity, context: bytes, place: int, key: bytes) -> bytes:
     """Return the public key of a round (32 bytes) followed by the identity's signature."""
     return key + identity.sign(_statement(context, place, key))
@@ -133,7 +138,7 @@ def public_key(secret: bytes) -> bytes:
 
 
 def agree(secret: bytes, context: bytes, publics: list[bytes]) -> list[bytes]:
-    """Return a key of 32 bytes for this round with the owner of each public key, out of their X25519 secret.
+    """Return a key of 32 bytes with the owner of each public key, out of their X25519 secret and a context.
 
     Raises
     ------

@@ -53,6 +53,11 @@ class Party:
         """Go on from what ``dumps`` returned, perhaps in another process."""
         self._rounds, self._state = state.from_bytes(data)
 
+    def check_round(self, run: str, round: int) -> None:
+        """Refuse what is said of another round than the one that goes on."""
+        if self._state is None or (self._state.run, self._state.round) != (run, round):
+            raise RefusedError(f"round {round} of run {run!r} is not the one that goes on here")
+
     def advertise(self, run: str, round: int) -> bytes:
         """Begin a round: return this round's public key, signed.
 
@@ -88,7 +93,8 @@ class Party:
                 f"a cohort of {len(members)} that must hold this client and at least {self._minimum - 1} others"
             )
         neighbours = Ring(context, members).neighbours(self._place)
-        channels = _agree(now.secret, context, self._checked_keys(context, neighbours, bundle[size:]))
+        publics = self._checked_keys(context, neighbours, bundle[size:])
+        channels = _agree(now.secret, keys.of_cohort(context, bundle[:size]), publics)
         now.once("share", bundle)
         now.cohort, now.neighbours, now.channels = bundle[:size], neighbours, channels
         now.seed, dealt = dealing.deal(self._place, neighbours, channels, shape(len(members)))
@@ -162,19 +168,22 @@ class Party:
         Raises
         ------
         RefusedError
-            Too few survivors, ones that cannot be, or a second, different set of survivors.
+            Too few survivors, ones that cannot be, so many gone in a row that the sum would fall apart, or a second,
+            different set of survivors.
         """
-        now, _ = self._now("unmask")
-        shared = _set(now.shared, len(now.neighbours))
-        alive = self._checked_survivors(now, survivors, shared)
+        now, context = self._now("unmask")
+        alive = self._checked_survivors(now, context, survivors)
+        is_first = "unmask" not in now.asked
         now.once("unmask", survivors)
-        now.forget()
-        halves = [slice(keys.KEY) if alive[j] else slice(keys.KEY, None) for j in listed(shared)]
-        return b"".join(now.received[j][half] for j, half in zip(listed(shared), halves, strict=True))
+        if is_first:
+            halves = (slice(keys.KEY) if here else slice(keys.KEY, None) for here in alive)
+            now.forget([both[half] for both, half in zip(now.received, halves, strict=True)])
+        return b"".join(now.received)
 
-    def _checked_survivors(self, now: state.RoundState, survivors: bytes, shared: Flags) -> Flags:
+    def _checked_survivors(self, now: state.RoundState, context: bytes, survivors: bytes) -> Flags:
+        """Return which neighbours are summed."""
         said = _set(survivors, len(self._directory))
-        alive = said[now.neighbours]
+        alive, shared = said[now.neighbours], _set(now.shared, len(now.neighbours))
         threshold = self._shape(now).threshold
         if (said & ~_set(now.cohort, len(said))).any() or (alive & ~shared).any() or not said[self._place]:
             raise RefusedError("the survivors hold a client that takes no part in this round, or lack this one")
@@ -182,10 +191,15 @@ class Party:
             raise RefusedError(f"only {said.sum()} clients would be summed; at least {self._minimum} must be")
         if alive.sum() < threshold:
             raise RefusedError(f"only {alive.sum()} neighbours would be summed; at least {threshold} must be")
+        if Ring(context, self._members(now)).is_cut(said):
+            raise RefusedError("so many neighbours in a row would be left out that the sum could be taken in parts")
         return alive
 
     def _shape(self, now: state.RoundState) -> Shape:
-        return shape(int(_set(now.cohort, len(self._directory)).sum()))
+        return shape(len(self._members(now)))
+
+    def _members(self, now: state.RoundState) -> NDArray[np.int64]:
+        return np.flatnonzero(_set(now.cohort, len(self._directory)))
 
     def _now(self, phase: str) -> tuple[state.RoundState, bytes]:
         if self._state is None:

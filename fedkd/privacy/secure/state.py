@@ -28,7 +28,8 @@ class RoundState:
     shared
         The neighbours that dealt shares, as a set.
     received
-        This party's shares of what each neighbour dealt: 64 bytes, or none where it dealt nothing.
+        This party's shares of what each neighbour dealt: 64 bytes, or none where it dealt nothing; of each 32 that were
+        given away once the masks have been opened.
     asked
         Digests of the requests answered so far, by phase.
     """
@@ -72,10 +73,10 @@ class RoundState:
         if not self.secret:
             raise RefusedError(f"round {self.round} of run {self.run!r} is over: its masks have been opened")
 
-    def forget(self) -> None:
-        """Drop the secrets that no answer needs any more; the shares stay for a retry of the last answer."""
+    def forget(self, given: list[bytes]) -> None:
+        """Drop all secrets but the shares that are given away, which a retry of the last answer needs."""
         self.secret = self.seed = b""
-        self.channels = []
+        self.channels, self.received = [], given
 
     def dumps(self) -> dict[str, object]:
         """Return what JSON can hold."""
