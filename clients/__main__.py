@@ -98,7 +98,11 @@ def main(
         int, typer.Option(help="Fewest clients whose sum may be opened, whatever the server says.", min=2)
     ] = Terms.minimum_cohort,
     allow_clear: Annotated[
-        bool, typer.Option("--allow-clear", help="Answer without masks too: the server sees this client's own answer.")
+        bool,
+        typer.Option(
+            "--allow-clear",
+            help="Answer without masks too: the server sees this client's own answer. In mode local --epsilon does.",
+        ),
     ] = False,
     patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
 ) -> None:

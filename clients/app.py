@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.logger import log
+from numpy.typing import NDArray
 
 from clients.host import Host, open_host
 from clients.secure import masked, take_part
@@ -14,9 +16,13 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
+from fedkd.privacy.protection import Protection
+from fedkd.privacy.secure import RefusedError
 from fedkd.ragged import Ragged
-from fedkd.release import merge, release
-from fedkd.wire import answer_record, is_secure, read_ask, read_secure, refusal_record, turn_of
+from fedkd.release import merge, release, without_infinities
+from fedkd.wire import answer_record, is_secure, read_ask, read_secure, turn_of
+
+ERROR = 40
 
 app = ClientApp()
 
@@ -58,13 +64,16 @@ class Release:
         What leaves.
     accounts : tuple of Account
         What pays for it, all of them.
+    guard : Protection
+        The noise that clients add.
     make : callable
-        Returns the released answers of a group of clients.
+        Returns the raw answers of a group of clients.
     """
 
     kind: str
     specs: Mapping[str, Spec]
     accounts: tuple[Account, ...]
+    guard: Protection
     make: Callable[[Asks], Answers]
 
 
@@ -77,10 +86,10 @@ def train(message: Message, context: Context) -> Message:
     def learn(own: Asks) -> Answers:
         learnt, answers = host.config.algorithm.learn(host.cohort(own.clients, own.round), own)
         host.store.save(learnt.clients, learnt.states, own.round)
-        return release(answers, specs, host.protection)
+        return answers
 
-    accounts = (host.student_account, host.account(host.protection))
-    return _respond(host, message, asks, Release("training", specs, _given(*accounts), learn))
+    accounts = _given(host.student_account, host.account(host.protection))
+    return _respond(host, message, asks, Release("training", specs, accounts, host.protection, learn))
 
 
 @app.train("panel")
@@ -95,9 +104,9 @@ def panel(message: Message, context: Context) -> Message:
     def count(own: Asks) -> Answers:
         cohort = host.cohort(own.clients, own.round)
         items = panel_answer(cohort.data.train, cohort.owner, len(cohort))
-        return release(Answers(own.round, own.clients, {PANEL: items}), specs, guard)
+        return Answers(own.round, own.clients, {PANEL: items})
 
-    return _respond(host, message, asks, Release("panel", specs, _given(host.account(guard)), count))
+    return _respond(host, message, asks, Release("panel", specs, _given(host.account(guard)), guard, count))
 
 
 @app.evaluate()
@@ -117,9 +126,9 @@ def evaluate(message: Message, context: Context) -> Message:
     def count(own: Asks) -> Answers:
         measured = _measured(host, own)
         told = contributions(measured) if guard.active else users_sums(measured) if host.is_masking else measured
-        return release(Answers(own.round, own.clients, {"metrics": told}), specs, guard)
+        return Answers(own.round, own.clients, {"metrics": told})
 
-    return _respond(host, message, asks, Release("metrics", specs, _given(host.account(guard)), count))
+    return _respond(host, message, asks, Release("metrics", specs, _given(host.account(guard)), guard, count))
 
 
 def _measured(host: Host, asks: Asks) -> Ragged:
@@ -133,15 +142,22 @@ def _respond(host: Host, message: Message, asks: Asks, what: Release) -> Message
     secure = is_secure(message.content)
     if host.is_masking and not secure:
         raise UserError("this run promises secure sums, and this question asks for a single answer; it gets none")
-    if secure and read_secure(message.content)[1]["round"] != turn_of(asks.round, message.metadata.message_type):
-        raise UserError("the sum is not that of the question, so its noise could be another's; it gets no answer")
-    answers = merge([_paid(host, what, asks.take(own)) for own in host.chunks(asks.clients)], what.specs)
     if not secure:
-        return Message(answer_record(answers, what.specs), reply_to=message)
-    if not len(answers.clients):
-        return Message(refusal_record(next(iter(answers.refused))), reply_to=message)
-    vector = np.concatenate([np.reshape(answers.values[name], -1) for name in what.specs])
+        return Message(answer_record(_released(host, what, asks), what.specs), reply_to=message)
+    if read_secure(message.content)[1]["round"] != turn_of(asks.round, message.metadata.message_type):
+        raise UserError("the sum is not that of the question, so its noise could be another's; it gets no answer")
+
+    def vector() -> NDArray[np.int64]:
+        answers = _released(host, what, asks)
+        if not len(answers.clients):
+            raise RefusedError(next(iter(answers.refused)))
+        return np.concatenate([np.reshape(answers.values[name], -1) for name in what.specs])
+
     return take_part(host, message, masked(host, host.question(what.kind, asks), vector, mask_bits(what.specs)))
+
+
+def _released(host: Host, what: Release, asks: Asks) -> Answers:
+    return merge([_paid(host, what, asks.take(own)) for own in host.chunks(asks.clients)], what.specs)
 
 
 def _given(*accounts: Account | None) -> tuple[Account, ...]:
@@ -158,7 +174,22 @@ def _paid(host: Host, what: Release, asks: Asks) -> Answers:
             about = "" if asks.reference is None else asks.reference.fingerprint
             return refuse(Answers(asks.round, owners, {}, about), asks.clients)
         receipts.append((account, paid))
-    answers = kept or what.make(asks.take(owners))
+    answers = kept or release(_made(host, what, asks.take(owners)), what.specs, what.guard)
     for account, paid in receipts:
         answers = account.keep(paid, answers)
     return refuse(answers, np.setdiff1d(asks.clients, answers.clients)) if receipts else answers
+
+
+def _made(host: Host, what: Release, asks: Asks) -> Answers:
+    """Return raw answers; where nobody may see them, an error of the data's making becomes an answer of zeros.
+
+    A server that chose what scores overflow for which histories could read these from errors otherwise.
+    """
+    if not host.is_hiding(what.guard):
+        return what.make(asks)
+    try:
+        return without_infinities(what.make(asks))
+    except Exception:  # whatever it is, the server must not learn of it
+        log(ERROR, "no %s answer could be computed; zeros are released in its place", what.kind, exc_info=True)
+    zeros = {name: np.zeros((len(asks.clients), *spec.shape)) for name, spec in what.specs.items()}
+    return Answers(asks.round, asks.clients, zeros, asks.reference.fingerprint if asks.reference else "")

@@ -81,6 +81,7 @@ def read_device(folder: Path) -> Device:
         ) from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
+    table = table.drop_duplicates()
     train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
     return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))
 

@@ -106,6 +106,17 @@ class Host:
         """Whether a single answer must not be seen: on a device, unless the configuration allows it."""
         return isinstance(self.holder, Device) and self.config.privacy.sums == "secure"
 
+    def is_hiding(self, guard: Protection) -> bool:
+        """Say whether a device's own answer may be seen by nobody as it is: it is masked, or carries its noise.
+
+        Parameters
+        ----------
+        guard : Protection
+            The noise of the answer.
+        """
+        alone = guard.options.mode in ("distributed", "local")
+        return isinstance(self.holder, Device) and (self.is_masking or alone)
+
     def answer_specs(self, asks: Asks) -> Mapping[str, Spec]:
         """Return what the answers to a question look like when they leave."""
         return self.leaving(self.protection, self.config.algorithm.expects(asks))
@@ -131,8 +142,7 @@ class Host:
     def question(self, kind: str, asks: Asks) -> str:
         """Name the release that answers a question: asked again, even by another run, it is answered as before."""
         data, layout = pack_asks(asks)
-        settings = {k: v for k, v in dump(self.config).items() if k not in ("runtime", "evaluation")}
-        about = json.dumps([kind, settings, asks.round, layout], sort_keys=True, default=str)
+        about = json.dumps([kind, _settings(self.config), asks.round, layout], sort_keys=True, default=str)
         return f"{kind}, round {asks.round}, question {hashlib.sha256(about.encode() + data).hexdigest()[:32]}"
 
     def chunks(self, clients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -152,16 +162,26 @@ def open_host(context: Context) -> Host:
     config = _config(tuple(sorted(context.run_config.items())))
     node = context.node_config
     if "data-path" in node:
-        device = read_device(Path(str(node["data-path"])))
-        here, store = device.folder, StateStore(device.folder / "state")
-        return Host(
-            config, np.array([device.client]), device, store, device.registered, here, "device", Terms.of_node(node)
-        )
+        return _device_host(config, read_device(Path(str(node["data-path"]))), Terms.of_node(node))
     together = federation(config)
     partition, count = int(node["partition-id"]), int(node["num-partitions"])
     clients = shard(together.partition.num_clients, partition, count)
     folder, registered = _run_folder(config, context.run_id), together.partition.num_clients
     return Host(config, clients, together, StateStore(folder / "client-states"), registered, folder, config.data.name)
+
+
+def _device_host(config: Config, device: Device, terms: Terms) -> Host:
+    """Return the host of a device, whose ledger and whose students of other settings are not the server's to choose."""
+    config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
+    settings = json.dumps(_settings(config), sort_keys=True, default=str).encode()
+    store = StateStore(device.folder / "state" / hashlib.sha256(settings).hexdigest()[:16])
+    clients, folder = np.array([device.client]), device.folder
+    return Host(config, clients, device, store, device.registered, folder, "device", terms)
+
+
+def _settings(config: Config) -> dict[str, object]:
+    """Return what of a configuration decides about answers."""
+    return {key: value for key, value in dump(config).items() if key not in ("runtime", "evaluation")}
 
 
 @lru_cache(maxsize=4)

@@ -36,10 +36,21 @@ def take_part(host: Host, message: Message, answer: Answer) -> Message:
     return Message(secure_record(reply), reply_to=message)
 
 
-def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> Answer:
+def masked(host: Host, question: str, vector: Callable[[], NDArray[np.int64]], bits: int) -> Answer:
     """Return the answer that hides a vector; to one question it is given in one cohort alone.
 
     Two sums that differ in one client would show its answer.
+
+    Parameters
+    ----------
+    host : Host
+        A device.
+    question : str
+        Ends in the digest of what is asked.
+    vector : callable
+        Computes and pays for what is to be hidden; called once it is clear that it may be given.
+    bits : int
+        The sum is taken modulo ``2**bits``.
     """
 
     def answer(party: Party, request: bytes, run: str, round: int) -> bytes:
@@ -47,7 +58,7 @@ def masked(host: Host, question: str, values: NDArray[np.int64], bits: int) -> A
         place = f"{run}, round {round}"
         if marker.exists() and marker.read_text(encoding="utf-8") != place:
             raise RefusedError("this question was answered in another cohort")
-        hidden = party.mask(request, values, bits)
+        hidden = party.mask(request, vector(), bits)
         _write(marker, place.encode())
         return hidden
 

@@ -28,7 +28,7 @@ class Terms:
     minimum_cohort : int
         Fewest clients whose sum may be opened.
     clear : bool
-        Whether answers may leave without masks; those that carry all their noise (mode local) always may.
+        Whether answers may leave without masks; those that carry all the noise of the owner's own budget always may.
     """
 
     budget: Budget | None = None
@@ -54,8 +54,12 @@ class Terms:
                 f"this client keeps a privacy budget, and mode {privacy.mode} adds no noise here; it answers in the "
                 "modes local and distributed"
             )
-        if privacy.sums == "clear" and privacy.mode != "local" and not self.clear:
-            raise UserError("this client answers under masks alone, and the run asks for single answers")
+        noised = privacy.mode == "local" and self.budget is not None  # an epsilon of the server's may mean no noise
+        if privacy.sums == "clear" and not noised and not self.clear:
+            raise UserError(
+                "this client answers under masks alone, or in mode local within a budget of its own (--epsilon, "
+                "--delta), and the run asks for single answers"
+            )
         if privacy.sums == "secure" and privacy.minimum_cohort < self.minimum_cohort:
             raise UserError(
                 f"the run opens sums of {privacy.minimum_cohort} clients, and this client wants to be one of "

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from fedkd.errors import UserError
 from fedkd.grid import coded, stored
 from fedkd.knowledge import Answers, Outer, Spec
 from fedkd.privacy.protection import OPEN, Protection
@@ -32,16 +34,42 @@ def release(answers: Answers, specs: Mapping[str, Spec], protection: Protection 
     -------
     Answers
         Integers where the spec has a grid. ``refused`` names the clients whose values were not finite.
+
+    Raises
+    ------
+    UserError
+        A sum has another shape than its spec, for which noise was planned.
     """
     if protection.active:
-        return replace(answers, values=protection.contribution(answers, specs))
+        return replace(answers, values=_of_shape(protection.contribution(answers, specs), specs))
     finite = np.ones(len(answers.clients), bool)
     for values in answers.values.values():
         finite &= _finite_clients(values, len(finite))
     kept = np.flatnonzero(finite)
-    values = {name: coded(_take(answers.values[name], kept), spec) for name, spec in specs.items()}
+    values = _of_shape({name: coded(_take(answers.values[name], kept), spec) for name, spec in specs.items()}, specs)
     refused = {} if finite.all() else {"values were not finite": answers.clients[~finite].tolist()}
     return replace(answers, clients=answers.clients[kept], values=values, refused={**answers.refused, **refused})
+
+
+def _of_shape(values: dict[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:
+    """Return sums that look as asked for; one number too many would stand under another's noise."""
+    for name, spec in specs.items():
+        if spec.sums and np.shape(values[name]) != spec.shape:
+            raise UserError(f"{name} has the shape {np.shape(values[name])}, and {spec.shape} was asked for")
+    return values
+
+
+def without_infinities(answers: Answers) -> Answers:
+    """Return raw answers in which zero stands for what is not finite: who refused would say something of the data."""
+    return replace(answers, values={name: _finite(values) for name, values in answers.values.items()})
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, Outer):
+        return Outer(_finite(values.left), _finite(values.right), values.owner)
+    if isinstance(values, sparse.csr_array):
+        return sparse.csr_array((_finite(values.data), values.indices, values.indptr), shape=values.shape)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def merge(parts: list[Answers], specs: Mapping[str, Spec]) -> Answers:

@@ -39,7 +39,7 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     rows, items = np.nonzero(masked >= edge)  # everything that may belong, ties at the edge included
     order = np.lexsort((items, -masked[rows, items], rows))
     counts = np.bincount(rows, minlength=len(masked))
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    first = np.cumsum(counts) - counts
     chosen = order[first[:, None] + np.arange(depth)]
     return np.where(masked[rows[chosen], items[chosen]] == -np.inf, -1, items[chosen])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.grid import coded
@@ -176,9 +177,9 @@ class Protection:
         """Return what leaves some clients together: every one's values bounded, coded, summed, with their noise."""
         count = len(answers.clients)
         bounded = {name: coded(clipped(answers.values[name], spec, count), spec) for name, spec in specs.items()}
-        return self._noised(count, specs, bounded)
+        return self._noised(count, bounded)
 
-    def _noised(self, count: int, specs: Mapping[str, Spec], values: Mapping[str, Any]) -> dict[str, Any]:
+    def _noised(self, count: int, values: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
         """Return sums of ``count`` clients with the noise that these clients add before anything leaves.
 
         Sums of Skellam numbers are Skellam numbers, and rounded Gaussian ones are drawn client by client, so the noise
@@ -189,8 +190,8 @@ class Protection:
             return dict(values)
         if mode == "distributed":
             variance = count * scale**2 / self._honest
-            return {n: v + skellam(variance, specs[n].shape, noise_generator()) for n, v in values.items()}
-        return {n: v + rounded_normal(scale, count, specs[n].shape, noise_generator()) for n, v in values.items()}
+            return {n: v + skellam(variance, v.shape, noise_generator()) for n, v in values.items()}
+        return {n: v + rounded_normal(scale, count, v.shape, noise_generator()) for n, v in values.items()}
 
     def sum(self, answers: Answers, specs: Mapping[str, Spec]) -> Answers:
         """Return a round's sum, in the units of the answers, with the noise that a trusted server adds."""

@@ -44,6 +44,14 @@ def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, relea
     return high
 
 
+SAFE_MEAN = 1e12
+"""Largest mean of a Poisson number: from some 10**14 on NumPy's are a per cent and more too narrow or too wide."""
+
+
 def skellam(variance: float, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return independent Skellam numbers of mean 0: the difference of two Poisson numbers."""
-    return generator.poisson(variance / 2, shape) - generator.poisson(variance / 2, shape)
+    """Return independent Skellam numbers of mean 0: differences of two Poisson numbers, of as many as it takes."""
+    draws = max(1, math.ceil(variance / 2 / SAFE_MEAN))
+    mean, total = variance / 2 / draws, np.zeros(shape, np.int64)
+    for _ in range(draws):
+        total += generator.poisson(mean, shape) - generator.poisson(mean, shape)
+    return total
