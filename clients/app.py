@@ -174,22 +174,23 @@ def _paid(host: Host, what: Release, asks: Asks) -> Answers:
             about = "" if asks.reference is None else asks.reference.fingerprint
             return refuse(Answers(asks.round, owners, {}, about), asks.clients)
         receipts.append((account, paid))
-    answers = kept or release(_made(host, what, asks.take(owners)), what.specs, what.guard)
+    answers = kept or _made(host, what, asks.take(owners))
     for account, paid in receipts:
         answers = account.keep(paid, answers)
     return refuse(answers, np.setdiff1d(asks.clients, answers.clients)) if receipts else answers
 
 
 def _made(host: Host, what: Release, asks: Asks) -> Answers:
-    """Return raw answers; where nobody may see them, an error of the data's making becomes an answer of zeros.
+    """Return released answers; where nobody may see them bare, an error in making them becomes an answer of zeros.
 
     A server that chose what scores overflow for which histories could read these from errors otherwise.
     """
     if not host.is_hiding(what.guard):
-        return what.make(asks)
+        return release(what.make(asks), what.specs, what.guard)
     try:
-        return without_infinities(what.make(asks))
+        return release(without_infinities(what.make(asks)), what.specs, what.guard)
     except Exception:  # whatever it is, the server must not learn of it
         log(ERROR, "no %s answer could be computed; zeros are released in its place", what.kind, exc_info=True)
     zeros = {name: np.zeros((len(asks.clients), *spec.shape)) for name, spec in what.specs.items()}
-    return Answers(asks.round, asks.clients, zeros, asks.reference.fingerprint if asks.reference else "")
+    about = asks.reference.fingerprint if asks.reference else ""
+    return release(Answers(asks.round, asks.clients, zeros, about), what.specs, what.guard)
