@@ -1,6 +1,5 @@
 """A device's part in a secure sum: keys, shares, one masked answer, and shares of the masks."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from clients.device import Device
 from clients.host import Host
+from fedkd.durable import replace_file
 from fedkd.errors import UserError
 from fedkd.privacy.identities import KEY, read_directory
 from fedkd.privacy.secure import Party, RefusedError
@@ -87,11 +87,6 @@ def _device(host: Host) -> Device:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner reads, so that sudden death leaves the old one or the new one."""
+    """Write a file that only its owner reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    replace_file(path, data, 0o600)

@@ -150,3 +150,10 @@ def test_a_budget_is_for_one_array_and_a_sensible_delta() -> None:
 def test_half_a_budget_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         PrivacyOptions.model_validate(wrong)
+
+
+@pytest.mark.parametrize("variance", [1e3, 4e14])
+def test_skellam_noise_is_as_wide_as_it_says_however_wide(variance: float) -> None:
+    drawn = skellam(variance, (40_000,), np.random.default_rng(0)).astype(np.float64)
+    assert drawn.var() == pytest.approx(variance, rel=0.04)  # five standard errors
+    assert abs(drawn.mean()) < 5 * (variance / len(drawn)) ** 0.5

@@ -20,22 +20,25 @@ What is guaranteed
 The server and any ``threshold - 1`` neighbours of a client, pooling all they see, learn about the vectors of that
 client and the other honest ones no more than the sum over all honest survivors, as long as
 
-* the server follows the protocol: it shows everybody one cohort, one run and round, and one set of survivors;
+* the server follows the protocol: it shows everybody one cohort, one run and round, and one set of survivors, of whom
+  none is left out for where it stands in the graph;
 * every client holds the true public identities beforehand, and identities are as scarce as clients.
 
 ``graph.shape`` chooses the threshold: if 10 % of the clients (rounded up) collude at random, the chance that any
 client has ``threshold`` of them as neighbours is below 2**-30. Of two clients, each learns the other's vector from the
 sum. The sum is exact modulo ``2**bits``. Up to 30 % of the cohort may drop out in any phases after *advertise*; the
 chance that random drop-outs of that size stop the sum is below 2**-20. A client that answers nonsense counts as dropped
-out; one that hands back wrong shares is found and ignored.
+out; shares that do not fit are found and done without, as long as ``threshold`` sound ones came.
 
 Against a server that deviates, the clients refuse: keys that their owner did not sign for this very round, neighbours
 other than the public graph's, a cohort or a set of survivors below the minimum, fewer than ``threshold`` neighbours,
-and every second request of a kind that differs from the first, so that no client gives both shares of a neighbour or
-masks two vectors in one round. They cannot see a server that tells different clients different things. In a cohort of
-5 to 32, where everybody is everybody's neighbour, no two sets of survivors find enough answers, even if one client in
-ten colludes; in a larger, sparse graph they can, and a server that lies so can open a single vector. It can also try
-cohorts and round numbers until colluding clients surround one client, and fill a cohort with clients of its own.
+survivors between whom half of the neighbours in a row are gone, so that the sum could be taken in parts, and every
+second request of a kind that differs from the first, so that no client gives both shares of a neighbour or masks two
+vectors in one round. Keys are bound to the cohort, so clients that are shown different ones have no masks in common.
+They cannot see a server that tells different clients of different survivors. In a cohort of 8 to 32, where everybody is
+everybody's neighbour, no sets of survivors find enough answers, even if one client in ten colludes; in a larger, sparse
+graph they can, and a server that lies so can open a single vector. It can also try cohorts and round numbers until
+colluding clients surround one client or fill a gap, and fill a cohort with clients of its own.
 
 What is not guaranteed
 ----------------------
@@ -43,7 +46,10 @@ What is not guaranteed
 * Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum; one that locks a false table
   and drops out spoils it too. One that deals shares which do not fit together can stop the sum; the error names it.
 * Who takes part, when, and who drops out is visible, and so is the length of the vectors.
-* Secrets live for one round and are dropped when it ends, but Python does not wipe memory.
+* Masks hide what was answered, not what was asked: a server that asks the others something to which the answer is known
+  learns the rest.
+* Secrets are dropped when the masks have been opened, or when the next round begins; Python does not wipe memory.
+* A device plays one round at a time; one that another run begins meanwhile ends the first.
 """
 
 from fedkd.privacy.secure.errors import RefusedError, SumError

@@ -5,6 +5,7 @@ so nothing from elsewhere fits.
 """
 
 import hashlib
+import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Identity:
     @classmethod
     def generate(cls) -> "Identity":
         """Draw a new identity from the operating system's randomness."""
-        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(secrets.token_bytes(KEY))
 
     @property
     def public(self) -> bytes:

@@ -51,7 +51,7 @@ def recover(shares: Mapping[int, int]) -> int:
 
 
 def recover_checked(
-    shares: Mapping[int, int], threshold: int, accept: Callable[[int], bool], attempts: int = 256
+    shares: Mapping[int, int], threshold: int, accept: Callable[[int], bool], attempts: int = 8192
 ) -> tuple[int, list[int]] | None:
     """Find a secret although some shares may be wrong.
 

@@ -192,10 +192,9 @@ class SecureSum:
                 masks.add_mask(self._total, seed, -1 if other < place else 1)
 
     def _secret(self, place: int, shares: dict[int, int], digest: bytes) -> bytes:
-        """Put a secret together from sound shares; whoever gave another one is not listened to again."""
+        """Put a secret together from sound shares; a share that does not fit may be its dealer's fault."""
         spots = {other: x for x, other in enumerate(self._neighbours[place], 1)}
-        liars = {self._directory.place(client) for client, why in self.faults.items() if why == _LIE}
-        usable = {spots[holder]: value for holder, value in shares.items() if holder not in liars}
+        usable = {spots[holder]: value for holder, value in shares.items()}
         found = shamir.recover_checked(
             usable, self._ring.shape.threshold, lambda secret: dealing.digest(place, dealing.field(secret)) == digest
         )
@@ -206,8 +205,8 @@ class SecureSum:
                 f"{self._ring.shape.threshold} sound ones are needed; repeat the round, without it if it fails again"
             )
         for x in found[1]:
-            self.faults.setdefault(self._directory.clients[self._neighbours[place][x - 1]], _LIE)
+            self.faults.setdefault(self._directory.clients[self._neighbours[place][x - 1]], MISFIT)
         return dealing.field(found[0])
 
 
-_LIE = "unmask: wrong share"
+MISFIT = "unmask: a share did not fit, by its dealer's fault or its holder's"

@@ -40,6 +40,44 @@ def test_two_sets_of_survivors_cannot_both_be_answered_in_cohorts_of_5_to_32() -
         assert 2 * form.threshold > form.neighbours + -(-members // 10), members
 
 
+def test_no_sets_of_survivors_open_the_neighbours_tables_in_cohorts_of_8_to_32() -> None:
+    """Whose own mask and tables would tell a vector: the honest voters of one round are too few for all of them."""
+    for members in range(8, COMPLETE + 1):
+        form, colluding = shape(members), -(-members // 10)
+        votes = (members - colluding - 1) * (form.neighbours - form.threshold)
+        assert votes < (form.threshold - colluding) ** 2, members
+
+
+def test_a_circle_is_cut_where_half_the_neighbours_in_a_row_are_gone() -> None:
+    members, alive = np.arange(100) * 2, np.ones(200, bool)
+    ring = Ring(b"context", members)
+    half = ring.shape.neighbours // 2
+    order = circle(ring, members)
+    for start in (0, 40, 95):
+        for gone, is_cut in ((half - 1, False), (half, True)):
+            left = alive.copy()
+            left[np.roll(order, -start)[:gone]] = False
+            assert ring.is_cut(left) == is_cut
+    small = Ring(b"context", np.arange(32))
+    assert not small.is_cut(np.arange(32) < 8)
+
+
+def test_random_drop_outs_of_three_tenths_cut_no_circle() -> None:
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        ring, left = Ring(str(number).encode(), np.arange(100)), np.ones(100, bool)
+        left[rng.permutation(100)[:30]] = False
+        assert not ring.is_cut(left)
+
+
+def circle(ring: Ring, members: np.ndarray) -> np.ndarray:
+    """Return the members in the order of the circle, out of who is whose next neighbour."""
+    order = [int(members[0])]
+    while len(order) < len(members):
+        order.append(ring.neighbours(order[-1])[0])
+    return np.array(order)
+
+
 @pytest.mark.parametrize("members", [2, 3, 4, 7, 32, 33, 100])
 def test_neighbours_know_each_other_by_number(members: int) -> None:
     ring = Ring(b"context", np.arange(members))

@@ -5,6 +5,7 @@ import pytest
 
 from fedkd.errors import UserError
 from fedkd.privacy.secure import Directory, Identity, Party, RefusedError, SecureSum, keys
+from fedkd.privacy.secure.graph import Ring
 from fedkd.privacy.secure.messages import pack_set
 
 COUNT = 6
@@ -104,6 +105,66 @@ def test_a_small_cohort_or_one_without_the_client_is_refused() -> None:
     for members in ([0, 1, 2], [0], [1, 2, 3, 4, 5]):
         with pytest.raises(RefusedError, match="must hold this client and at least 3 others"):
             stage.parties[0].share(stage.alive(*members) + bundle[stage.size :])
+
+
+def test_another_cohort_has_other_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that shows one client another cohort cannot take off its masks with what the others tell."""
+    agreed = []
+    agree = keys.agree
+    monkeypatch.setattr(keys, "agree", lambda *given: agreed.append(agree(*given)) or agreed[-1])
+    stage = Stage(clients=6)
+    bundle = stage.advertise()[0]
+    stage.parties[0].share(bundle)
+    fresh = Party(stage.identities[0], 0, stage.directory, 3)
+    fresh.loads(stage.parties[0].dumps())
+    assert fresh._state is not None
+    fresh._state.asked.clear()
+    five = [bundle[i : i + keys.SIGNED_KEY] for i in range(stage.size, len(bundle), keys.SIGNED_KEY)]
+    order = Ring(stage.directory.context("run", 0), np.arange(6)).neighbours(0)
+    smaller = Ring(stage.directory.context("run", 0), np.arange(5)).neighbours(0)
+    signed = dict(zip(order, five, strict=True))
+    fresh.share(stage.alive(0, 1, 2, 3, 4) + b"".join(signed[place] for place in smaller))
+    assert not set(agreed[0]) & set(agreed[1])
+
+
+def test_what_is_said_of_another_round_is_refused() -> None:
+    party = Stage().parties[0]
+    with pytest.raises(RefusedError, match="not the one that goes on"):
+        party.check_round("run", 0)
+    party.advertise("run", 0)
+    party.check_round("run", 0)
+    for run, round in (("run", 1), ("other", 0)):
+        with pytest.raises(RefusedError, match="not the one that goes on"):
+            party.check_round(run, round)
+
+
+def test_survivors_around_a_cut_are_refused() -> None:
+    stage = Stage(clients=100)
+    stage.mask()
+    ring = Ring(stage.directory.context("run", 0), np.arange(100))
+    order = [0]
+    while len(order) < 100:
+        order.append(ring.neighbours(order[-1])[0])
+    half = ring.shape.neighbours // 2
+    with pytest.raises(RefusedError, match="in parts"):
+        stage.parties[0].unmask(stage.alive(*sorted(set(range(100)) - set(order[40 : 40 + half]))))
+    stage.parties[0].unmask(stage.alive(*sorted(set(range(100)) - set(order[40 : 40 + half - 1]))))
+
+
+def test_shares_that_are_not_given_are_forgotten() -> None:
+    stage = Stage()
+    stage.mask(leaving={5})
+    party = stage.parties[0]
+    whole = party._state.received if party._state is not None else []
+    both = [share for share in whole if share]
+    survivors = stage.alive(0, 1, 2, 3, 4)
+    told = party.unmask(survivors)
+    again = Party(stage.identities[0], 0, stage.directory, 3)
+    again.loads(party.dumps())
+    assert again.unmask(survivors) == told
+    for share in both:
+        halves = share[: keys.KEY], share[keys.KEY :]
+        assert sum(half.hex() in party.dumps().decode() for half in halves) == 1
 
 
 def test_unreadable_requests_are_refused() -> None:

@@ -12,6 +12,7 @@ from fedkd.errors import UserError
 from fedkd.privacy.secure import Directory, Identity, Party, SecureSum, SumError, dealing, keys, masks
 from fedkd.privacy.secure.messages import pack_set
 from fedkd.privacy.secure.rehearsal import cast, measure, rehearse
+from fedkd.privacy.secure.sums import MISFIT
 
 LATE = ("share", "mask", "unmask")
 
@@ -206,7 +207,7 @@ def test_wrong_shares_are_found_and_ignored(clients: int, liar: int) -> None:
     server, total = play(clients, {"unmask": lie}, out={8})
     assert (total == sum(range(clients)) - 8).all()
     assert set(server.faults) <= {8, liar}
-    assert server.faults.get(liar, "unmask: wrong share") == "unmask: wrong share"
+    assert server.faults.get(liar, MISFIT) == MISFIT
 
 
 def test_shares_damaged_on_the_way_to_some_neighbours_are_done_without() -> None:
@@ -215,7 +216,28 @@ def test_shares_damaged_on_the_way_to_some_neighbours_are_done_without() -> None
 
     server, total = play(10, {"share": damage})
     assert (total == 45).all()
-    assert set(server.faults.values()) <= {"unmask: wrong share"}
+    assert set(server.faults.values()) <= {MISFIT}
+
+
+@pytest.mark.parametrize("run", range(4))
+def test_a_false_dealer_does_not_silence_the_holders_of_its_shares(run: int) -> None:
+    """Client 0 deals wrong shares to two holders and then keeps silent, as an honest client does."""
+
+    def damage(replies: dict[int, bytes]) -> dict[int, bytes]:
+        return {**replies, 0: flipped(replies[0], len(replies[0]) - 3 * 64, len(replies[0]) - 64)}
+
+    def silent(replies: dict[int, bytes]) -> dict[int, bytes]:
+        return {client: reply for client, reply in replies.items() if client not in (0, 5)}
+
+    assert (play(10, {"share": damage, "unmask": silent})[1] == 45).all()
+
+
+def test_a_tenth_of_liars_are_outvoted_where_few_are_missing() -> None:
+    def lie(replies: dict[int, bytes]) -> dict[int, bytes]:
+        false = {liar: flipped(replies[liar], 0, len(replies[liar])) for liar in (3, 11, 17, 30)}
+        return {client: reply for client, reply in {**replies, **false}.items() if client not in (8, 20)}
+
+    assert (play(32, {"unmask": lie})[1] == sum(range(32))).all()
 
 
 def test_a_false_table_is_open_to_see_only_in_a_sum_without_its_owner() -> None:
