@@ -18,11 +18,14 @@ from fedkd.processes import environment, free_port, program
 from fedkd.terminal import guarded
 
 
-def supernode(data: Path, superlink: str, certificates: Path | None, key: Path | None, terms: Terms) -> list[str]:
+def supernode(
+    data: Path, superlink: str, certificates: Path | None, key: Path | None, trusted: Path | None, terms: Terms
+) -> list[str]:
     """Return the command of a SuperNode that reads only ``data``, keeps its state there, and insists on its terms."""
     about = f'data-path="{data.absolute()}" {terms.node_config()}'
     command = [program("flower-supernode"), "--superlink", superlink, "--port", str(free_port())]
     command += ["--node-config", about]
+    command += ["--trusted-entities", str(trusted.absolute())] if trusted else []
     if certificates is None:
         return [*command, "--insecure"]
     command += ["--root-certificates", str((certificates / "ca.crt").absolute())]
@@ -83,6 +86,12 @@ def main(
     certificates: Annotated[Path | None, typer.Option(help="Folder with the server's ca.crt.")] = None,
     key: Annotated[Path | None, typer.Option(help="This node's private key.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS and no node authentication.")] = False,
+    trusted_entities: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of public keys: run programs alone that one of them signed. Without it the server's runs."
+        ),
+    ] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="Most that all runs together may ever learn from this client.", min=0)
     ] = None,
@@ -120,7 +129,13 @@ def main(
     missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
     if missing:
         raise UserError(f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR")
-    keep_connected(lambda: supernode(data, superlink, certificates, key, terms), environment(data / "flower"), patience)
+    if trusted_entities is not None and not trusted_entities.is_file():
+        raise UserError(f"--trusted-entities {trusted_entities} is no file; give a YAML file of ids and public keys")
+
+    def command() -> list[str]:
+        return supernode(data, superlink, certificates, key, trusted_entities, terms)
+
+    keep_connected(command, environment(data / "flower"), patience)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ class Progress:
         Counts and bytes by client, named as in ``COUNTS``.
     seconds, teaching_seconds : float
         Time spent in rounds, evaluation left out, and what of it the server's teaching took.
+    paid : int
+        Rounds in which clients were asked; under protection their budget allowed them.
     """
 
     state: State
@@ -42,6 +44,7 @@ class Progress:
     clients: dict[str, NDArray[np.int64]]
     seconds: float = 0.0
     teaching_seconds: float = 0.0
+    paid: int = 0
 
     @classmethod
     def begin(cls, state: State) -> "Progress":

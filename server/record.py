@@ -47,9 +47,9 @@ class Recorder:
         setup = replace(setup, popularity=arrays.pop("run/popularity", None))
         number = int(arrays.pop("run/round"))
         seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
-        clients = {name: arrays.pop(f"clients/{name}") for name in COUNTS}
+        clients, paid = {name: arrays.pop(f"clients/{name}") for name in COUNTS}, int(arrays.pop("run/paid"))
         self.folder.forget_rounds(number)
-        return Progress(State(setup, arrays), number, clients, seconds, teaching)
+        return Progress(State(setup, arrays), number, clients, seconds, teaching, paid)
 
     def round(self, record: Record, progress: Progress) -> None:
         """Save a checkpoint, add the round's line, and log it."""
@@ -63,7 +63,7 @@ class Recorder:
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         if (popularity := progress.state.setup.popularity) is not None:
             kept["run/popularity"] = popularity
-        kept["run/teaching-seconds"] = np.array(progress.teaching_seconds)
+        kept |= {"run/teaching-seconds": np.array(progress.teaching_seconds), "run/paid": np.array(progress.paid)}
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
 
     def finish(self, strategy: Distillation) -> None:
@@ -103,11 +103,11 @@ class Recorder:
                 "answered": int((progress.clients["answered"] > 0).sum()),
                 "failed-answers": progress.total(["failed"]),
             },
-            "privacy": privacy(self.config, strategy.protection, progress.round) | {"metrics": strategy.quality},
+            "privacy": privacy(self.config, strategy.protection, progress) | {"metrics": strategy.quality},
         }
 
 
-def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, Any]:
+def privacy(config: Config, protection: Protection, progress: Progress) -> dict[str, Any]:
     """Return what was promised and spent; epsilon and delta are None where nothing is protected.
 
     ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
@@ -116,11 +116,11 @@ def privacy(config: Config, protection: Protection, rounds: int) -> dict[str, An
     told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
     told["sums"] = options.sums if config.algorithm.masks() else "single"
     if options.student.epsilon is not None:
-        told["students"] = options.student.told(rounds, config.num_server_rounds)
+        told["students"] = options.student.told(progress.paid, config.num_server_rounds)
     if not protection.active:
         return told
     return told | {
-        "epsilon": protection.spent(rounds, measured=rounds >= config.num_server_rounds),
+        "epsilon": protection.spent(progress.paid, measured=progress.paid >= config.num_server_rounds),
         "epsilon-planned": options.epsilon,
         **protection.conditions,
         "noise-multiplier": protection.multiplier,

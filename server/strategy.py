@@ -142,6 +142,8 @@ class Distillation(Strategy):
         elif self.panel is not None:
             self._choose_panel(self.panel)
         _, taught = self.aggregate_train(number, self._replies(number))
+        if self._was_refused(before):
+            self.progress = replace(self.progress, paid=before.paid)
         metrics, trained = dict(taught or {}), time.monotonic() - begun
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
             metrics |= {} if self.protection.active else self._told(number)
@@ -152,7 +154,8 @@ class Distillation(Strategy):
         failures = dict(self.questions.failures)
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.protection.active:
-            spent, planned = self.protection.spent(number, measured=last), self.protection.options.budget[0]
+            paid, planned = self.progress.paid, self.protection.options.budget[0]
+            spent = self.protection.spent(paid, measured=last and paid == number)
             record |= {"epsilon": spent, "epsilon-planned": planned, **self.protection.conditions}
         for sink in self.sinks:
             sink(record, self.progress)
@@ -165,15 +168,22 @@ class Distillation(Strategy):
         if not len(self._paid.owners):
             self.questions.failures[EXHAUSTED] += self.protection.participants
             return []
+        self.progress = replace(self.progress, paid=self.progress.paid + 1)
         if self._paid.kept is not None:
             return []
         sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
-        self.training.tell(number, self.protection.spent(number))
+        self.training.tell(number, self.protection.spent(self.progress.paid))
         if self.secure is None or not sent or self._asks is None:
             self._opened = None
             return self.questions.send()
         self._opened = self.questions.summed("train", self._specs(self._asks), self.protection)
         return []
+
+    def _was_refused(self, before: Progress) -> bool:
+        """Say whether the budget of everyone who was asked in this round was exhausted, so that it cost nothing."""
+        reasons = self.questions.failures
+        silent = self.progress.total(["answered"]) == before.total(["answered"])
+        return silent and bool(reasons) and all(EXHAUSTED in reason for reason in reasons)
 
     def _choose_panel(self, releases: Releases) -> None:
         """Begin with what one protected sum says of the items that clients have."""

@@ -135,7 +135,7 @@ def students_conditions(options: StudentPrivacy) -> str:
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
     """Compare the noise that a finished run wrote down with what its budget needs."""
     told, options = folder.read_json("summary.json")["privacy"], config.privacy
-    if options.epsilon is None or options.delta is None or options.mode == "distributed":
+    if options.epsilon is None or options.delta is None or options.mode == "distributed" or not told["epsilon"]:
         return []
     planned = protection(config, 1)
     each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)

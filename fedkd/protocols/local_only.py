@@ -62,6 +62,11 @@ class LocalOnly(TrainedStudent):
         del state
         return None
 
+    def unprotectable(self, mode: str) -> str | None:
+        """Say that there is nothing to protect."""
+        del mode
+        return "what clients learn stays with them, so no answer needs noise; leave privacy.mode at none"
+
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history by his client's own student."""
         del asks

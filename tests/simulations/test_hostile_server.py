@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from flwr.app import Context, RecordDict
+from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
+from clients.__main__ import supernode
 from clients.device import read_device
 from clients.host import Host, open_host
+from clients.terms import Terms
 from fedkd.config import Config, flatten, load
 from fedkd.distill.panel import panel_spec
 from fedkd.knowledge import Asks, mask_bits
@@ -184,3 +187,11 @@ def test_a_round_is_not_answered_under_the_name_of_another(
     deployed(tmp_path / "run", data, *DISTRIBUTED)
     assert opened == [{}]
     assert RunFolder.open(tmp_path / "run").finished
+
+
+def test_a_node_may_insist_on_programs_that_someone_signed(tmp_path: Path) -> None:
+    """Flower hands every node the server's program, whose terms are then the server's: the option is Flower's mend."""
+    given = supernode(tmp_path, "127.0.0.1:1", None, None, tmp_path / "trusted.yaml", Terms())
+    parsed = _parse_args_run_supernode().parse_args(given[1:])
+    assert parsed.trusted_entities == tmp_path / "trusted.yaml"
+    assert parsed.insecure

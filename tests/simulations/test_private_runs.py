@@ -18,6 +18,7 @@ from fedkd.privacy.ledger import Ledger, data_key
 from fedkd.protocols.residual import Residual
 from fedkd.runs import RunFolder
 from server.record import Recorder
+from simulations.claims import record_lines
 from simulations.run import main as run_main
 from simulations.run import simulate
 
@@ -75,6 +76,10 @@ def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
     record = json.loads((second.path / "rounds.jsonl").read_text())
     assert (record["asked"], record["failures"]) == (0, {EXHAUSTED: record["failures"][EXHAUSTED]})
     assert second.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
+    assert [folder.read_json("summary.json")["privacy"]["epsilon"] for folder in (first, second)] == [8.0, 0.0]
+    assert record["epsilon"] == 0.0
+    assert len(record_lines(first.config(), first)) == 1
+    assert not record_lines(second.config(), second), "nothing was released, so there is no noise to measure"
     book = Ledger(tmp_path / "ledger")
     spent = book.spent(data_key("synthetic", "-1")).epsilon(1e-4)
     assert 8 < spent < 16
@@ -90,7 +95,9 @@ def test_runs_of_different_noise_share_an_adaptive_budget_and_no_other(tmp_path:
         runs = [
             simulated(tmp_path / adaptive / mode, *more, f"privacy.mode={mode}") for mode in ("local", "distributed")
         ]
-        made[adaptive] = [json.loads((folder.path / "rounds.jsonl").read_text())["answers"] for folder in runs]
+        records = [json.loads((folder.path / "rounds.jsonl").read_text()) for folder in runs]
+        made[adaptive] = [record["answers"] for record in records]
+        assert [record["epsilon"] for record in records] == [8.0, 8.0 if adaptive == "true" else 0.0]
     assert made["true"][0] == made["true"][1] == made["false"][0] > made["false"][1] == 0
 
 
