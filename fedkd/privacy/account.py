@@ -18,7 +18,7 @@ from fedkd.privacy.ledger import Ledger, data_key
 EVERYONE = np.array([-1])
 """The owner, in the ledger of a trusted server, of all the data behind a sum."""
 
-EXHAUSTED = "the privacy budget is exhausted"
+EXHAUSTED = "the privacy budget is exhausted, or was begun under another adjacency or for another kind of noise"
 """Why an answer is missing; the schedule of releases alone decides it, never the data."""
 
 

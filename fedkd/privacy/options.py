@@ -38,12 +38,12 @@ ONE_BY_ONE = "Devices report the quality of their own recommendations one by one
 
 TRUST: dict[str, str] = {
     "central": (
-        "the server is trusted: it sees answers without noise and adds the noise to their sum before anything is "
-        "taught; whoever sees only models learns at most this"
+        "the server is trusted with the exact sum of the answers, and adds the noise to it before anything is taught; "
+        "whoever sees only models learns at most this"
     ),
     "distributed": (
         "every client adds a share of the noise, and the sum is private against whoever sees the sum alone, as long as "
-        "the stated share of clients is honest and stays; single answers carry too little noise to be seen"
+        "the stated share of the planned clients is honest and stays; single answers carry too little noise to be seen"
     ),
     "local": (
         "nobody is trusted: every client adds all the noise to its own answer before it leaves; add-remove hides an "
@@ -176,8 +176,13 @@ class PrivacyOptions(Options):
             return UNPROTECTED if self.student.epsilon is None else STUDENTS_ALONE
         return (
             f"Privacy mode {self.mode}: epsilon {self.epsilon:g} at delta {self.delta:g} in total for one {self.unit} "
-            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}.{self._of_parts}{self._of_runs}"
+            f"({self.adjacency}, no amplification by sampling); {TRUST[self.mode]}."
+            f"{self._of_honesty}{self._of_parts}{self._of_runs}"
         )
+
+    @property
+    def _of_honesty(self) -> str:
+        return f" That share is {self.honest_fraction:.0%}." if self.mode == "distributed" else ""
 
     @property
     def _of_parts(self) -> str:
@@ -196,4 +201,8 @@ class PrivacyOptions(Options):
         counted = ", counted by a Renyi filter" if self.adaptive else ""
         if self.epsilon_limit is None:
             return ""
-        return f" All runs that share a ledger may cost epsilon {self.epsilon_limit:g} together{counted}."
+        return (
+            f" What one ledger counts about one {self.unit} may cost epsilon {self.epsilon_limit:g} in all runs "
+            f"together{counted}; the server's releases (mode central), those of clients, and the training of students "
+            "are counted apart."
+        )

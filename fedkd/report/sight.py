@@ -1,5 +1,6 @@
 """Who sees what in a run, and what each of its releases takes of the budget."""
 
+import math
 from dataclasses import dataclass
 
 from fedkd.report.run import Json, Run
@@ -115,7 +116,10 @@ def _leaves(run: Run, sums: str) -> str:
 
 def _server(run: Run, mode: str, sums: str) -> str:
     if sums == "secure":
-        return f"Sees sums of at least {_options(run)['minimum-cohort']} real clients, nothing else."
+        least, clients = _options(run)["minimum-cohort"], run.part("clients").get("registered", math.inf)
+        if clients < least:
+            return f"Sees nothing: {clients} real clients would refuse a sum of fewer than {least}."
+        return f"Sees sums of at least {least} real clients, nothing else."
     return f"Sees every single answer: {ALONE[mode]}."
 
 

@@ -96,3 +96,8 @@ def test_every_release_has_its_share_of_the_budget(make_run: MakeRun) -> None:
 def test_a_run_that_does_not_say_what_was_seen_has_no_figure(make_run: MakeRun) -> None:
     folder = make_run(privacy={"mode": "none"})
     assert "Who sees what" not in render(folder).read_text(encoding="utf-8")
+
+
+def test_a_sum_of_more_clients_than_there_are_is_not_promised(make_run: MakeRun) -> None:
+    server = who_sees_what(Run.read(made(make_run, **{"minimum-cohort": 1000})))[2]
+    assert "849 real clients would refuse a sum of fewer than 1000" in server.sees
