@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedkd.errors import UserError
-from fedkd.terminal import guarded
+from fedkd.terminal import check_picture, guarded
 
 if TYPE_CHECKING:
     from fedkd.report import Row
@@ -100,6 +100,8 @@ def describe(
     from fedkd.data.describe import plot as draw
     from fedkd.data.sources import load
 
+    if plot is not None:
+        check_picture(plot)
     description = measure(load(read(conf, given).data))
     console = Console(highlight=False)
     console.print(description_table(description))
@@ -144,14 +146,18 @@ def budget(
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
     panel_share: Annotated[float, typer.Option(help="Share of the budget for one release of items' counts.")] = 0.0,
     metrics_share: Annotated[float, typer.Option(help="Share of the budget for one release of metrics.")] = 0.0,
-    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (SVG or PNG).")] = None,
+    honest_fraction: Annotated[
+        float | None, typer.Option(help="Mode distributed: share of the clients that add their noise, 0.9 by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (.svg or .png).")] = None,
 ) -> None:
     """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
     from fedkd.budget import budget_options, show
     from fedkd.privacy.plan import Plan
 
-    options = budget_options(epsilon, delta, mode, unit, adjacency, panel_share, metrics_share)
-    show(Plan(options, clients, rounds, dimensions).check(), plot)
+    given = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
+    given |= {"panel-share": panel_share, "metrics-share": metrics_share, "honest-fraction": honest_fraction}
+    show(Plan(budget_options(given), clients, rounds, dimensions).check(), plot)
 
 
 @app.command()

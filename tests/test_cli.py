@@ -144,6 +144,12 @@ def test_describe_reads_a_configuration_and_overrides(tmp_path: Path, rows: Path
     assert (tmp_path / "a.svg").stat().st_size > 1000
 
 
+def test_a_picture_that_cannot_be_drawn_is_refused_before_data_is_read(tmp_path: Path, rows: Path) -> None:
+    wrong = refused("data", "describe", "--source", "table", "--path", rows, "--plot", tmp_path / "a.jpg")
+    assert "does not end in .svg or .png" in wrong
+    assert not (tmp_path / "a.jpg").exists()
+
+
 def test_describe_makes_up_data_without_any_option() -> None:
     shown = fine("data", "describe", "--set", "data.synthetic.users=20", "--set", "data.synthetic.mean-history=9")
     assert shown.split()[:2] == ["users", "20"]
