@@ -3,6 +3,7 @@
 # Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,8 @@ data = typer.Typer(help="List, download and describe data sets.", no_args_is_hel
 app.add_typer(data, name="data")
 
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
+NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
+"""Of a comparison, the most important first."""
 
 
 def main() -> None:
@@ -183,13 +186,15 @@ def compare(
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
     from fedkd.report import compare as join
-    from fedkd.report import render_comparison
+    from fedkd.report import promises, render_comparison
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
     console = Console(highlight=False)
-    console.print(_comparison_table(rows))
+    for name, promised in promises(rows).items():
+        console.print(f"{name}: {promised}", markup=False)
+    _print_comparison(console, rows)
     if out is not None:
         console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
 
@@ -213,16 +218,36 @@ def doctor() -> None:
     console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
 
 
-def _comparison_table(rows: "list[Row]") -> Table:
+def _print_comparison(console: Console, rows: "list[Row]") -> None:
+    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
+    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
+    while (
+        len(columns) > 1
+        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
+    ):
+        columns.pop()
+    console.print(_comparison_table(rows, columns))
+    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
+    if left := NUMBERS[len(columns) :]:
+        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
+
+
+def _comparison_table(rows: "list[Row]", columns: Sequence[str]) -> Table:
     shown = _plain_table("configuration", "model", "seeds")
-    for name in (*SHOWN, "parameters", "bytes up", "bytes down"):
+    for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        measured = [row.metrics.get(name) for name in SHOWN]
-        cells = ["" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for m in measured]
-        counts = ["" if count is None else f"{count:,.0f}" for count in (row.parameters, row.bytes_up, row.bytes_down)]
-        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *cells, *counts)
+        cells = _numbers(row)
+        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
     return shown
+
+
+def _numbers(row: "Row") -> dict[str, str]:
+    """Return the numbers of a row as they are shown, by column; empty where there is none."""
+    measured = {name: row.metrics.get(name) for name in SHOWN}
+    cells = {n: "" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for n, m in measured.items()}
+    counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
+    return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}
 
 
 def _plain_table(*columns: str) -> Table:
