@@ -1,6 +1,7 @@
 """``fedkd budget``: what a privacy budget will cost, printed before a run."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,47 @@ from rich.table import Table
 
 from fedkd.errors import UserError
 from fedkd.privacy.options import TRUST, PrivacyOptions
-from fedkd.privacy.plan import Plan
+from fedkd.privacy.plan import FALSE_ALARMS, Plan
+from fedkd.terminal import check_picture
 
 
 def show(plan: Plan, plot: Path | None) -> None:
     """Print the noise that a plan means, what an adversary may learn, and what would be cheaper; draw it if asked."""
-    console, options = Console(), plan.options
-    about = f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
-    console.print(f"mode {options.mode}: {TRUST[options.mode]}", soft_wrap=True)
-    for table in (_noise(plan, about), _spent(plan, about), _adversary(plan, about), _cheaper(plan)):
-        console.print(table)
     if plot is not None:
-        draw(plan, plot, about)
+        check_picture(plot)
+    console, options = Console(highlight=False), plan.options
+    console.print(f"mode {options.mode}: {TRUST[options.mode]}{_quorum(plan)}\n")
+    console.print(f"All numbers are for epsilon {options.epsilon:g}, {_about(plan)}.")
+    for title, table in (_noise(plan), _spent(plan), _adversary(plan), _cheaper(plan)):
+        console.print(f"\n{title}")
+        console.print(table)
+    if not plan.protects:
+        console.print(f"\n{HOLLOW.format(plan.power(FALSE_ALARMS[0]), FALSE_ALARMS[0])}", style="bold red")
+    if plot is not None:
+        draw(plan, plot)
         console.print(f"plot: {plot}", soft_wrap=True)
 
 
-def draw(plan: Plan, path: Path, about: str) -> None:
+HOLLOW = (
+    "This budget promises practically nothing: an adversary may be right about {:.1%} of all clients at {:.0%} false "
+    "alarms. Choose a smaller epsilon, for example 4."
+)
+
+
+def _about(plan: Plan) -> str:
+    """Return what every epsilon of a plan is about."""
+    options = plan.options
+    return f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
+
+
+def _quorum(plan: Plan) -> str:
+    if plan.options.mode != "distributed":
+        return ""
+    share, least = plan.options.honest_fraction, plan.protection.quorum
+    return f"; that share is {share:g}, and a sum of fewer than {least} of {plan.clients} clients teaches nothing"
+
+
+def draw(plan: Plan, path: Path) -> None:
     """Draw the noise on a coordinate of the mean against epsilon, the plan marked."""
     from matplotlib.figure import Figure  # takes seconds that --help should not cost
 
@@ -41,42 +67,58 @@ def draw(plan: Plan, path: Path, about: str) -> None:
     axes.plot([plan.options.budget[0]], [plan.noise / plan.clients], "o", color="black", label="this plan")
     axes.set_xlabel("epsilon, total of the run")
     axes.set_ylabel("noise on the mean, in clips")
-    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {about}", fontsize=8)
+    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {_about(plan)}", fontsize=8)
     axes.legend(frameon=False)
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot draw into {path}: {error}; give a file name that ends in .svg or .png") from None
+    except OSError as error:
+        raise UserError(f"cannot draw into {path}: {error.strerror}; give --plot a file that can be written") from None
 
 
-def budget_options(
-    epsilon: float, delta: float, mode: str, unit: str, adjacency: str, panel_share: float, metrics_share: float
-) -> PrivacyOptions:
-    """Return the options that the command line means; a ``UserError`` says which of them is wrong."""
-    if mode == "none":
+def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
+    """Return the options that the command line means, by their keys; absent ones are None.
+
+    Raises
+    ------
+    UserError
+        Which of them is wrong, and what mends it.
+    """
+    if given["mode"] == "none":
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
-    given: dict[str, Any] = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
-    given |= {"panel-share": panel_share, "metrics-share": metrics_share}
+    if given["honest-fraction"] is not None and given["mode"] != "distributed":
+        raise UserError(
+            f"--honest-fraction says how many clients add their share of the noise, and in mode {given['mode']} none "
+            "does; leave it out, or give --mode distributed"
+        )
     try:
-        return PrivacyOptions.model_validate(given)
+        return PrivacyOptions.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = [f"--{'.'.join(map(str, d['loc']))}: {d['msg']}, got {d['input']!r}" for d in error.errors()]
-        raise UserError("; ".join(wrong)) from None
+        raise UserError("; ".join(map(_explained, error.errors()))) from None
+
+
+def _explained(wrong: Any) -> str:
+    if wrong["type"] == "value_error":  # of several options together, and it names them
+        return str(wrong["ctx"]["error"])
+    return f"--{'.'.join(map(str, wrong['loc']))}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}, got {wrong['input']!r}"
 
 
 LONGEST = 100
 """Most rows of the table of what is spent after every contribution."""
 
 
-def _table(title: str, *columns: str) -> Table:
-    shown = Table(title=title, title_justify="left")
+Titled = tuple[str, Table]
+"""A table, and the line above it; Rich would break a title of its own at the width of the table."""
+
+
+def _table(*columns: str) -> Table:
+    shown = Table()
     for position, column in enumerate(columns):
         shown.add_column(column, justify="right" if position else "left")
     return shown
 
 
-def _noise(plan: Plan, about: str) -> Table:
-    shown = _table(f"epsilon {plan.options.epsilon:g}, {about}", "noise", "in clips")
+def _noise(plan: Plan) -> Titled:
+    shown = _table("noise", "in clips")
     shown.add_row("noise multiplier of a release", f"{plan.protection.multiplier:.4g}")
     shown.add_row("on a coordinate of the sum", f"{plan.noise:.4g}")
     shown.add_row(f"on a coordinate of the mean of {plan.clients} clients", f"{plan.noise / plan.clients:.3g}")
@@ -86,33 +128,47 @@ def _noise(plan: Plan, about: str) -> Table:
     shown.add_row("signal to noise, all clients of one mind", f"{plan.signal_to_noise:.3g}")
     if plan.metrics_error is not None:
         shown.add_row("standard error of a released metric near 0.5 (no clips)", f"{plan.metrics_error:.2g}")
-    return shown
+    return "how much noise a release carries", shown
 
 
-def _spent(plan: Plan, about: str) -> Table:
+def _spent(plan: Plan) -> Titled:
     every = -(-plan.releases // LONGEST)
     skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
-    shown = _table(f"epsilon spent, {about}{skipped}", "after contribution", "epsilon")
+    shown = _table("after contribution", "epsilon")
     if plan.protection.panel is not None:
         shown.add_row("the items alone", f"{plan.protection.spent(0):.4g}")
     for step in sorted({1, *range(every, plan.releases + 1, every), plan.releases}):
         shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
     if plan.metrics_error is not None:
         shown.add_row("and the metrics", f"{plan.protection.spent(plan.releases, measured=True):.4g}")
-    return shown
+    return f"epsilon spent, at delta {plan.options.delta:g}{skipped}", shown
 
 
-def _adversary(plan: Plan, about: str) -> Table:
-    shown = _table(f"an adversary who knows everything else, {about}", "question", "at most")
-    for rate in (0.01, 0.1):
-        shown.add_row(f"recognises who took part, {rate:.0%} false alarms", f"{plan.power(rate):.1%}")
-    shown.add_row("belief after a prior of 50 % (up to delta)", f"{plan.belief():.1%}")
-    return shown
+LEARNS = {
+    "add-remove": "recognises who took part, {:.0%} false alarms",
+    "replace-one": "tells one history from another, {:.0%} false alarms",
+}
+"""What an adversary does where an adjacency is all that is hidden."""
 
 
-def _cheaper(plan: Plan) -> Table:
-    shown = _table("what would be cheaper", "change", "signal to noise")
+def _adversary(plan: Plan) -> Titled:
+    shown = _table("question", "at most", "which is")
+    for rate in FALSE_ALARMS:
+        told = "exact" if plan.exact else "a bound"
+        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", told)
+    shown.add_row("belief after a prior of 50 % (up to delta)", f"{plan.belief():.1%}", "a bound")
+    return "an adversary who knows everything else" + ("" if plan.exact else f"\n{BOUNDED}"), shown
+
+
+BOUNDED = (
+    "(bounds from the accounting of this noise, which has no exact numbers as mode central has; do not set one against "
+    "the other)"
+)
+
+
+def _cheaper(plan: Plan) -> Titled:
+    shown = _table("change", "signal to noise")
     shown.add_row("this plan", f"{plan.signal_to_noise:.3g}")
     for name, other in plan.cheaper():
         shown.add_row(name, f"{other.signal_to_noise:.3g}")
-    return shown
+    return "what would be cheaper", shown

@@ -3,6 +3,7 @@
 # Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedkd.errors import UserError
-from fedkd.terminal import guarded
+from fedkd.terminal import check_picture, guarded
 
 if TYPE_CHECKING:
     from fedkd.report import Row
@@ -27,6 +28,8 @@ data = typer.Typer(help="List, download and describe data sets.", no_args_is_hel
 app.add_typer(data, name="data")
 
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
+NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
+"""Of a comparison, the most important first."""
 
 
 def main() -> None:
@@ -100,6 +103,8 @@ def describe(
     from fedkd.data.describe import plot as draw
     from fedkd.data.sources import load
 
+    if plot is not None:
+        check_picture(plot)
     description = measure(load(read(conf, given).data))
     console = Console(highlight=False)
     console.print(description_table(description))
@@ -144,14 +149,18 @@ def budget(
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
     panel_share: Annotated[float, typer.Option(help="Share of the budget for one release of items' counts.")] = 0.0,
     metrics_share: Annotated[float, typer.Option(help="Share of the budget for one release of metrics.")] = 0.0,
-    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (SVG or PNG).")] = None,
+    honest_fraction: Annotated[
+        float | None, typer.Option(help="Mode distributed: share of the clients that add their noise, 0.9 by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (.svg or .png).")] = None,
 ) -> None:
     """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
     from fedkd.budget import budget_options, show
     from fedkd.privacy.plan import Plan
 
-    options = budget_options(epsilon, delta, mode, unit, adjacency, panel_share, metrics_share)
-    show(Plan(options, clients, rounds, dimensions).check(), plot)
+    given = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
+    given |= {"panel-share": panel_share, "metrics-share": metrics_share, "honest-fraction": honest_fraction}
+    show(Plan(budget_options(given), clients, rounds, dimensions).check(), plot)
 
 
 @app.command()
@@ -177,13 +186,15 @@ def compare(
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
     from fedkd.report import compare as join
-    from fedkd.report import render_comparison
+    from fedkd.report import promises, render_comparison
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
     console = Console(highlight=False)
-    console.print(_comparison_table(rows))
+    for name, promised in promises(rows).items():
+        console.print(f"{name}: {promised}", markup=False)
+    _print_comparison(console, rows)
     if out is not None:
         console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
 
@@ -207,16 +218,36 @@ def doctor() -> None:
     console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
 
 
-def _comparison_table(rows: "list[Row]") -> Table:
+def _print_comparison(console: Console, rows: "list[Row]") -> None:
+    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
+    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
+    while (
+        len(columns) > 1
+        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
+    ):
+        columns.pop()
+    console.print(_comparison_table(rows, columns))
+    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
+    if left := NUMBERS[len(columns) :]:
+        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
+
+
+def _comparison_table(rows: "list[Row]", columns: Sequence[str]) -> Table:
     shown = _plain_table("configuration", "model", "seeds")
-    for name in (*SHOWN, "parameters", "bytes up", "bytes down"):
+    for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        measured = [row.metrics.get(name) for name in SHOWN]
-        cells = ["" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for m in measured]
-        counts = ["" if count is None else f"{count:,.0f}" for count in (row.parameters, row.bytes_up, row.bytes_down)]
-        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *cells, *counts)
+        cells = _numbers(row)
+        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
     return shown
+
+
+def _numbers(row: "Row") -> dict[str, str]:
+    """Return the numbers of a row as they are shown, by column; empty where there is none."""
+    measured = {name: row.metrics.get(name) for name in SHOWN}
+    cells = {n: "" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for n, m in measured.items()}
+    counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
+    return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}
 
 
 def _plain_table(*columns: str) -> Table:

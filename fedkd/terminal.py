@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec
 
 import typer
@@ -25,3 +26,18 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(2) from None
 
     return run
+
+
+PICTURES = (".svg", ".png")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file of ``--plot`` that cannot become a picture, before any work is done for it."""
+    if path.is_dir():
+        raise UserError(f"--plot {path} is a folder; give a file in it, for example {path / 'plot.svg'}")
+    if path.suffix.lower() not in PICTURES:
+        raise UserError(
+            f"--plot {path} does not end in {' or '.join(PICTURES)}; for example {path.with_suffix('.svg')}"
+        )
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--plot {path}: the folder {path.absolute().parent} does not exist; make it first")

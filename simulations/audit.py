@@ -21,12 +21,13 @@ from fedkd.attacks.bounds import Finding, best_auroc
 from fedkd.attacks.canaries import CONFIDENCE
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
 from fedkd.attacks.guessing import top_guess
-from fedkd.attacks.membership import halves, hidden_loss, likelihood_ratio, membership
+from fedkd.attacks.membership import FALSE_ALARMS, halves, hidden_loss, likelihood_ratio, membership
 from fedkd.config import Config, load
 from fedkd.errors import UserError
-from fedkd.federation import Federation, federation
+from fedkd.federation import Federation, federation, protection
 from fedkd.knowledge import Kind
 from fedkd.privacy.gaussian import noise_multiplier
+from fedkd.privacy.plan import Plan
 from fedkd.runs import RunFolder
 from fedkd.streams import stream
 from fedkd.terminal import guarded
@@ -73,19 +74,21 @@ def membership_lines(config: Config, together: Federation, pairs: int) -> list[L
     losses = np.stack([hidden_loss(model, data.train.histories) for model in models if model is not None])[:, known]
     member = takes_part[:, owner[known]]
     scores = {"loss": -losses[0], "shadows": likelihood_ratio(losses[0], losses[1:], member[1:])}
-    claimed = _largest_auroc(config)
+    area, share = _claims(config, count)
     lines = []
     for name, values in scores.items():
         found = membership(name, values, member[0], CONFIDENCE)
-        lines += [_line(found.auroc, claimed), _line(found.recognised)]
+        lines += [_line(found.auroc, area), _line(found.recognised, share)]
     return lines
 
 
-def _largest_auroc(config: Config) -> float | None:
+def _claims(config: Config, clients: int) -> tuple[float | None, float | None]:
+    """Return the largest area under a ROC curve, and share of members known at 1 % false alarms, that are allowed."""
     options = config.privacy
     if options.epsilon is None or options.delta is None or options.unit != "user":
-        return None
-    return best_auroc(1 / noise_multiplier(options.epsilon, options.delta))
+        return None, None
+    area = best_auroc(1 / noise_multiplier(options.epsilon, options.delta))
+    return area, Plan(options, clients, protection(config, clients).releases, 1).power(FALSE_ALARMS)
 
 
 def upload_lines(everyone: Rehearsal) -> list[Line]:
@@ -117,7 +120,7 @@ def answer_lines(config: Config, together: Federation) -> list[Line]:
     if asks.reference is not None and seen.ndim == 3 and data.train.num_users == len(clients):
         found = answer_attack(seen, asks.reference, data.train.histories, data.train.num_items)
         lines = [_line(found), *lines]
-    return lines
+    return [replace(line, single=True) for line in lines]
 
 
 def attribute_lines(chosen: Rehearsal, features: NDArray[np.float64]) -> list[Line]:
@@ -180,21 +183,20 @@ def main(
     """Attack a simulated run: exit code 1 where more leaks than it claims."""
     config, folder = _open(target, overrides or [])
     torch.set_num_threads(config.runtime.threads)
+    console = Console(highlight=False)
     if repeat:
-        together = federation(config)
-        everyone = Rehearsal(config, together, np.arange(together.partition.num_clients))
-        accused, compared = alarms(config, everyone, canaries, repeat)
-        Console().print(f"{accused} of {compared} comparisons accuse ({conditions(config)})", soft_wrap=True)
+        accused, compared = _repeated(config, canaries, repeat)
+        console.print(f"{accused} of {compared} comparisons accuse ({conditions(config)})", soft_wrap=True)
         raise typer.Exit(1 if accused else 0)
     lines = examine(config, canaries, shadows)
     lines += record_lines(config, folder) if folder is not None and folder.finished else []
-    console = Console(highlight=False)
     console.print(table(lines))
     for line in lines:
         if line.claimed is not None:
-            console.print(line.sentence(conditions(config)), soft_wrap=True, style="bold red" if line.exceeded else "")
-    seen = MASKED if is_masking(config) else RECEIVER[config.privacy.mode]
-    console.print(seen, soft_wrap=True)
+            console.print(line.sentence(conditions(config)), soft_wrap=True, style=_style(line.exceeded))
+    if any(line.single for line in lines):
+        console.print(MASKED if is_masking(config) else RECEIVER[config.privacy.mode], soft_wrap=True)
+    console.print(verdict(lines), soft_wrap=True, style=_style(any(line.exceeded for line in lines)))
     if folder is not None:
         told = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
         folder.write_json("audit.json", {"conditions": conditions(config), "attacks": told})
@@ -202,8 +204,34 @@ def main(
         raise typer.Exit(1)
 
 
+def verdict(lines: list[Line]) -> str:
+    """Return what the measurements together say of the claims."""
+    if exceeding := [line.attack for line in lines if line.exceeded]:
+        return f"verdict: more leaks than is claimed, by {', '.join(exceeding)}"
+    if all(line.claimed is None for line in lines):
+        return "verdict: nothing is claimed, so nothing could be exceeded"
+    return "verdict: nothing that was measured exceeds what is claimed (no proof that nothing leaks)"
+
+
+def _style(exceeded: bool) -> str:
+    return "bold red" if exceeded else ""
+
+
+def _repeated(config: Config, canaries: int, repeat: int) -> tuple[int, int]:
+    """Return how many comparisons accuse when the canaries are played so often, and how many there are."""
+    if config.privacy.epsilon is None and config.privacy.student.epsilon is None:
+        raise UserError(
+            "--repeat compares canaries with a claimed epsilon, and this run claims none: there is nothing to check; "
+            "set privacy.mode, privacy.epsilon and privacy.delta, or leave --repeat out"
+        )
+    together = federation(config)
+    return alarms(config, Rehearsal(config, together, np.arange(together.partition.num_clients)), canaries, repeat)
+
+
 def _open(target: Path, overrides: list[str]) -> tuple[Config, RunFolder | None]:
     """Return a configuration, and the folder of the run that it belongs to."""
+    if not target.exists():
+        raise UserError(f"{target} does not exist; give a run's folder, or a configuration (TOML)")
     if not target.is_dir():
         return load(target, overrides), None
     if overrides:

@@ -45,6 +45,8 @@ class Line:
         What the attack rests on.
     about : str
         What the numbers are about, where that is not what the run's answers are about.
+    single : bool
+        Whether clients' single answers were attacked.
     """
 
     attack: str
@@ -55,6 +57,7 @@ class Line:
     random: float | None = None
     note: str = ""
     about: str = ""
+    single: bool = False
 
     @property
     def exceeded(self) -> bool:

@@ -20,6 +20,9 @@ from simulations.rehearsal import Rehearsal
 
 METRIC = "ndcg@20"
 
+LEAST = 0.005
+"""What clients' data must add to the metric for a share of it to mean anything."""
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -33,11 +36,14 @@ class Forecast:
         With the clients' answers under the run's noise.
     unprotected : float
         With their answers, without noise.
+    budget : str
+        The budget of the run, with all that it is about.
     """
 
     alone: float
     planned: float
     unprotected: float
+    budget: str
 
     @property
     def kept(self) -> float:
@@ -47,10 +53,16 @@ class Forecast:
 
     def line(self) -> str:
         """Return it as a sentence."""
+        if self.unprotected - self.alone < LEAST:
+            found = (
+                f"clients' data adds less than {LEAST:g} even without noise, too little for a share of it to be told"
+            )
+        else:
+            found = f"{self.kept:.0%} of what the clients' data adds is left under this budget"
         return (
-            f"quality, on made-up data of this size: {self.kept:.0%} of what the clients' data adds is left under this "
-            f"budget (student {METRIC} {self.alone:.3f} from public users alone, {self.planned:.3f} under the budget, "
-            f"{self.unprotected:.3f} without noise)"
+            f"quality, on made-up data of this size: {found} (student {METRIC} {self.alone:.3f} from public users "
+            f"alone, {self.planned:.3f} under the budget, {self.unprotected:.3f} without noise). "
+            f"The budget: {self.budget}."
         )
 
 
@@ -60,14 +72,31 @@ def forecast(config: Config, together: Federation) -> Forecast:
     Raises
     ------
     UserError
-        Nothing is protected, so there is nothing to foretell, or clients keep their students to themselves.
+        Nothing is noised, so there is nothing to foretell, or clients keep their students to themselves.
     """
-    if config.privacy.mode == "none":
-        raise UserError("in mode none no noise costs any quality; set privacy.mode, privacy.epsilon and privacy.delta")
+    if not (budget := _budget(config)):
+        raise UserError(
+            "neither answers nor students are noised, so no noise costs any quality; set privacy.mode, privacy.epsilon "
+            "and privacy.delta, or privacy.student.epsilon"
+        )
     protected = made_up(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
     models = (unanswered(protected, federation(protected)), _rehearsed(protected), _rehearsed(clear))
-    return Forecast(*(_quality(model, federation(protected)) for model in models))
+    alone, planned, unprotected = (_quality(model, federation(protected)) for model in models)
+    return Forecast(alone, planned, unprotected, budget)
+
+
+def _budget(config: Config) -> str:
+    """Return every budget of a run with all that it is about; empty without any."""
+    options, students, parts = config.privacy, config.privacy.student, list[str]()
+    if options.mode != "none":
+        epsilon, delta = options.budget
+        about = f"one {options.unit}, {options.adjacency}, no amplification"
+        parts.append(f"mode {options.mode}, epsilon {epsilon:g}, delta {delta:g}, {about}")
+    if students.epsilon is not None:
+        about = f"one {students.unit}, {students.adjacency}, secret Poisson sampling"
+        parts.append(f"students under DP-SGD, epsilon {students.epsilon:g}, delta {students.delta:g}, {about}")
+    return "; ".join(parts)
 
 
 def made_up(config: Config, together: Federation) -> Config:

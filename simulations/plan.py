@@ -29,7 +29,7 @@ class Plan:
     memory : int
         Resident bytes of this process after one cohort's work.
     noise : float
-        Standard deviation of the noise on a round's sum, over the clip.
+        Standard deviation of the noise on a round's sum, over the clip; 0 where none is added.
     """
 
     clients: int
@@ -48,7 +48,8 @@ class Plan:
             f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
             f"time: about {self.seconds:,.1f} s of training in this process; teaching and evaluation come on top",
             f"memory: {self.memory / 1e9:.2f} GB after one cohort",
-            f"noise on a round's sum: {self.noise:.3g} times the clip. {config.promise}",
+            *([f"noise on a round's sum: {self.noise:.3g} times the clip"] if self.noise else []),
+            config.promise,
         ]
 
 

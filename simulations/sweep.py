@@ -92,9 +92,7 @@ def _whole(folder: RunFolder) -> bool:
 def table(found: Curve) -> Table:
     """Return the curve as a table for the terminal."""
     setting = "\n".join(f"{name}: {value}" for name, value in found.setting.items())
-    shown = Table(
-        title=f"NDCG@20 against epsilon: {found.promise}", title_justify="left", caption=setting, caption_justify="left"
-    )
+    shown = Table(caption=setting, caption_justify="left")
     shown.add_column("epsilon", justify="right", no_wrap=True)
     for name in found.models:
         shown.add_column(name.replace("-", " "), justify="right")
@@ -104,6 +102,13 @@ def table(found: Curve) -> Table:
         lost = regret(found, epsilon)
         shown.add_row(budget_text(epsilon), *cells, "" if math.isnan(lost) else f"{lost:.4f}")
     return shown
+
+
+KEY = (
+    "± is half a 95 % interval, Student's t over seeds; regret is what serving the student loses, mean over seeds, "
+    "where the public student is better."
+)
+"""What the signs and words of the table mean."""
 
 
 def _numbers(text: str) -> list[float]:
@@ -133,8 +138,10 @@ def main(
     """Print, draw and save quality against epsilon."""
     budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
     found = sweep(budgets, seeds, out)
-    console = Console()
+    console = Console(highlight=False)
+    console.print(f"NDCG@20 against epsilon: {found.promise}")
     console.print(table(found))
+    console.print(KEY)
     console.print(f"curve: {write_curve(found, out)}", soft_wrap=True)
 
 

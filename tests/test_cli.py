@@ -72,8 +72,8 @@ def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
     assert "names no row" in refused("ledger", tmp_path / "book", "--head", "newest")
 
 
-def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123") -> Path:
-    folder = RunFolder.create(path, Config(name="tiny", seed=seed))
+def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123", rounds: int = 1) -> Path:
+    folder = RunFolder.create(path, Config(name="tiny", seed=seed, num_server_rounds=rounds))
     metrics = {name: {"mean": ndcg, "low": ndcg - 0.01, "high": ndcg + 0.01} for name in METRICS}
     folder.append("rounds.jsonl", {"round": 1, "seconds": 1.0, "answers": 3, "failures": {}, "metrics": {}})
     folder.write_json(
@@ -144,6 +144,12 @@ def test_describe_reads_a_configuration_and_overrides(tmp_path: Path, rows: Path
     assert (tmp_path / "a.svg").stat().st_size > 1000
 
 
+def test_a_picture_that_cannot_be_drawn_is_refused_before_data_is_read(tmp_path: Path, rows: Path) -> None:
+    wrong = refused("data", "describe", "--source", "table", "--path", rows, "--plot", tmp_path / "a.jpg")
+    assert "does not end in .svg or .png" in wrong
+    assert not (tmp_path / "a.jpg").exists()
+
+
 def test_describe_makes_up_data_without_any_option() -> None:
     shown = fine("data", "describe", "--set", "data.synthetic.users=20", "--set", "data.synthetic.mean-history=9")
     assert shown.split()[:2] == ["users", "20"]
@@ -180,6 +186,17 @@ def test_runs_are_compared_in_one_table_and_one_page(tmp_path: Path) -> None:
     assert "1,234" in row
     assert "5,678" in row
     assert (tmp_path / "all.html").is_file()
+
+
+def test_names_are_whole_at_eighty_columns_and_what_has_no_room_is_told(tmp_path: Path) -> None:
+    runs = [finished_run(tmp_path / name, rounds=rounds) for name, rounds in (("first-of-two-runs", 1), ("other", 2))]
+    narrow = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"}).invoke(app, ["compare", *map(str, runs)])
+    lines = narrow.stdout.splitlines()
+    assert lines[:2] == ["tiny (first-of-two-runs): mode none", "tiny (other): mode none"]
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("tiny (first-of-two-runs)  student  1  ") for line in lines) == 1
+    assert "no room for hr@10, parameters, bytes up, bytes down" in " ".join(narrow.stdout.split())
+    assert "no room" not in fine("compare", *runs)
 
 
 def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path) -> None:

@@ -9,11 +9,21 @@ import numpy as np
 from fedkd.errors import UserError
 from fedkd.evaluation.device import METRICS_SUM, estimated
 from fedkd.evaluation.metrics import METRICS
+from fedkd.privacy.cost import Cost
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.protection import Protection
 
 FAINTEST = 0.1
 """Signal to noise of a sum in which all clients agree; below it a release says nothing, and a plan is refused."""
+
+FALSE_ALARMS = (0.01, 0.1)
+"""Rates of false alarms at which an adversary's success is told."""
+
+EVERYBODY = 0.99
+"""Share of clients that an adversary may recognise, at the smallest of these rates, where nothing is protected."""
+
+DELTAS = tuple(2.0**-power for power in range(1, 60))
+"""Noise that is not Gaussian is private for many pairs of epsilon and delta; these are tried."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +84,12 @@ class Plan:
         if delta >= 1 / self.clients:
             raise UserError(
                 f"delta {delta:g} is at least 1 / {self.clients} clients: publishing someone's data would be allowed; "
-                f"the largest sensible delta is {0.1 / self.clients:.1g}"
+                f"it must be below {1 / self.clients:.3g}, and safer is {0.1 / self.clients:.1g} or less"
             )
         if self.signal_to_noise < FAINTEST:
-            fewer = self._dimensions()
             raise UserError(
                 f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
-                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon "
-                f"is {_rounded_up(self._feasible())}" + (f", or release {fewer} coordinates" if fewer else "")
+                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; {self._mend()}"
             )
         return self
 
@@ -96,33 +104,65 @@ class Plan:
     def power(self, false_alarms: float) -> float:
         """Return how often, at most, an adversary recognises a client at a rate of false alarms.
 
-        In the Gaussian modes this is exact (Dong, Roth & Su, Gaussian differential privacy, 2022); for Skellam noise it
-        is what (epsilon, delta) permits (Kairouz, Oh & Viswanath, The composition theorem, 2015).
+        Exact for Gaussian noise (Dong, Roth & Su, Gaussian differential privacy, 2022); for other noise a bound, the
+        least that its pairs of epsilon and delta permit (Kairouz, Oh & Viswanath, The composition theorem, 2015).
         """
-        if self.options.mode != "distributed":
-            releases = self.releases / self.protection.portion
-            shift = self.protection.sensitivity * math.sqrt(releases) / self.protection.multiplier
-            return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + shift)
-        epsilon, delta = self.options.budget
-        return min(1.0, math.exp(epsilon) * false_alarms + delta, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))
+        cost = self._cost
+        if cost.gaussian:
+            return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + math.sqrt(2 * cost.rho))
+        pairs = [self.options.budget, *((cost.epsilon(delta), delta) for delta in DELTAS)]
+        return min(1.0, *(_permitted(false_alarms, *pair) for pair in pairs))
+
+    @property
+    def exact(self) -> bool:
+        """Whether an adversary's success is known exactly, and not just bounded."""
+        return self._cost.gaussian
+
+    @property
+    def protects(self) -> bool:
+        """Whether there is anybody whom an adversary does not recognise almost surely."""
+        return self.power(FALSE_ALARMS[0]) < EVERYBODY
 
     def belief(self) -> float:
         """Return the largest belief that a client took part, of someone who held it for a toss of a coin before."""
         epsilon, _ = self.options.budget
         return 1 / (1 + math.exp(-epsilon))
 
-    def _feasible(self) -> float:
+    @property
+    def _cost(self) -> Cost:
+        """What everything costs that is released about one unit."""
+        return self.protection.cost.times(self.releases / self.protection.portion)
+
+    def _mend(self) -> str:
+        """Return which settings would let a sum rise above the noise."""
+        feasible, fewer = self._feasible(), self._dimensions()
+        ways = [f"release {fewer} coordinates"] if fewer else []
+        if feasible is None:
+            return " or ".join(["no epsilon that still promises anything would do; ask more clients", *ways])
+        return ", or ".join([f"the nearest feasible epsilon is {_rounded_up(feasible)}", *ways])
+
+    def _feasible(self) -> float | None:
+        """Return the smallest epsilon at which a sum rises above the noise; None where that protects nobody."""
         low, high = self.options.budget[0], 1e4
         for _ in range(40):
-            middle = math.sqrt(low * high)
-            options = self.options.model_copy(update={"epsilon": middle})
-            enough = replace(self, options=options).signal_to_noise >= FAINTEST
-            low, high = (low, middle) if enough else (middle, high)
-        return high
+            middle = self._at(math.sqrt(low * high))
+            enough = middle.signal_to_noise >= FAINTEST
+            low, high = (low, middle.options.budget[0]) if enough else (middle.options.budget[0], high)
+        found = self._at(high)
+        return high if found.protects and found.signal_to_noise >= FAINTEST else None
+
+    def _at(self, epsilon: float) -> "Plan":
+        return replace(self, options=self.options.model_copy(update={"epsilon": epsilon}))
 
     def _dimensions(self) -> int:
         """Return how many coordinates would do at this epsilon; 0 if none."""
         return int((self.clients / (self.noise * FAINTEST)) ** 2)
+
+
+def _permitted(false_alarms: float, epsilon: float, delta: float) -> float:
+    """Return how often an alarm may be right under (epsilon, delta)-privacy; above 1 where that says nothing."""
+    raised = math.exp(min(0.0, epsilon + math.log(false_alarms))) + delta
+    return min(raised, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))
 
 
 def _rounded_up(value: float) -> str:

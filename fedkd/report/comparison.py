@@ -36,6 +36,8 @@ class Row:
         Of the model.
     bytes_up, bytes_down : float or None
         What a client sent and received over the whole run, for models that a federation trained.
+    privacy : str
+        What the configuration promises; empty for models that do not depend on it.
     """
 
     configuration: str
@@ -45,6 +47,7 @@ class Row:
     parameters: int | None
     bytes_up: float | None
     bytes_down: float | None
+    privacy: str
 
 
 def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Row]:
@@ -84,7 +87,11 @@ def render_comparison(rows: Sequence[Row], path: Path) -> Path:
         metric: max((row.metrics[metric].mean for row in rows if metric in row.metrics), default=0.0)
         for metric in METRICS
     }
-    page = templates().get_template("comparison.html.j2").render(rows=rows, metrics=METRICS, best=best)
+    page = (
+        templates()
+        .get_template("comparison.html.j2")
+        .render(rows=rows, metrics=METRICS, best=best, promises=promises(rows))
+    )
     path.write_text(page, encoding="utf-8")
     return path
 
@@ -156,7 +163,29 @@ def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
         parameters=about.get("parameters"),
         bytes_up=_mean([part.get("total-up-bytes-per-client") for part in traffic]),
         bytes_down=_mean([part.get("total-down-bytes-per-client") for part in traffic]),
+        privacy=_promised(runs[0]) if name else "",
     )
+
+
+def promises(rows: Sequence[Row]) -> dict[str, str]:
+    """Return what every configuration among the rows promises."""
+    return {row.configuration: row.privacy for row in rows if row.configuration}
+
+
+def _promised(run: Run) -> str:
+    """Return mode and budget of a run with all that they are about."""
+    told = run.part("privacy")
+    parts = [f"mode {told['mode']}"]
+    if told["mode"] != "none":
+        parts += [f"epsilon {told['epsilon-planned']:g}", _conditions(told)]
+    if students := told.get("students"):
+        parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _conditions(students)]
+    return ", ".join(parts)
+
+
+def _conditions(told: Mapping[str, Any]) -> str:
+    sampling = told["sampling"] if told["sampling"] == "no amplification" else f"{told['sampling']} sampling"
+    return f"delta {told['delta']:g}, one {told['unit']}, {told['adjacency']}, {sampling}"
 
 
 def _over_runs(model: str, metric: str, runs: Sequence[Run]) -> Interval | None:

@@ -41,6 +41,14 @@ def test_members_known_at_few_false_alarms():
     assert nothing.value == pytest.approx(nothing.random, abs=0.004)
 
 
+def test_no_more_is_proven_than_the_best_attacker_can_do():
+    """Twenty others set the threshold, so that often many more than 1 % of all others pass it."""
+    rng, member, proven = np.random.default_rng(0), np.arange(220) < 200, []
+    for _ in range(400):
+        proven.append(membership("loss", rng.normal(size=220) + 2 * member, member, confidence=0.9).recognised.low)
+    assert np.mean(np.array(proven) > norm.sf(norm.isf(0.01) - 2)) < 0.1
+
+
 def test_no_other_may_pass_where_there_are_few():
     scores, member = np.array([3.0, 5.0, 1.0, 2.0, 4.0]), np.array([True, True, False, False, False])
     assert membership("loss", scores, member).recognised.value == 0.5

@@ -8,7 +8,7 @@ from scipy import stats
 
 from fedkd.config import Config
 from fedkd.errors import UserError
-from fedkd.report import Row, compare, render_comparison
+from fedkd.report import Row, compare, promises, render_comparison
 
 MakeRun = Callable[..., Path]
 
@@ -71,6 +71,22 @@ def test_equal_seeds_with_other_splits_are_refused(make_run: MakeRun) -> None:
 def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to compare"):
         compare([])
+
+
+def test_every_configuration_is_named_with_what_it_promises(make_run: MakeRun, tmp_path: Path) -> None:
+    budget = {"mode": "central", "epsilon": 2.5, "epsilon-planned": 4.0, "unit": "user", "delta": 1e-5}
+    budget |= {"adjacency": "add-remove", "sampling": "no amplification"}
+    students = {"epsilon": 8.0, "delta": 1e-6, "unit": "interaction", "adjacency": "replace-one", "sampling": "Poisson"}
+    config = Config.model_validate({"name": "ml100k", "num-server-rounds": 2})
+    private = make_run("private", config=config, privacy=budget | {"students": students})
+    rows = compare([make_run("open"), private])
+    assert promises(rows) == {
+        "ml100k (open)": "mode none",
+        "ml100k (private)": "mode central, epsilon 4, delta 1e-05, one user, add-remove, no amplification, students "
+        "under DP-SGD: epsilon 8, delta 1e-06, one interaction, replace-one, Poisson sampling",
+    }
+    html = render_comparison(rows, tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "mode central, epsilon 4, delta 1e-05, one user, add-remove" in html
 
 
 def test_a_comparison_is_one_offline_page(make_run: MakeRun, tmp_path: Path) -> None:

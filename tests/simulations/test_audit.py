@@ -65,6 +65,10 @@ def test_a_correct_run_passes_and_is_written_down(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "epsilon by canaries: claimed at most 4, measured at least" in result.output
     assert "unit user, delta 1e-05, add-remove, no amplification by sampling, confidence 0.99975" in result.output
+    known = "members known at 1 % false alarms by loss: claimed at most 0.08054, measured at least"
+    assert known in result.output
+    assert "verdict: nothing that was measured exceeds what is claimed" in result.output
+    assert "under the masks of a secure sum" in result.output
     told = folder.read_json("audit.json")
     attacks = {attack["attack"]: attack for attack in told["attacks"]}
     assert 1 < attacks["epsilon by canaries"]["measured"] <= 4
@@ -77,6 +81,7 @@ def test_half_the_noise_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Protection, "multiplier", property(lambda self: planned(self) / 2))
     result = invoke(*conf(tmp_path, *CENTRAL[1:], f"privacy.mode={mode}"), "--canaries", "2000", "--shadows", "0")
     assert result.exit_code == 1, result.output
+    assert "verdict: more leaks than is claimed, by epsilon by canaries" in result.output
 
 
 @pytest.mark.parametrize(("factor", "exit_code"), [(1.0, 0), (0.9, 1)])
@@ -96,6 +101,7 @@ def test_without_protection_one_answer_is_the_history_and_nothing_is_claimed(tmp
     result = invoke(*conf(tmp_path, "privacy.sums=clear"), "--shadows", "0")
     assert result.exit_code == 0
     assert "no epsilon is claimed for answers" in result.output
+    assert "verdict: nothing is claimed" in result.output
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,7 @@ def test_uploads_of_item_ids_are_counted() -> None:
     given = [one for one in SMALL if "rank" not in one]
     config = load(None, [*given, *sizes, *(f"algorithm.{one}" for one in small)])
     lines = named(examine(config, 100, 1))
+    assert not any(line.single for line in lines.values())
     counted = lines["F1 of histories by counting"]
     assert counted.measured > 0.9
     assert counted.random is not None
@@ -151,7 +158,8 @@ def test_the_table_fits_eighty_columns() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["nowhere.toml"], "nowhere.toml"),
+        (["nowhere.toml"], "nowhere.toml does not exist; give a run's folder, or a configuration"),
+        (["{run}", "--repeat", "2"], "there is nothing to check"),
         (["{run}", "--set", "seed=1"], "leave --set out"),
         (["{empty}"], "not a run's folder"),
     ],

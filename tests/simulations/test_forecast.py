@@ -44,9 +44,14 @@ def test_more_budget_keeps_more_of_what_clients_add() -> None:
 
 
 def test_a_share_is_between_nothing_and_all() -> None:
-    assert Forecast(0.3, 0.35, 0.4).kept == pytest.approx(0.5)
-    assert Forecast(0.3, 0.2, 0.4).kept == 0.0
-    assert Forecast(0.4, 0.5, 0.3).kept == 0.0
+    assert Forecast(0.3, 0.35, 0.4, "").kept == pytest.approx(0.5)
+    assert Forecast(0.3, 0.2, 0.4, "").kept == 0.0
+    assert Forecast(0.4, 0.5, 0.3, "").kept == 0.0
+
+
+@pytest.mark.parametrize(("unprotected", "shares"), [(0.4, 1), (0.304, 0), (0.3, 0), (0.2, 0)])
+def test_no_share_is_told_of_next_to_nothing(unprotected: float, shares: int) -> None:
+    assert Forecast(0.3, 0.302, unprotected, "").line().count("%") == shares
 
 
 def test_the_command_says_it_in_one_sentence_and_runs_nothing(tmp_path, monkeypatch) -> None:
@@ -59,8 +64,29 @@ def test_the_command_says_it_in_one_sentence_and_runs_nothing(tmp_path, monkeypa
     result = CliRunner().invoke(app, [str(conf), *sets, "--dry-run", "--forecast"])
     assert result.exit_code == 0, result.output
     assert "of what the clients' data adds is left" in " ".join(result.output.split())
+    assert "mode central, epsilon 8, delta 0.0001, one user, add-remove, no amplification" in result.output
     assert "bytes:" in result.output
+    assert "noise on a round's sum: 0." in result.output
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_noise_of_students_is_foretold_and_no_sum_is_said_to_be_noised(tmp_path) -> None:
+    (tmp_path / "conf.toml").touch()
+    options = [
+        *SMALL[:4],
+        "algorithm.name=fedavg",
+        "algorithm.local.optimiser=sgd",
+        "privacy.student.epsilon=8",
+        "privacy.student.delta=1e-4",
+    ]
+    app = typer.Typer()
+    app.command()(run_main)
+    sets = [part for one in options for part in ("--set", one)]
+    result = CliRunner().invoke(app, [str(tmp_path / "conf.toml"), *sets, "--dry-run", "--forecast"])
+    assert result.exit_code == 0, result.output
+    told = "students under DP-SGD, epsilon 8, delta 0.0001, one interaction, replace-one, secret Poisson sampling"
+    assert told in result.output
+    assert "times the clip" not in result.output
 
 
 def test_without_noise_there_is_nothing_to_foretell() -> None:

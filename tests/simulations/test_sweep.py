@@ -112,6 +112,7 @@ def test_the_command_prints_and_writes_what_every_epsilon_means(conf: Path, tmp_
     shown = invoke(str(conf), *settings, "--epsilons", "8,inf", "--delta", "1e-6", "--seeds", "1", "--out", str(out))
     assert "mode central, unit one user, delta 1e-06, adjacency add-remove, no amplification" in shown
     assert "no noise" in shown
+    assert "± is half a 95 % interval, Student's t over seeds; regret is what serving the student loses" in shown
     assert json.loads((out / "sweep.json").read_text())["privacy"]["Delta"] == "1e-06"
     assert "delta 1e-06" in (out / "sweep.svg").read_text()
     assert "add-remove" in (out / "sweep.html").read_text()
