@@ -119,7 +119,7 @@ def _protection(
     if privacy.mode != "none" and delta >= 1 / num_clients:
         raise UserError(
             f"privacy.delta is {delta:g} with {num_clients} clients: at 1 / clients or more, publishing someone's data "
-            f"would be allowed; set at most {0.1 / num_clients:.1g}"
+            f"would be allowed; it must be below {1 / num_clients:.3g}, and safer is {0.1 / num_clients:.1g} or less"
         )
     plan = (privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
     guard = BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
