@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.host import Host, open_host
@@ -16,7 +16,7 @@ from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
 from fedkd.ragged import Ragged
 from fedkd.release import merge, release
-from fedkd.wire import answer_record, is_secure, read_ask, read_secure, refusal_record, turn_of
+from fedkd.wire import answer_record, claim_record, is_secure, read_ask, read_secure, refusal_record, turn_of
 
 app = ClientApp()
 
@@ -24,8 +24,7 @@ app = ClientApp()
 @app.query("whoami")
 def whoami(message: Message, context: Context) -> Message:
     """Say which clients this node hosts."""
-    clients = open_host(context).clients.tolist()
-    return Message(RecordDict({"who": ConfigRecord({"clients": clients or [-1]})}), reply_to=message)
+    return Message(claim_record(open_host(context).clients), reply_to=message)
 
 
 @app.query("keys")

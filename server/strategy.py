@@ -23,6 +23,7 @@ from fedkd.ragged import Ragged
 from fedkd.release import merge
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes
+from server.hosts import Hosts
 from server.progress import Progress, Record, round_record
 from server.questions import Answered, Questions
 from server.releases import Releases, quality
@@ -123,8 +124,9 @@ class Distillation(Strategy):
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         self.timeout = timeout or self.timeout
-        self._questions = Questions(grid, self.timeout, self._count, self.secure)
-        self._questions.connect(self.progress.state.setup.num_clients, self.wait)
+        nodes = Hosts(grid, self.progress.state.setup.num_clients, self.timeout)
+        self._questions = Questions(nodes, self._count, self.secure)
+        self._questions.connect(self.wait)
         self.summary()
         result = Result()
         for number in range(self.progress.round + 1, num_rounds + 1):
@@ -167,7 +169,7 @@ class Distillation(Strategy):
             return []
         if self._paid.kept is not None:
             return []
-        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         self.training.tell(number, self.protection.spent(number))
         if self.secure is None or not sent or self._asks is None:
             self._opened = None
@@ -189,7 +191,7 @@ class Distillation(Strategy):
 
     def _told(self, number: int) -> dict[str, float]:
         """Return what devices say of their own recommendations: one by one, or under masks their sum alone."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         if self.secure is None:
             told = dict(self.aggregate_evaluate(number, self.questions.send()) or {})
             return {name: float(value) for name, value in told.items() if isinstance(value, float)}
@@ -200,7 +202,7 @@ class Distillation(Strategy):
 
     def _released_metrics(self, number: int, releases: Releases) -> dict[str, float]:
         """Return what one protected sum of all devices' metrics says of the student."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         total = self._released(releases, number, METRICS_SUM, self.protection.spent(number, measured=True))
         return {} if total is None else quality(total, releases.protection)
 
