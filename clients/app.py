@@ -14,6 +14,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
+from fedkd.privacy.identities import signed_claim
 from fedkd.ragged import Ragged
 from fedkd.release import merge, release
 from fedkd.wire import answer_record, claim_record, is_secure, read_ask, read_secure, refusal_record, turn_of
@@ -23,8 +24,10 @@ app = ClientApp()
 
 @app.query("whoami")
 def whoami(message: Message, context: Context) -> Message:
-    """Say which clients this node hosts."""
-    return Message(claim_record(open_host(context).clients), reply_to=message)
+    """Say which clients this node hosts; a device that masks signs it, so that no other node can say the same."""
+    host = open_host(context)
+    signature = signed_claim(host.folder, context.node_id, int(host.clients[0])) if host.is_masking else b""
+    return Message(claim_record(host.clients, signature), reply_to=message)
 
 
 @app.query("keys")

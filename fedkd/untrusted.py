@@ -26,6 +26,13 @@ def short(value: object) -> str:
     return "".join(one if one.isprintable() else "?" for one in text(value)[:LENGTH])
 
 
+def octets(value: object) -> bytes:
+    """Read bytes of any number."""
+    if isinstance(value, bytes):
+        return value
+    raise MalformedError(f"bytes must stand here, {type(value).__name__} does")
+
+
 def number(value: object) -> int:
     """Read a whole number; ``True`` is none."""
     if type(value) is int:

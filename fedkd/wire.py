@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedkd.codec import MalformedError, pack_answer, pack_arrays, packed_bytes, unpack_answer, unpack_arrays
 from fedkd.knowledge import Answers, Asks, Reference, Spec
 from fedkd.ragged import Ragged
-from fedkd.untrusted import number, numbers, refusals, short, text
+from fedkd.untrusted import number, numbers, octets, refusals, short, text
 
 SCHEMA = 1
 """Version of the messages; another version costs the answer."""
@@ -20,12 +20,12 @@ SCHEMA = 1
 WHO, ASK, ANSWER, SECURE = "who", "ask", "answer", "secure"
 
 
-def claim_record(clients: NDArray[np.int64]) -> RecordDict:
-    """Write which clients a node says it hosts."""
-    return RecordDict({WHO: ConfigRecord({"clients": clients.tolist() or [-1]})})
+def claim_record(clients: NDArray[np.int64], signature: bytes) -> RecordDict:
+    """Write which clients a node says it hosts, and a client's signature of that, or none."""
+    return RecordDict({WHO: ConfigRecord({"clients": clients.tolist() or [-1], "signature": signature})})
 
 
-def read_claim(record: RecordDict) -> NDArray[np.int64]:
+def read_claim(record: RecordDict) -> tuple[NDArray[np.int64], bytes]:
     """Read what ``claim_record`` wrote; it may name clients that there are not.
 
     Raises
@@ -34,8 +34,9 @@ def read_claim(record: RecordDict) -> NDArray[np.int64]:
         It cannot be read.
     """
     try:
-        return numbers(record.config_records[WHO]["clients"])
-    except KeyError as error:
+        claim = record.config_records[WHO]
+        return numbers(claim["clients"]), octets(claim["signature"])
+    except (KeyError, MalformedError) as error:
         raise MalformedError(f"who a node hosts cannot be read ({error})") from error
 
 

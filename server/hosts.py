@@ -10,11 +10,12 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
+from fedkd.privacy.claims import claim_is_signed
+from fedkd.privacy.secure import Directory
 from fedkd.wire import read_claim
 from server.exchange import exchange
 
 WARNING = 30
-NOBODY = np.zeros(0, np.int64)
 
 
 @dataclass
@@ -29,11 +30,14 @@ class Hosts:
         How many clients are registered; there are no others.
     timeout : float
         Seconds until a node's answer counts as missing.
+    directory : Directory, optional
+        Everyone's public identities: a node is then believed to host one client, and that if the client signed it.
     """
 
     grid: Grid
     num_clients: int
     timeout: float
+    directory: Directory | None = None
     _claims: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def look(self) -> dict[int, NDArray[np.int64]]:
@@ -65,10 +69,17 @@ class Hosts:
         return hosts
 
     def _believed(self, node: int, content: RecordDict) -> NDArray[np.int64]:
-        """Return the clients that a node hosts by its own word, ascending."""
+        """Return the clients that a node hosts, ascending: by its own word, or by their signature."""
         try:
-            clients = np.unique(read_claim(content))
+            return self._checked(node, *read_claim(content))
         except MalformedError as error:
             log(WARNING, "node %d is not believed: %s", node, error)
-            return NOBODY
-        return clients[(clients >= 0) & (clients < self.num_clients)]
+            return np.zeros(0, np.int64)
+
+    def _checked(self, node: int, claimed: NDArray[np.int64], signature: bytes) -> NDArray[np.int64]:
+        clients = np.unique(claimed[(claimed >= 0) & (claimed < self.num_clients)])
+        if self.directory is None:
+            return clients
+        if len(clients) != 1 or not claim_is_signed(self.directory, node, int(clients[0]), signature):
+            raise MalformedError("it must host one client, whose identity signed that")
+        return clients

@@ -31,7 +31,7 @@ class Questions:
     count : callable
         Told of what adds up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; every node must host one client then.
+        Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
     failures : Counter of str
         Missing answers since it was last cleared, by reason.
     """

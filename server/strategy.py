@@ -57,7 +57,7 @@ class Distillation(Strategy):
         Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
         teacher, and under protection the student too: devices' own metrics would be one more release.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; every node must host one client then.
+        Asks so that only the sum of the answers is seen; every node must host one client then, and prove it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -123,8 +123,8 @@ class Distillation(Strategy):
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
-        self.timeout = timeout or self.timeout
-        nodes = Hosts(grid, self.progress.state.setup.num_clients, self.timeout)
+        directory = self.secure.directory if self.secure else None
+        nodes = Hosts(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
         self._questions = Questions(nodes, self._count, self.secure)
         self._questions.connect(self.wait)
         self.summary()

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from fedkd.codec import MalformedError
-from fedkd.untrusted import LENGTH, REASONS, number, numbers, refusals, short, text
+from fedkd.untrusted import LENGTH, REASONS, number, numbers, octets, refusals, short, text
 
 
 def test_what_is_as_it_must_be_is_read() -> None:
     assert text("a\nb") == "a\nb"
+    assert octets(b"a") == b"a"
     assert number(-(2**70)) == -(2**70)
     assert numbers([3, -1, 2**63 - 1]).tolist() == [3, -1, 2**63 - 1]
     assert numbers([]).dtype == np.int64
@@ -19,6 +20,12 @@ def test_what_is_as_it_must_be_is_read() -> None:
 def test_a_number_is_a_whole_number_alone(value: object) -> None:
     with pytest.raises(MalformedError):
         number(value)
+
+
+@pytest.mark.parametrize("value", ["a", 1, None, [b"a"]])
+def test_octets_are_bytes_alone(value: object) -> None:
+    with pytest.raises(MalformedError):
+        octets(value)
 
 
 @pytest.mark.parametrize("value", [1, "12", b"12", [True], [1.0], ["1"], [[1]], [None], [2**63], [2**64 - 1], {1: 2}])
