@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
 from fedkd.knowledge import Answers, Asks, Spec, mask_bits
 from fedkd.privacy.account import Account, refuse
+from fedkd.privacy.identities import signed_claim
 from fedkd.privacy.protection import Protection
 from fedkd.privacy.secure import RefusedError
 from fedkd.ragged import Ragged
 from fedkd.release import merge, release, without_infinities
-from fedkd.wire import answer_record, is_secure, read_ask, read_secure, turn_of
+from fedkd.wire import answer_record, claim_record, is_secure, read_ask, read_secure, turn_of
 
 ERROR = 40
 
@@ -29,9 +30,10 @@ app = ClientApp()
 
 @app.query("whoami")
 def whoami(message: Message, context: Context) -> Message:
-    """Say which clients this node hosts."""
-    clients = open_host(context).clients.tolist()
-    return Message(RecordDict({"who": ConfigRecord({"clients": clients or [-1]})}), reply_to=message)
+    """Say which clients this node hosts; a device that masks signs it, so that no other node can say the same."""
+    host = open_host(context)
+    signature = signed_claim(host.folder, context.node_id, int(host.clients[0])) if host.is_masking else b""
+    return Message(claim_record(host.clients, signature), reply_to=message)
 
 
 @app.query("keys")

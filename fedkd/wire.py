@@ -12,11 +12,32 @@ from numpy.typing import NDArray
 from fedkd.codec import MalformedError, pack_answer, pack_arrays, packed_bytes, unpack_answer, unpack_arrays
 from fedkd.knowledge import Answers, Asks, Reference, Spec
 from fedkd.ragged import Ragged
+from fedkd.untrusted import number, numbers, octets, refusals, short, text
 
 SCHEMA = 1
 """Version of the messages; another version costs the answer."""
 
-ASK, ANSWER, SECURE = "ask", "answer", "secure"
+WHO, ASK, ANSWER, SECURE = "who", "ask", "answer", "secure"
+
+
+def claim_record(clients: NDArray[np.int64], signature: bytes) -> RecordDict:
+    """Write which clients a node says it hosts, and a client's signature of that, or none."""
+    return RecordDict({WHO: ConfigRecord({"clients": clients.tolist() or [-1], "signature": signature})})
+
+
+def read_claim(record: RecordDict) -> tuple[NDArray[np.int64], bytes]:
+    """Read what ``claim_record`` wrote; it may name clients that there are not.
+
+    Raises
+    ------
+    MalformedError
+        It cannot be read.
+    """
+    try:
+        claim = record.config_records[WHO]
+        return numbers(claim["clients"]), octets(claim["signature"])
+    except (KeyError, MalformedError) as error:
+        raise MalformedError(f"who a node hosts cannot be read ({error})") from error
 
 
 def ask_record(asks: Asks) -> RecordDict:
@@ -52,7 +73,7 @@ def read_ask(record: RecordDict) -> Asks:
     """
     config = record.config_records[ASK]
     _check_schema(config)
-    arrays = unpack_arrays(_payload(record, ASK), _text(config["layout"]))
+    arrays = unpack_arrays(_payload(record, ASK), text(config["layout"]))
     own = {
         name.removeprefix("own/"): _ragged(values, arrays["lengths/" + name.removeprefix("own/")])
         for name, values in arrays.items()
@@ -63,7 +84,7 @@ def read_ask(record: RecordDict) -> Asks:
     if "reference/panel" in arrays:
         histories = _ragged(arrays["reference/values"], arrays["reference/lengths"])
         reference = Reference(histories, arrays["reference/panel"])
-    return Asks(_number(config["round"]), arrays["clients"].astype(np.int64), shared, own, reference)
+    return Asks(number(config["round"]), arrays["clients"].astype(np.int64), shared, own, reference)
 
 
 def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
@@ -87,15 +108,14 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
     try:
         config, data = record.config_records[ANSWER], _payload(record, ANSWER)
         _check_schema(config)
-        clients = np.asarray(config["clients"], np.int64)
-        about = (config["round"], config.get("reference", ""))
-        refused = json.loads(_text(config.get("refused") or "{}"))
-    except (KeyError, TypeError, ValueError) as error:
+        clients, refused = numbers(config["clients"]), refusals(config.get("refused", "{}"))
+        about = (number(config["round"]), short(config.get("reference", "")))
+    except (KeyError, MalformedError) as error:
         raise MalformedError(f"the answer cannot be read ({error})") from error
     clients = clients[clients >= 0]
     _check_about(about, clients, asks)
     values = unpack_answer(data, specs, len(clients)) if len(clients) else {}
-    return Answers(asks.round, clients, values, str(about[1]), refused)
+    return Answers(asks.round, clients, values, about[1], refused)
 
 
 def secure_record(data: bytes, **about: str | int) -> RecordDict:
@@ -142,10 +162,10 @@ def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
     try:
         config, data = record.config_records[SECURE], _payload(record, SECURE)
         _check_schema(config)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, MalformedError) as error:
         raise MalformedError(f"the message of a secure sum cannot be read ({error})") from error
     if "refused" in config:
-        raise MalformedError(f"refused: {_text(config['refused'])[:200]}")
+        raise MalformedError(f"refused: {short(config['refused'])}")
     return data, config
 
 
@@ -198,16 +218,17 @@ def _record(name: str, data: bytes, head: dict[str, Any]) -> RecordDict:
 def _payload(record: RecordDict, name: str) -> bytes:
     array = record.array_records[f"{name}.data"]["packed"]
     if array.stype != "fedkd.packed":
-        raise MalformedError(f"the payload must be of type fedkd.packed, it is {array.stype}")
+        raise MalformedError(f"the payload must be of type fedkd.packed, it is {short(array.stype)}")
     return array.data
 
 
 def _check_schema(config: ConfigRecord) -> None:
-    if config["schema"] != SCHEMA:
-        raise MalformedError(f"messages must have schema {SCHEMA}, this one has {config['schema']!r}: update fedkd")
+    schema = number(config["schema"])
+    if schema != SCHEMA:
+        raise MalformedError(f"messages must have schema {SCHEMA}, this one has {schema}: update fedkd")
 
 
-def _check_about(about: tuple[Any, Any], clients: NDArray[np.int64], asks: Asks) -> None:
+def _check_about(about: tuple[int, str], clients: NDArray[np.int64], asks: Asks) -> None:
     wanted = asks.reference.fingerprint if asks.reference is not None else ""
     if about != (asks.round, wanted):
         raise MalformedError(f"round and reference must be {(asks.round, wanted)}, they are {about}")
@@ -217,15 +238,3 @@ def _check_about(about: tuple[Any, Any], clients: NDArray[np.int64], asks: Asks)
 
 def _ragged(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise MalformedError(f"text or a number must stand here, {type(value).__name__} does")
-
-
-def _number(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    raise MalformedError(f"a number must stand here, {type(value).__name__} does")

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
-from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedkd.codec import MalformedError
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.privacy.protection import Protection
 from fedkd.wire import ask_bytes, ask_record, read_answer
-from server.exchange import collect, find_hosts, missing, wait_for_hosts
+from server.exchange import collect, missing
+from server.hosts import Hosts
 from server.secure import SecureExchange
 
 Answered = tuple[Answers, Mapping[str, Spec]]
@@ -26,20 +26,17 @@ class Questions:
 
     Attributes
     ----------
-    grid : Grid
-        Flower's.
-    timeout : float
-        Seconds until an answer counts as missing.
+    nodes : Hosts
+        The grid's, with the clients they host, and how long an answer is waited for.
     count : callable
         Told of what adds up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; every node must host one client then.
+        Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
     failures : Counter of str
         Missing answers since it was last cleared, by reason.
     """
 
-    grid: Grid
-    timeout: float
+    nodes: Hosts
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
     failures: Counter[str] = field(default_factory=Counter)
@@ -47,13 +44,13 @@ class Questions:
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
 
-    def connect(self, num_clients: int, wait: float) -> None:
+    def connect(self, wait: float) -> None:
         """Wait until every registered client is hosted by a connected node, at most ``wait`` seconds."""
-        self._hosts = wait_for_hosts(self.grid, num_clients, wait, self.timeout)
+        self._hosts = self.nodes.wait(wait)
 
     def look_again(self) -> None:
         """Find out who is connected now."""
-        self._hosts = find_hosts(self.grid, self._hosts, self.timeout)
+        self._hosts = self.nodes.look()
 
     @property
     def connected(self) -> NDArray[np.int64]:
@@ -75,7 +72,7 @@ class Questions:
 
     def send(self) -> Iterable[Message]:
         """Send what was written, and return the replies."""
-        return self.grid.send_and_receive(self._sent, timeout=self.timeout)
+        return self.nodes.grid.send_and_receive(self._sent, timeout=self.nodes.timeout)
 
     def read(self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]) -> Iterable[Answered]:
         """Yield the usable answers, ordered by client, and count the rest by reason."""
@@ -90,7 +87,7 @@ class Questions:
             except MalformedError as error:
                 self._fail(asks.clients, f"malformed: {error}")
                 continue
-            for reason, clients in missing(asks, answers).items():
+            for reason, clients in missing(asks, answers):
                 self._fail(clients, reason)
             if len(answers.clients):
                 yield answers, specs
@@ -99,7 +96,7 @@ class Questions:
         """Send what was written so that only the sum is seen; count who is not in it and what the keys cost."""
         if self.secure is None or not self._asked:
             return []
-        total = self.secure.sum(self.grid, kind, self._asked, plain, guard.maskable(plain), guard.quorum)
+        total = self.secure.sum(self.nodes.grid, kind, self._asked, plain, guard.maskable(plain), guard.quorum)
         for client, reason in self.secure.failures.items():
             self._fail(np.array([client]), reason)
         for client, count in self.secure.handshake.items():

@@ -64,17 +64,15 @@ class SecureExchange:
         kind : str
             What is asked for: ``train``, ``train.panel`` or ``evaluate``.
         asked : mapping of int to Asks
-            What each node is asked; one that hosts several clients is left out.
+            What each node is asked; it hosts one client.
         plain, specs : mapping of str to Spec
             What an answer is for the protocol, and as whole numbers; what only the latter gives a grid comes back in
             the units of its values.
         quorum : int
             Fewest clients whose sum carries all its noise.
         """
-        nodes = {int(asks.clients[0]): node for node, asks in asked.items() if len(asks.clients) == 1}
-        several = [client for asks in asked.values() if len(asks.clients) > 1 for client in asks.clients.tolist()]
-        self.failures = dict.fromkeys(several, "secure sum: its node hosts other clients too")
-        self.handshake = dict.fromkeys(nodes, 0)
+        nodes = {int(asks.clients[0]): node for node, asks in asked.items()}
+        self.failures, self.handshake = {}, dict.fromkeys(nodes, 0)
         sizes = [int(np.prod(spec.shape)) for spec in specs.values()]
         asks = next(iter(asked.values()))
         try:

@@ -23,6 +23,7 @@ from fedkd.ragged import Ragged
 from fedkd.release import merge
 from fedkd.streams import stream
 from fedkd.wire import answer_bytes
+from server.hosts import Hosts
 from server.progress import Progress, Record, round_record
 from server.questions import Answered, Questions
 from server.releases import Releases, quality
@@ -56,7 +57,7 @@ class Distillation(Strategy):
         Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
         teacher, and under protection the student too: devices' own metrics would be one more release.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; every node must host one client then.
+        Asks so that only the sum of the answers is seen; every node must host one client then, and prove it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -122,9 +123,10 @@ class Distillation(Strategy):
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
-        self.timeout = timeout or self.timeout
-        self._questions = Questions(grid, self.timeout, self._count, self.secure)
-        self._questions.connect(self.progress.state.setup.num_clients, self.wait)
+        directory = self.secure.directory if self.secure else None
+        nodes = Hosts(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
+        self._questions = Questions(nodes, self._count, self.secure)
+        self._questions.connect(self.wait)
         self.summary()
         result = Result()
         for number in range(self.progress.round + 1, num_rounds + 1):
@@ -171,7 +173,7 @@ class Distillation(Strategy):
         self.progress = replace(self.progress, paid=self.progress.paid + 1)
         if self._paid.kept is not None:
             return []
-        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         self.training.tell(number, self.protection.spent(self.progress.paid))
         if self.secure is None or not sent or self._asks is None:
             self._opened = None
@@ -199,7 +201,7 @@ class Distillation(Strategy):
 
     def _told(self, number: int) -> dict[str, float]:
         """Return what devices say of their own recommendations: one by one, or under masks their sum alone."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         if self.secure is None:
             told = dict(self.aggregate_evaluate(number, self.questions.send()) or {})
             return {name: float(value) for name, value in told.items() if isinstance(value, float)}
@@ -210,7 +212,7 @@ class Distillation(Strategy):
 
     def _released_metrics(self, number: int, releases: Releases) -> dict[str, float]:
         """Return what one protected sum of all devices' metrics says of the student."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.grid))
+        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
         total = self._released(releases, number, METRICS_SUM, self.protection.spent(number, measured=True))
         return {} if total is None else quality(total, releases.protection)
 

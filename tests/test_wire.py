@@ -61,6 +61,12 @@ def damaged(**changes: object) -> RecordDict:
         (RecordDict(), "cannot be read"),
         (RecordDict({"answer": ConfigRecord({"schema": 1})}), "cannot be read"),
         (damaged(refused="{"), "cannot be read"),
+        (damaged(refused="[1]"), "cannot be read"),
+        (damaged(clients=[2**64 - 1]), "cannot be read"),
+        (damaged(clients=[2.0]), "cannot be read"),
+        (damaged(round=True), "cannot be read"),
+        (damaged(schema=1.0), "cannot be read"),
+        (damaged(reference=["a"]), "cannot be read"),
     ],
 )
 def test_a_malformed_answer_says_what_is_wrong(record: RecordDict, word: str) -> None:

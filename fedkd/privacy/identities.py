@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from fedkd.errors import UserError
+from fedkd.privacy.claims import sign_claim
 from fedkd.privacy.secure import Directory, Identity
 
 KEY, DIRECTORY = "identity.key", "directory.json"
@@ -27,6 +28,23 @@ def read_identity(folder: Path) -> Identity | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no identity ({error}); it must hold 64 hexadecimal digits") from None
     return identity
+
+
+def signed_claim(folder: Path, node: int, client: int) -> bytes:
+    """Return a client's signature that it is hosted by a node.
+
+    Raises
+    ------
+    UserError
+        The folder holds no signing key or no directory.
+    """
+    identity = read_identity(folder)
+    if identity is None:
+        raise UserError(
+            f"{folder} holds no {KEY}, so nobody would believe that client {client} is here; make one with python -m "
+            "simulations.deployment.prepare"
+        )
+    return sign_claim(identity, read_directory(folder), node, client)
 
 
 def write_directory(folder: Path, directory: Directory) -> None:

@@ -17,11 +17,13 @@ from fedkd.config import flatten, load
 from fedkd.errors import UserError
 from fedkd.knowledge import Answers
 from fedkd.privacy.account import EXHAUSTED, open_ledger
+from fedkd.privacy.identities import signed_claim
 from fedkd.protocols.residual import Residual
 from fedkd.runs import RunFolder
-from fedkd.wire import secure_record
+from fedkd.wire import claim_record, secure_record
 from server.app import app as server_app
 from simulations.deployment.prepare import deal_out
+from simulations.grid import FIRST_NODE
 from simulations.run import simulate
 from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed
 
@@ -134,6 +136,36 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
     failures = last_round(tmp_path / "run")["failures"]
     assert sum(failures.values()) == 6 + 4  # keys and shares are swallowed or scrambled once more for the metrics
     assert all("secure sum" in reason for reason in failures)
+
+
+@pytest.mark.parametrize("forged", ["everybody", "unsigned", "replayed", "signed by another"])
+def test_a_node_that_claims_to_host_others_silences_nobody(tmp_path: Path, data: Path, forged: str) -> None:
+    forger, everybody = FIRST_NODE - 1, np.arange(len(list(data.glob("client-*"))))
+    claim = {
+        "everybody": lambda: claim_record(everybody, b""),
+        "unsigned": lambda: claim_record(np.array([5]), b""),
+        "replayed": lambda: claim_record(np.array([5]), signed_claim(data / "client-5", FIRST_NODE + 5, 5)),
+        "signed by another": lambda: claim_record(np.array([5]), signed_claim(data / "client-6", forger, 5)),
+    }[forged]()
+    config = configured(tmp_path / "run", data)
+
+    def forge(reply: Message) -> Message:
+        reply.content = claim
+        return reply
+
+    grid = DeviceGrid(config, data, {-1: forge})
+    grid._contexts[forger] = replace(grid._contexts[FIRST_NODE], node_id=forger)
+    server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
+    record = last_round(tmp_path / "run")
+    assert record["answers"] == record["asked"] == len(everybody) > 20
+    assert not record["failures"]
+
+
+def test_a_device_without_a_key_claims_nothing(tmp_path: Path, data: Path) -> None:
+    (data / "client-3" / "identity.key").unlink()
+    grid = deployed(tmp_path / "run", data)
+    assert last_round(tmp_path / "run")["answers"] == len(list(data.glob("client-*"))) - 1
+    assert ["holds no identity.key" in m.error.reason for m in grid.seen if m.has_error()] == [True]
 
 
 def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
