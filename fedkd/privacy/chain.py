@@ -17,6 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from fedkd.durable import replace_file
 from fedkd.errors import UserError
 
 SCHEMA = """
@@ -159,7 +160,7 @@ class Chain:
         with _transaction(connection):
             head = newest(connection)
             if self._anchored() != head:
-                _replace(self.anchor, str(head))
+                replace_file(self.anchor, str(head).encode())
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -198,18 +199,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _digest(before: str, *row: object) -> str:
     return hashlib.sha256(json.dumps([before, *row]).encode()).hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a small file so that sudden death leaves the old one or the new one, on disk."""
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

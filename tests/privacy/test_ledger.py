@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from fedkd import durable
 from fedkd.errors import UserError
 from fedkd.privacy import chain, ledger
 from fedkd.privacy.budget import Budget
@@ -126,7 +127,7 @@ def test_a_process_with_the_ledger_imports_nothing_heavy() -> None:
 
 def test_the_disk_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr("fedkd.privacy.chain.os.fsync", synced.append)
+    monkeypatch.setattr("fedkd.durable.os.fsync", synced.append)
     Ledger(folder / "ledger").charge(DATA, "r", ONE, allowing(5))
     assert len(synced) == 4, "anchor and folder, when made and when charged"
     with Ledger(folder / "ledger")._chain._connection() as connection:
@@ -224,7 +225,7 @@ def test_a_file_that_is_no_ledger_is_refused(folder: Path) -> None:
 
 # --- A thousand schedules of death, retry, new runs and rollback -----------------------------------------------------
 
-WATCHED = {ledger.__file__, chain.__file__}
+WATCHED = {ledger.__file__, chain.__file__, durable.__file__}
 
 
 class Death(BaseException):
