@@ -72,6 +72,26 @@ def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
     assert "names no row" in refused("ledger", tmp_path / "book", "--head", "newest")
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--epsilon", "nan"), ("--epsilon", "inf"), *(("--delta", text) for text in ("0", "1", "nan"))],
+)
+def test_a_client_with_a_budget_that_means_nothing_does_not_start(tmp_path: Path, option: str, value: str) -> None:
+    given = {"--epsilon": "4", "--delta": "1e-5", option: value}
+    words = [
+        sys.executable,
+        "-m",
+        "clients",
+        str(tmp_path),
+        "--insecure",
+        *(word for pair in given.items() for word in pair),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"is {float(value)}; it must be above 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123") -> Path:
     folder = RunFolder.create(path, Config(name="tiny", seed=seed))
     metrics = {name: {"mean": ndcg, "low": ndcg - 0.01, "high": ndcg + 0.01} for name in METRICS}
