@@ -70,6 +70,14 @@ def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
     assert "no owner" in refused("ledger", tmp_path / "book", "--owner", "nobody")
     assert "older copy" in refused("ledger", tmp_path / "book", "--head", f"99:{'a' * 64}")
     assert "names no row" in refused("ledger", tmp_path / "book", "--head", "newest")
+    assert "names no row" in refused("ledger", tmp_path / "book", "--head", f"{'9' * 5000}:{'0' * 64}")
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, 1.0, 2.0, math.nan])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_ledger_is_told_at_a_delta_that_means_something(tmp_path: Path, delta: float, adaptive: bool) -> None:
+    Ledger(tmp_path / "book").charge("a", "r", Cost.of_gaussian(2.0), Budget(10.0, 1e-5, adaptive=adaptive))
+    assert f"delta is {delta}" in refused("ledger", tmp_path / "book", "--delta", delta)
 
 
 @pytest.mark.parametrize(
