@@ -73,6 +73,12 @@ def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
     assert "names no row" in refused("ledger", tmp_path / "book", "--head", f"{'9' * 5000}:{'0' * 64}")
 
 
+@pytest.mark.parametrize("option", ["--rounds", "--clients", "--dimensions"])
+def test_a_plan_is_of_a_size_that_can_be_reckoned_with(option: str) -> None:
+    assert "is not in the range" in refused("budget", "--epsilon", 4, option, "9" * 400)
+    assert "Traceback" not in fedkd("budget", "--epsilon", 4, "--delta", 1e-20, option, 10**12).output
+
+
 @pytest.mark.parametrize("delta", [0.0, -1.0, 1.0, 2.0, math.nan])
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_a_ledger_is_told_at_a_delta_that_means_something(tmp_path: Path, delta: float, adaptive: bool) -> None:

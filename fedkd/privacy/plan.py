@@ -16,6 +16,10 @@ FAINTEST = 0.1
 """Signal to noise of a sum in which all clients agree; below it a release says nothing, and a plan is refused."""
 
 
+LARGEST = 1e4
+"""An epsilon above which nothing is promised."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A budget and what it is for; every number is public.
@@ -80,8 +84,8 @@ class Plan:
             fewer = self._dimensions()
             raise UserError(
                 f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
-                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; the nearest feasible epsilon "
-                f"is {_rounded_up(self._feasible())}" + (f", or release {fewer} coordinates" if fewer else "")
+                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; {self._feasible()}"
+                + (f", or release {fewer} coordinates" if fewer else "")
             )
         return self
 
@@ -104,21 +108,25 @@ class Plan:
             shift = self.protection.sensitivity * math.sqrt(releases) / self.protection.multiplier
             return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + shift)
         epsilon, delta = self.options.budget
-        return min(1.0, math.exp(epsilon) * false_alarms + delta, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))
+        most = math.exp(min(epsilon, 700.0))  # more cannot be written down, and says no more
+        return min(1.0, most * false_alarms + delta, 1 - math.exp(-epsilon) * (1 - delta - false_alarms))
 
     def belief(self) -> float:
         """Return the largest belief that a client took part, of someone who held it for a toss of a coin before."""
         epsilon, _ = self.options.budget
         return 1 / (1 + math.exp(-epsilon))
 
-    def _feasible(self) -> float:
-        low, high = self.options.budget[0], 1e4
+    def _feasible(self) -> str:
+        """Say which epsilon would do, if any does that still means something."""
+        low, high = self.options.budget[0], LARGEST
         for _ in range(40):
             middle = math.sqrt(low * high)
             options = self.options.model_copy(update={"epsilon": middle})
             enough = replace(self, options=options).signal_to_noise >= FAINTEST
             low, high = (low, middle) if enough else (middle, high)
-        return high
+        if high == LARGEST:
+            return f"no epsilon up to {LARGEST:g} is feasible"
+        return f"the nearest feasible epsilon is {_rounded_up(high)}"
 
     def _dimensions(self) -> int:
         """Return how many coordinates would do at this epsilon; 0 if none."""

@@ -49,6 +49,15 @@ def test_the_nearest_feasible_setting_is_feasible() -> None:
     plan(epsilon=named * 1.05, dimensions=10**6).check()
 
 
+def test_where_no_epsilon_would_do_none_is_named() -> None:
+    with pytest.raises(UserError, match="no epsilon up to 10000 is feasible"):
+        plan(clients=1, dimensions=10**12).check()
+
+
+def test_an_epsilon_beyond_all_numbers_bounds_nothing() -> None:
+    assert plan(epsilon=1e6, mode="distributed").power(0.01) == 1
+
+
 def test_a_delta_that_permits_publishing_someone_is_refused() -> None:
     with pytest.raises(UserError, match="1 / 943"):
         plan(delta=1 / 943).check()
