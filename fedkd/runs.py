@@ -74,9 +74,10 @@ class RunFolder:
     def config(self) -> Config:
         """Return the run's configuration; the run's folder is this one, wherever the run began."""
         try:
-            config = validate(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            tree = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.path / 'config.toml'} is damaged ({error}); restore it") from None
+        config = validate(tree)
         runtime = config.runtime.model_copy(update={"run_folder": self.path.absolute()})
         return config.model_copy(update={"runtime": runtime})
 
@@ -125,13 +126,13 @@ class RunFolder:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
-        except ValueError as error:
+            return [dict(json.loads(line)) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
+        except (TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or delete the broken line") from None
 
     def forget_rounds(self, after: int) -> None:
         """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
-        kept = [line for line in self.lines("rounds.jsonl") if line["round"] <= after]
+        kept = [line for line in self.lines("rounds.jsonl") if line.get("round", after) <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_json(self, name: str, content: Json) -> None:
@@ -141,10 +142,19 @@ class RunFolder:
     def read_json(self, name: str) -> Json:
         """Read a JSON file of the run; a ``UserError`` if it is missing or damaged."""
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
             raise UserError(f"{self.path / name} cannot be read ({error}); the run may not have finished") from None
-        return dict(content)
+
+    def summary(self) -> Json:
+        """Return the summary of a finished run; a ``UserError`` if it is missing or damaged."""
+        content = self.read_json("summary.json")
+        if not isinstance(content.get("models"), dict):
+            raise UserError(
+                f"{self.path / 'summary.json'} has no table of models, so no finished run wrote it; delete it, and "
+                f"continue the run with --resume {self.path}"
+            )
+        return content
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file."""

@@ -1,8 +1,9 @@
 """What every command line of the project shares: a user's mistake ends with its message and exit code 2."""
 
 import functools
+import textwrap
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -14,14 +15,23 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Print a ``UserError`` without a traceback and exit with code 2."""
+    """Print a ``UserError``, or which file cannot be used, without a traceback and exit with code 2."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(2) from None
+            _end(str(error))
+        except OSError as error:
+            if error.filename is None:  # no file of the user's
+                raise
+            name = textwrap.shorten(str(error.filename), 200)
+            _end(f"cannot use {name} ({error.strerror}); name another, or see to its folder, its rights and the disk")
 
     return run
+
+
+def _end(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(2) from None

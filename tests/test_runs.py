@@ -129,6 +129,27 @@ def test_rounds_after_a_checkpoint_are_forgotten(folder: RunFolder) -> None:
     assert [line["round"] for line in folder.lines("rounds.jsonl")] == [1, 2]
 
 
+@pytest.mark.parametrize("text", ["[1]", "7", '"round"', "null"])
+def test_a_line_that_is_no_table_is_damaged(folder: RunFolder, text: str) -> None:
+    (folder.path / "rounds.jsonl").write_text(f"{text}\n")
+    with pytest.raises(UserError, match=r"rounds\.jsonl is damaged"):
+        folder.forget_rounds(1)
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", "{}", '{"models": 3}'])
+def test_a_summary_that_no_finished_run_wrote_is_refused(folder: RunFolder, text: str) -> None:
+    (folder.path / "summary.json").write_text(text)
+    with pytest.raises(UserError, match=r"summary\.json (cannot be read|has no table of models)"):
+        folder.summary()
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"seed = 1" + b"0" * 5000])
+def test_a_configuration_that_cannot_be_read_is_damaged(folder: RunFolder, content: bytes) -> None:
+    (folder.path / "config.toml").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        folder.config()
+
+
 def test_arrays_come_back_as_they_were(folder: RunFolder) -> None:
     arrays = {
         "a/b": np.arange(6, dtype=np.int64).reshape(2, 3),
