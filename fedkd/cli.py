@@ -27,6 +27,9 @@ app = typer.Typer(
 data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
+MOST = 10**12
+"""Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to reckon with."""
+
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
 NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
 """Of a comparison, the most important first."""
@@ -141,9 +144,9 @@ def ledger(
 def budget(
     epsilon: Annotated[float, typer.Option(help="Total of the run.")],
     delta: Annotated[float, typer.Option(help="Total of the run; well below 1 / clients.")] = 1e-5,
-    rounds: Annotated[int, typer.Option(help="How often one client contributes.", min=1)] = 1,
-    clients: Annotated[int, typer.Option(help="Clients that take part in a release.", min=1)] = 943,
-    dimensions: Annotated[int, typer.Option(help="Coordinates of one answer.", min=1)] = 450 * 450,
+    rounds: Annotated[int, typer.Option(help="How often one client contributes.", min=1, max=MOST)] = 1,
+    clients: Annotated[int, typer.Option(help="Clients that take part in a release.", min=1, max=MOST)] = 943,
+    dimensions: Annotated[int, typer.Option(help="Coordinates of one answer.", min=1, max=MOST)] = 450 * 450,
     mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
     unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",

@@ -63,7 +63,7 @@ class Config(Options):
 
     name: str = Field(default="fedkd", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0)
-    num_server_rounds: int = Field(default=1, ge=1)
+    num_server_rounds: int = Field(default=1, ge=1, le=10**9)
     fraction_train: float = Field(default=1.0, gt=0, le=1)
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
@@ -189,7 +189,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"cannot read the configuration {path}: {error.strerror}; give the path of a TOML file"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, no text, or a number too long to be read
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -199,7 +199,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
         raise UserError(f"--set takes key=value, for example --set seed=1; it got {override!r}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number too long to be read
         value = text
     _set(tree, key, value)
 

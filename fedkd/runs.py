@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fedkd.config import Config, dump, validate
+from fedkd.durable import replace_file
 from fedkd.errors import UserError
 
 Json = dict[str, Any]
@@ -46,20 +47,21 @@ class RunFolder:
     def create(cls, path: Path, config: Config) -> "RunFolder":
         """Make a new run's folder with its configuration and environment.
 
+        The configuration comes last: with it the folder holds a run, and without it another may be begun there.
+
         Raises
         ------
         UserError
             There is a run already.
         """
-        if (path / "config.toml").exists():
+        if any((path / name).exists() for name in ("config.toml", "rounds.jsonl", "checkpoint")):
             raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
         path.mkdir(parents=True, exist_ok=True)
-        folder = cls(path)
-        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
-        _write(path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
         _write(path / "environment.json", _json(environment(config)))
         about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
-        folder.append("privacy.jsonl", about)
+        _write(path / "privacy.jsonl", json.dumps(about) + "\n")
+        folder = cls(path)
+        folder.write_config(config)
         return folder
 
     @classmethod
@@ -70,11 +72,30 @@ class RunFolder:
         return cls(path)
 
     def config(self) -> Config:
-        """Return the run's configuration."""
+        """Return the run's configuration; the run's folder is this one, wherever the run began."""
         try:
-            return validate(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{self.path / 'config.toml'} is damaged: {error}") from None
+            tree = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / 'config.toml'} is damaged ({error}); restore it") from None
+        config = validate(tree)
+        runtime = config.runtime.model_copy(update={"run_folder": self.path.absolute()})
+        return config.model_copy(update={"runtime": runtime})
+
+    def write_config(self, config: Config) -> None:
+        """Write the run's configuration, headed by what it promises."""
+        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
+        _write(self.path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
+
+    @property
+    def run(self) -> str:
+        """The run's own name, by which a ledger knows its releases; a ``UserError`` if it is lost."""
+        try:
+            return str(self.lines("privacy.jsonl")[0]["run"])
+        except (IndexError, KeyError, TypeError):
+            raise UserError(
+                f"{self.path / 'privacy.jsonl'} does not say which run this is, so its releases cannot be continued; "
+                "restore the file, or begin a new run with another --out"
+            ) from None
 
     @property
     def finished(self) -> bool:
@@ -105,13 +126,13 @@ class RunFolder:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
-        except ValueError as error:
+            return [dict(json.loads(line)) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
+        except (TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or delete the broken line") from None
 
     def forget_rounds(self, after: int) -> None:
         """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
-        kept = [line for line in self.lines("rounds.jsonl") if line["round"] <= after]
+        kept = [line for line in self.lines("rounds.jsonl") if line.get("round", after) <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_json(self, name: str, content: Json) -> None:
@@ -121,10 +142,19 @@ class RunFolder:
     def read_json(self, name: str) -> Json:
         """Read a JSON file of the run; a ``UserError`` if it is missing or damaged."""
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
             raise UserError(f"{self.path / name} cannot be read ({error}); the run may not have finished") from None
-        return dict(content)
+
+    def summary(self) -> Json:
+        """Return the summary of a finished run; a ``UserError`` if it is missing or damaged."""
+        content = self.read_json("summary.json")
+        if not isinstance(content.get("models"), dict):
+            raise UserError(
+                f"{self.path / 'summary.json'} has no table of models, so no finished run wrote it; delete it, and "
+                f"continue the run with --resume {self.path}"
+            )
+        return content
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file."""
@@ -178,6 +208,4 @@ def _json(content: Json) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, text.encode())

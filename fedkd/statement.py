@@ -1,4 +1,4 @@
-"""``fedkd ledger``: what was released about whom and what it cost, from the ledger that enforced it."""
+"""``fedkd ledger``: what was released and what it cost, from the ledger that enforced it, which is only read."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from rich.table import Table
 
 from fedkd.errors import UserError
 from fedkd.privacy.chain import Head
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.cost import Cost, check_delta, total
 from fedkd.privacy.filter import least_epsilon
-from fedkd.privacy.ledger import Ledger
+from fedkd.privacy.reader import LedgerReader
 
 
 def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> dict[str, Any]:
@@ -21,7 +21,7 @@ def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> 
     path : Path
         The ledger.
     delta : float
-        At which costs are given as epsilon.
+        At which costs are given as epsilon; above 0 and below 1.
     owner : str
         Beginning of the key of those to tell of; everybody without it.
     expected : str
@@ -30,12 +30,12 @@ def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> 
     Raises
     ------
     UserError
-        There is no such ledger or owner, it lacks the expected row, or it was altered.
+        There is no such ledger or owner, it lacks the expected row, it was altered, or delta means nothing.
     """
     if not path.is_file():
         raise UserError(f"{path} is no ledger; runs write privacy.ledger into their folder, devices into their own")
-    ledger = Ledger(path)
-    ledger.verify()
+    check_delta(delta)
+    ledger = LedgerReader(path)
     if expected:
         ledger.expect(Head.parse(expected))
     owners = [key for key in ledger.owners() if key.startswith(owner)]
@@ -49,7 +49,7 @@ def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> 
     }
 
 
-def _releases(ledger: Ledger, owner: str, delta: float) -> list[dict[str, Any]]:
+def _releases(ledger: LedgerReader, owner: str, delta: float) -> list[dict[str, Any]]:
     rows, costs = [], list[Cost]()
     for entry in ledger.history(owner):
         costs.append(entry.cost)

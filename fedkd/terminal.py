@@ -1,9 +1,10 @@
 """What every command line of the project shares: a user's mistake ends with its message and exit code 2."""
 
 import functools
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -15,15 +16,19 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Print a ``UserError`` without a traceback and exit with code 2."""
+    """Print a ``UserError``, or which file cannot be used, without a traceback and exit with code 2."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except UserError as error:
-            Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(2) from None
+            _end(str(error))
+        except OSError as error:
+            if error.filename is None:  # no file of the user's
+                raise
+            name = textwrap.shorten(str(error.filename), 200)
+            _end(f"cannot use {name} ({error.strerror}); name another, or see to its folder, its rights and the disk")
 
     return run
 
@@ -41,3 +46,8 @@ def check_picture(path: Path) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise UserError(f"--plot {path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+def _end(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(2) from None

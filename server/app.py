@@ -65,8 +65,7 @@ def releases(config: Config, planned: Releases, folder: RunFolder) -> Releases:
     """Return planned releases, written down in the run folder, and paid for where the server must pay."""
     pays = config.privacy.mode in ("central", "distributed")
     account = planned.protection.account(*books(config, folder.path)) if pays else None
-    run = str(folder.lines("privacy.jsonl")[0]["run"])
-    return replace(planned, account=account, run=run, charge=lambda line: folder.append("privacy.jsonl", line))
+    return replace(planned, account=account, run=folder.run, charge=lambda line: folder.append("privacy.jsonl", line))
 
 
 def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
@@ -94,7 +93,7 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
             f"a round asks {asked} clients, and privacy.minimum-cohort is {privacy.minimum_cohort}: ask more, or set "
             f"--set privacy.minimum-cohort={asked} if a sum of so few may be seen"
         )
-    attempt = f"{folder.lines('privacy.jsonl')[0]['run']}-{secrets.token_hex(4)}"
+    attempt = f"{folder.run}-{secrets.token_hex(4)}"
     return SecureExchange(read_directory(data), attempt, privacy.minimum_cohort, config.runtime.timeout_seconds)
 
 

@@ -12,11 +12,12 @@ from flwr.common.logger import log
 from numpy.typing import NDArray
 
 from fedkd.config import Config
+from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
 from fedkd.models.base import Recommender
 from fedkd.privacy.protection import Protection
 from fedkd.protocols.base import Setup, State, export_arrays
-from fedkd.runs import RunFolder
+from fedkd.runs import Arrays, RunFolder
 from server.progress import COUNTS, Progress, Record
 from server.strategy import Distillation
 
@@ -44,12 +45,24 @@ class Recorder:
         if not (self.folder.path / CHECKPOINT).exists():
             return Progress.begin(self.config.algorithm.begin(setup))
         arrays = self.folder.read_arrays(CHECKPOINT)
+        self._check(arrays, setup)
         setup = replace(setup, popularity=arrays.pop("run/popularity", None))
         number = int(arrays.pop("run/round"))
         seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
         clients, paid = {name: arrays.pop(f"clients/{name}") for name in COUNTS}, int(arrays.pop("run/paid"))
         self.folder.forget_rounds(number)
         return Progress(State(setup, arrays), number, clients, seconds, teaching, paid)
+
+    def _check(self, arrays: Arrays, setup: Setup) -> None:
+        """Refuse a checkpoint that another run wrote, or this one for other clients."""
+        counts = [arrays.get(f"clients/{name}") for name in COUNTS]
+        if not {"run/round", "run/seconds", "run/teaching-seconds"} <= arrays.keys() or any(
+            count is None or len(count) != setup.num_clients for count in counts
+        ):
+            raise UserError(
+                f"{self.folder.path / CHECKPOINT} was not written by this run for its {setup.num_clients} clients; "
+                "restore it, config.toml and the data as they were, or begin a new run with another --out"
+            )
 
     def round(self, record: Record, progress: Progress) -> None:
         """Save a checkpoint, add the round's line, and log it."""

@@ -61,9 +61,10 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Run a configuration into its folder, add what a simulation can measure besides, and return the summary."""
     torch.set_num_threads(config.runtime.threads)
     begun = time.monotonic()
+    check_simulated(config)
     if not folder.finished:
         simulate(config)
-    summary, together = folder.read_json("summary.json"), federation(config)
+    summary, together = folder.summary(), federation(config)
     models = summary["models"]
     found = {
         name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
@@ -91,6 +92,15 @@ SUMMED_HERE = (
     "Summed inside each simulated node, for all the clients it hosts, before the server saw them; "
     "bytes are those of every client's own message."
 )
+
+
+def check_simulated(config: Config) -> None:
+    """Refuse a run of a real server, with a ``UserError``: its ledger is not for simulated clients."""
+    if config.runtime.server_data is not None:
+        raise UserError(
+            "this is a run of a real server, which python -m server begins and continues; to simulate one, leave "
+            "runtime.server-data out"
+        )
 
 
 def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
@@ -196,6 +206,7 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     config = load(conf, overrides)
     path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
+    check_simulated(config)
     federation(config).setup(config)  # whatever is wrong with data or budget is said before a folder is made
     return config, RunFolder.create(path, config)
 

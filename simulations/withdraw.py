@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import tomli_w
 import typer
 
-from fedkd.config import Config, dump
+from fedkd.config import Config
 from fedkd.errors import UserError
 from fedkd.federation import federation
 from fedkd.report import render
@@ -37,7 +36,7 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
     state = config.algorithm.withdraw(progress.state, leaving)
     recorder.save(type(progress)(state, progress.round, progress.clients, progress.seconds))
     longer = config.model_copy(update={"num_server_rounds": progress.round + 1})
-    (folder.path / "config.toml").write_text(tomli_w.dumps(dump(longer)), encoding="utf-8")
+    folder.write_config(longer)
     (folder.path / "summary.json").unlink()
     return longer
 

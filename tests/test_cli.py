@@ -70,6 +70,40 @@ def test_a_ledger_that_cannot_be_believed_is_refused(tmp_path: Path) -> None:
     assert "no owner" in refused("ledger", tmp_path / "book", "--owner", "nobody")
     assert "older copy" in refused("ledger", tmp_path / "book", "--head", f"99:{'a' * 64}")
     assert "names no row" in refused("ledger", tmp_path / "book", "--head", "newest")
+    assert "names no row" in refused("ledger", tmp_path / "book", "--head", f"{'9' * 5000}:{'0' * 64}")
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--clients", "--dimensions"])
+def test_a_plan_is_of_a_size_that_can_be_reckoned_with(option: str) -> None:
+    assert "is not in the range" in refused("budget", "--epsilon", 4, option, "9" * 400)
+    assert "Traceback" not in fedkd("budget", "--epsilon", 4, "--delta", 1e-20, option, 10**12).output
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, 1.0, 2.0, math.nan])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_ledger_is_told_at_a_delta_that_means_something(tmp_path: Path, delta: float, adaptive: bool) -> None:
+    Ledger(tmp_path / "book").charge("a", "r", Cost.of_gaussian(2.0), Budget(10.0, 1e-5, adaptive=adaptive))
+    assert f"delta is {delta}" in refused("ledger", tmp_path / "book", "--delta", delta)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--epsilon", "nan"), ("--epsilon", "inf"), *(("--delta", text) for text in ("0", "1", "nan"))],
+)
+def test_a_client_with_a_budget_that_means_nothing_does_not_start(tmp_path: Path, option: str, value: str) -> None:
+    given = {"--epsilon": "4", "--delta": "1e-5", option: value}
+    words = [
+        sys.executable,
+        "-m",
+        "clients",
+        str(tmp_path),
+        "--insecure",
+        *(word for pair in given.items() for word in pair),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"is {float(value)}; it must be above 0" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123", rounds: int = 1) -> Path:

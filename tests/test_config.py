@@ -228,3 +228,18 @@ def test_a_table_that_names_some_keys_keeps_the_others_of_its_place() -> None:
 def test_a_wrong_key_in_a_completed_table_is_still_named() -> None:
     with pytest.raises(UserError, match=r"algorithm.model.widht: no such key; did you mean algorithm.model.width"):
         load(None, ["algorithm.name=fedavg", "algorithm.model.widht=8"])
+
+
+def test_a_number_too_long_to_be_read_is_a_users_error(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(f"seed = {'9' * 5000}")
+    with pytest.raises(UserError, match="not valid TOML"):
+        load(tmp_path / "long.toml")
+    with pytest.raises(UserError, match="seed: "):
+        load(None, [f"seed={'9' * 5000}"])
+    with pytest.raises(UserError, match="num-server-rounds"):
+        load(None, [f"num-server-rounds={'9' * 400}"])
+
+
+def test_a_ledger_is_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(None, ["privacy.ledger=book"]).privacy.ledger == tmp_path / "book"

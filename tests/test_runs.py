@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkd.config import Config
+from fedkd import runs
+from fedkd.config import Config, RuntimeOptions
+from fedkd.durable import replace_file
 from fedkd.errors import UserError
 from fedkd.runs import RunFolder
+
+
+def lying_at(path: Path) -> RuntimeOptions:
+    return RuntimeOptions(run_folder=path)
 
 
 @pytest.fixture
@@ -20,7 +26,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def test_a_new_run_is_complete_from_the_start(folder: RunFolder) -> None:
-    assert RunFolder.open(folder.path).config() == Config(name="trial", seed=3)
+    assert RunFolder.open(folder.path).config() == Config(name="trial", seed=3, runtime=lying_at(folder.path))
     text = (folder.path / "config.toml").read_text()
     assert "num-server-rounds" in text  # defaults are written too
     told = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
@@ -39,6 +45,56 @@ def test_the_environment_names_nobody(folder: RunFolder) -> None:
 def test_a_run_is_never_overwritten(folder: RunFolder) -> None:
     with pytest.raises(UserError, match=r"holds a run already.*--resume"):
         RunFolder.create(folder.path, Config())
+
+
+def test_a_run_lies_where_its_folder_is(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.path.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert RunFolder.open(Path("moved")).config().runtime == lying_at(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("name", ["rounds.jsonl", "checkpoint"])
+def test_a_run_is_not_begun_among_what_another_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="holds a run already"):
+        RunFolder.create(tmp_path, Config())
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_death_while_a_run_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever file it meets, a folder with a configuration holds the run's name too."""
+    whole = {"environment.json", "privacy.jsonl", "config.toml"}
+    for count in range(3):
+        with monkeypatch.context() as context:
+            fails_after(count, context)
+            with pytest.raises(OSError, match="full"):
+                RunFolder.create(tmp_path, Config())
+        assert not (tmp_path / "config.toml").exists()
+    assert RunFolder.create(tmp_path, Config()).run
+    assert {path.name for path in tmp_path.iterdir()} == whole
+    assert len(RunFolder(tmp_path).lines("privacy.jsonl")) == 1
+
+
+def fails_after(count: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full once so many files are written."""
+    written: list[Path] = []
+
+    def write(path: Path, data: bytes, mode: int = 0o666) -> None:
+        if len(written) == count:
+            raise OSError("full")
+        written.append(path)
+        replace_file(path, data, mode)
+
+    patch.setattr(runs, "replace_file", write)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}\n", "[]\n", '{"run": "torn'])
+def test_a_run_that_lost_its_name_says_what_to_do(folder: RunFolder, content: str | None) -> None:
+    (folder.path / "privacy.jsonl").unlink()
+    if content is not None:
+        (folder.path / "privacy.jsonl").write_text(content)
+    with pytest.raises(UserError, match=r"privacy\.jsonl does not say.*restore the file.*--out"):
+        _ = folder.run
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -71,6 +127,27 @@ def test_rounds_after_a_checkpoint_are_forgotten(folder: RunFolder) -> None:
         folder.append("rounds.jsonl", {"round": number})
     folder.forget_rounds(2)
     assert [line["round"] for line in folder.lines("rounds.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["[1]", "7", '"round"', "null"])
+def test_a_line_that_is_no_table_is_damaged(folder: RunFolder, text: str) -> None:
+    (folder.path / "rounds.jsonl").write_text(f"{text}\n")
+    with pytest.raises(UserError, match=r"rounds\.jsonl is damaged"):
+        folder.forget_rounds(1)
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", "{}", '{"models": 3}'])
+def test_a_summary_that_no_finished_run_wrote_is_refused(folder: RunFolder, text: str) -> None:
+    (folder.path / "summary.json").write_text(text)
+    with pytest.raises(UserError, match=r"summary\.json (cannot be read|has no table of models)"):
+        folder.summary()
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"seed = 1" + b"0" * 5000])
+def test_a_configuration_that_cannot_be_read_is_damaged(folder: RunFolder, content: bytes) -> None:
+    (folder.path / "config.toml").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        folder.config()
 
 
 def test_arrays_come_back_as_they_were(folder: RunFolder) -> None:

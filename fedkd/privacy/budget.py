@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Adjacency, Cost, total
+from fedkd.privacy.cost import Adjacency, Cost, check_delta, total
 
 ROUNDING = 1e-9
 """By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
@@ -22,7 +22,7 @@ class Budget:
     Attributes
     ----------
     epsilon, delta : float
-        The total.
+        The total; epsilon is above 0 and finite, delta above 0 and below 1.
     adjacency : str
         ``add-remove`` or ``replace-one``.
     adaptive : bool
@@ -35,6 +35,11 @@ class Budget:
     delta: float
     adjacency: Adjacency = "add-remove"
     adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epsilon < math.inf:
+            raise UserError(f"the epsilon of a budget is {self.epsilon}; it must be above 0 and finite, for example 4")
+        check_delta(self.delta)
 
     def allows(self, costs: Sequence[Cost]) -> bool:
         """Return whether costs, at least one, in the order in which they were paid, stay within the budget."""

@@ -9,8 +9,10 @@ up.
 import hashlib
 import json
 import os
+import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,9 @@ CREATE TRIGGER IF NOT EXISTS known BEFORE DELETE ON entries BEGIN SELECT RAISE(A
 CREATE TRIGGER IF NOT EXISTS sent BEFORE UPDATE ON payloads BEGIN SELECT RAISE(ABORT, 'payloads are append-only'); END;
 CREATE TRIGGER IF NOT EXISTS held BEFORE DELETE ON payloads BEGIN SELECT RAISE(ABORT, 'payloads are append-only'); END;
 """
+
+ROW = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
+"""A row's number, which SQLite can count to, and its digest."""
 
 PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
@@ -66,30 +71,21 @@ class Head:
     @classmethod
     def parse(cls, text: str) -> "Head":
         """Return the head that ``str`` wrote."""
-        sequence, _, digest = text.strip().partition(":")
-        if not (sequence.isascii() and sequence.isdigit()) or len(digest) != len(START):
-            raise LedgerRefused(f"{text[:80]!r} names no row of a privacy ledger; restore the original file")
+        if not (found := ROW.fullmatch(text.strip())):
+            raise LedgerRefused(
+                f"{text[:80]!r} names no row of a privacy ledger; one is written as its number, a colon and 64 "
+                "hexadecimal digits; give a head as fedkd ledger prints it, or restore the anchor that should hold it"
+            )
+        sequence, digest = found.groups()
         return cls(int(sequence), digest)
 
 
-class Chain:
-    """The table in one file and its anchor in another; made where neither exists."""
+class ChainReader:
+    """The table in one file and its anchor in another, as they are: nothing is made, and nothing is written."""
 
     def __init__(self, path: Path, anchor: Path) -> None:
         self.path, self.anchor = path, anchor
-        if anchor.exists() and not path.exists():
-            raise LedgerRefused(f"the privacy ledger {path} is gone while its anchor {anchor} exists; restore it")
-        self._make()
         self.verify()
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection that holds the only right to write; commit and anchor at the end, or leave no trace."""
-        with self._connection() as connection:
-            with _transaction(connection):
-                self._check(connection, self._anchored())
-                yield connection
-            self._raise_anchor(connection)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -112,25 +108,9 @@ class Chain:
             )
             before = START
             for count, (sequence, *content, digest) in enumerate(rows, 1):
-                if sequence != count or digest != _digest(before, sequence, *content):
+                if sequence != count or not _continues(before, sequence, content, digest):
                     raise LedgerRefused(f"row {count} of the privacy ledger {self.path} was altered; restore it")
                 before = digest
-
-    def _make(self) -> None:
-        """Make the files where there are none, for their owner's eyes alone: answers with little noise lie in them."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.anchor.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise LedgerRefused(f"cannot keep a privacy ledger at {self.path} ({error.strerror})") from None
-        with self._connection() as connection:
-            connection.executescript(SCHEMA)
-            with _transaction(connection):
-                self._check(connection, self._anchored())
-                if newest(connection).sequence == 0:
-                    append(connection, "open", "", "", {"nonce": token_hex(16)})
-            self._raise_anchor(connection)
 
     def _anchored(self) -> Head | None:
         try:
@@ -142,9 +122,10 @@ class Chain:
 
     def _check(self, connection: sqlite3.Connection, anchored: Head | None) -> None:
         if anchored is not None:
-            self._contain(connection, anchored)
-        elif newest(connection).sequence > 1:  # the first row alone promises nothing
-            raise LedgerRefused(f"the anchor {self.anchor} of the privacy ledger {self.path} is missing; restore it")
+            return self._contain(connection, anchored)
+        if newest(connection).sequence == 0:
+            raise LedgerRefused(f"{self.path} is no privacy ledger, or one that lost all its rows; restore it")
+        raise LedgerRefused(f"the anchor {self.anchor} of the privacy ledger {self.path} is missing; restore it")
 
     def _contain(self, connection: sqlite3.Connection, head: Head) -> None:
         query = "SELECT digest FROM entries WHERE sequence = ?"
@@ -155,6 +136,88 @@ class Chain:
                 "since what this one does not know of was released all the same"
             )
 
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that leaves no trace.
+
+        SQLite reads beside writers with the help of a file that it makes where there is none. Where nobody writes it is
+        told so and makes nothing, and whether somebody wrote meanwhile is looked up in the end.
+        """
+        alone, before = not self.path.with_name(self.path.name + "-wal").exists(), self._state()
+        uri = f"{self.path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+        try:
+            with self._opened(uri) as connection:
+                yield connection
+        finally:
+            if alone and self._state() != before:
+                raise LedgerRefused(f"the privacy ledger {self.path} was written to while it was read; read it again")
+
+    def _state(self) -> tuple[int, int]:
+        """Return what differs after every write."""
+        try:
+            about = self.path.stat()
+        except OSError as error:
+            raise LedgerRefused(f"cannot read the privacy ledger {self.path} ({error.strerror})") from None
+        return about.st_mtime_ns, about.st_size
+
+    @contextmanager
+    def _opened(self, uri: str) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(uri, timeout=PATIENCE, isolation_level=None, uri=True)) as connection:
+                yield connection
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise LedgerRefused(
+                f"{self.path} cannot be used as a privacy ledger ({error}); name a file that is one, or restore it"
+            ) from error
+
+
+class Chain(ChainReader):
+    """The table and its anchor, to add rows to; made where neither exists."""
+
+    def __init__(self, path: Path, anchor: Path) -> None:
+        if anchor.exists() and not path.exists():
+            raise LedgerRefused(f"the privacy ledger {path} is gone while its anchor {anchor} exists; restore it")
+        self.path, self.anchor = path, anchor
+        self._make()
+        super().__init__(path, anchor)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that holds the only right to write; commit and anchor at the end, or leave no trace."""
+        with self._connection() as connection:
+            with _transaction(connection):
+                self._check(connection, self._anchored())
+                yield connection
+            self._raise_anchor(connection)
+
+    def _make(self) -> None:
+        """Make the files where there are none, for their owner's eyes alone: answers with little noise lie in them."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.anchor.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise LedgerRefused(f"cannot keep a privacy ledger at {self.path} ({error.strerror})") from None
+        self._refuse_foreign()
+        with self._connection() as connection:
+            connection.executescript(SCHEMA)
+            with _transaction(connection):
+                self._check(connection, self._anchored())
+                if newest(connection).sequence == 0:
+                    append(connection, "open", "", "", {"nonce": token_hex(16)})
+            self._raise_anchor(connection)
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a file in which another program keeps something, before anything is changed in it."""
+        with self._opened(self.path.as_uri()) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if names - {"entries", "payloads"}:
+            raise LedgerRefused(f"{self.path} belongs to another program; name another file for the privacy ledger")
+
+    def _check(self, connection: sqlite3.Connection, anchored: Head | None) -> None:
+        if anchored is not None or newest(connection).sequence > 1:  # the first row alone promises nothing
+            super()._check(connection, anchored)
+
     def _raise_anchor(self, connection: sqlite3.Connection) -> None:
         """Name the newest row in the anchor, under the right to write, so that the anchor never goes back."""
         with _transaction(connection):
@@ -164,13 +227,10 @@ class Chain:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                yield connection
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise LedgerRefused(f"{self.path} cannot be used as a privacy ledger: {error}") from error
+        with self._opened(self.path.as_uri()) as connection:
+            _log_ahead(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
 
 
 def append(connection: sqlite3.Connection, kind: str, data: str, release: str, body: Mapping[str, Any]) -> None:
@@ -195,6 +255,23 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Have changes written ahead; unlike for all else, SQLite does not wait for others here."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _continues(before: str, sequence: int, content: Sequence[object], digest: object) -> bool:
+    return all(isinstance(part, str) for part in content) and digest == _digest(before, sequence, *content)
 
 
 def _digest(before: str, *row: object) -> str:

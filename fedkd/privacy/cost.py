@@ -117,13 +117,18 @@ class Cost:
 
     def epsilon(self, delta: float) -> float:
         """Return epsilon at ``delta``, from above; infinite where nothing is guaranteed."""
-        if not 0 < delta < 1:
-            raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients")
+        check_delta(delta)
         if self.sampled:
             return _numeric(self, delta)
         if self.rho == 0:
             return 0.0
         return _gaussian(math.sqrt(2 * self.rho), delta) if self.gaussian else _renyi(self.rho, delta)
+
+
+def check_delta(delta: float) -> None:
+    """Refuse a delta that means nothing, with a ``UserError``."""
+    if not 0 < delta < 1:
+        raise UserError(f"delta is {delta}; it must be above 0 and below 1, and well below 1 / clients, as 1e-5")
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from fedkd.privacy.cost import HIGHEST_EPSILON, ORDERS, Cost, Steps, boundary
+from fedkd.privacy.cost import HIGHEST_EPSILON, ORDERS, Cost, Steps, boundary, check_delta
 
 ROUNDED = 1e-12
 """By how much the numeric divergence of a step is raised."""
@@ -34,6 +34,7 @@ def allows(cost: Cost, epsilon: float, delta: float) -> bool:
 
 def least_epsilon(cost: Cost, delta: float) -> float:
     """Return the smallest epsilon of a budget that allows a cost, from above; infinite where none does."""
+    check_delta(delta)
     if not allows(cost, HIGHEST_EPSILON, delta):
         return math.inf
     return boundary(lambda epsilon: epsilon > 0 and allows(cost, epsilon, delta), HIGHEST_EPSILON)

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.chain import Chain, Head, LedgerRefused, append, newest
-from fedkd.privacy.cost import Cost, Steps, total
+from fedkd.privacy.chain import Chain, Head, LedgerRefused, append
+from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.reader import Entry, LedgerReader, cost_of, places
 
 __all__ = ["BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
@@ -61,33 +61,6 @@ class Receipt:
     payload: bytes | None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One paid release, as ``history`` tells it.
-
-    Attributes
-    ----------
-    sequence : int
-        Its row.
-    release, note, time : str
-        Which release, by which mechanism, and when (ISO 8601, UTC).
-    cost : Cost
-        What it cost.
-    stored : bool
-        Whether its bytes exist; without them nothing was sent.
-    adaptive : bool
-        Whether a Renyi filter counts it, with everything else about the same data.
-    """
-
-    sequence: int
-    release: str
-    note: str
-    time: str
-    cost: Cost
-    stored: bool
-    adaptive: bool = False
-
-
 def data_key(source: str, owner: str) -> str:
     """Return the name under which the budget of someone's data is kept.
 
@@ -101,7 +74,7 @@ def data_key(source: str, owner: str) -> str:
     return hashlib.sha256(json.dumps([source, owner]).encode()).hexdigest()
 
 
-class Ledger:
+class Ledger(LedgerReader):
     """The ledger in one file, safe under concurrent processes and sudden death.
 
     Parameters
@@ -117,9 +90,10 @@ class Ledger:
         The ledger is gone while its anchor exists, was restored from an older copy, or was altered.
     """
 
+    _chain: Chain
+
     def __init__(self, path: Path | str, anchor: Path | str | None = None) -> None:
-        self.path = Path(path).absolute()
-        self.anchor = Path(anchor).absolute() if anchor else self.path.with_name(self.path.name + ".anchor")
+        self.path, self.anchor = places(path, anchor)
         self._chain = Chain(self.path, self.anchor)
 
     def charge(self, data: str, release: str, cost: Cost, limit: Budget, note: str = "") -> Receipt:
@@ -184,48 +158,13 @@ class Ledger:
             low, high = (middle, high) if limit.allows([*paid, cost.times(middle)]) else (low, middle - 1)
         return low
 
-    def owners(self) -> list[str]:
-        """Return everyone about whom a release was paid, in the order of their first."""
-        query = "SELECT data FROM entries WHERE kind = 'charge' GROUP BY data ORDER BY min(sequence)"
-        with self._chain.reading() as connection:
-            return [key for (key,) in connection.execute(query)]
-
-    def history(self, data: str) -> list[Entry]:
-        """Return every paid release of someone's data, oldest first."""
-        with self._chain.reading() as connection:
-            rows = connection.execute(
-                "SELECT c.sequence, c.release, c.body, s.sequence IS NOT NULL FROM entries c LEFT JOIN entries s "
-                "ON s.data = c.data AND s.release = c.release AND s.kind = 'store' "
-                "WHERE c.kind = 'charge' AND c.data = ? ORDER BY c.sequence",
-                (data,),
-            ).fetchall()
-        bodies = [json.loads(body) for _, _, body, _ in rows]
-        return [
-            Entry(number, release, body["note"], body["time"], _cost(body), bool(stored), body["adaptive"])
-            for (number, release, _, stored), body in zip(rows, bodies, strict=True)
-        ]
-
-    @property
-    def head(self) -> Head:
-        """The newest row; opaque, and free to leave, as its place depends on the schedule alone."""
-        with self._chain.reading() as connection:
-            return newest(connection)
-
-    def expect(self, head: Head) -> None:
-        """Refuse a ledger that does not contain a row which somebody else remembers."""
-        self._chain.expect(head)
-
-    def verify(self) -> None:
-        """Refuse a ledger whose chain of rows is broken anywhere."""
-        self._chain.verify()
-
 
 def _charge(
     connection: sqlite3.Connection, data: str, release: str, cost: Cost, limit: Budget, note: str
 ) -> Receipt | None:
     query = "SELECT body FROM entries WHERE data = ? AND release = ? AND kind = 'charge'"
     paid = connection.execute(query, (data, release)).fetchone()
-    if paid is not None and _cost(json.loads(paid[0])) != cost:
+    if paid is not None and cost_of(json.loads(paid[0])) != cost:
         raise UserError(
             f"{release!r} was charged at another cost than {cost}; give every new release a name of its own"
         )
@@ -278,12 +217,7 @@ def _payload(connection: sqlite3.Connection, data: str, release: str) -> bytes |
 def _costs(connection: sqlite3.Connection, data: str) -> list[Cost]:
     query = "SELECT body FROM entries WHERE data = ? AND kind = 'charge' ORDER BY sequence"
     rows = connection.execute(query, (data,))
-    return [_cost(json.loads(body)) for (body,) in rows]
-
-
-def _cost(body: Mapping[str, Any]) -> Cost:
-    sampled = tuple(Steps(**steps) for steps in body.get("sampled", []))
-    return Cost(body["rho"], body["gaussian"], sampled)
+    return [cost_of(json.loads(body)) for (body,) in rows]
 
 
 def _now() -> str:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedkd.options import Options
 from fedkd.privacy.student import StudentPrivacy
@@ -90,8 +90,9 @@ class PrivacyOptions(Options):
     minimum_cohort : int
         Fewest clients whose secure sum may be opened; a client takes no part in a smaller one.
     ledger : Path, optional
-        File of the ledger. Budgets belong to data, so runs on the same people's data must share it. Without it, it lies
-        with the data of a real server or client, and in the run folder of a simulation, which is a world of its own.
+        File of the ledger, made absolute, so that a run continued from elsewhere finds it. Budgets belong to data, so
+        runs on the same people's data must share it. Without it, it lies with the data of a real server or client, and
+        in the run folder of a simulation, which is a world of its own.
     student : StudentPrivacy
         Noise on the training of every client's student, beside all this.
     panel_share : float
@@ -124,6 +125,11 @@ class PrivacyOptions(Options):
     metrics_share: float = Field(default=0.0, ge=0, le=0.9)
     epsilon_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     adaptive: bool = False
+
+    @field_validator("ledger")
+    @classmethod
+    def _absolute(cls, ledger: Path | None) -> Path | None:
+        return None if ledger is None else ledger.expanduser().absolute()
 
     @model_validator(mode="after")
     def _whole(self) -> "PrivacyOptions":

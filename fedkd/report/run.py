@@ -99,9 +99,7 @@ class Run:
         folder = RunFolder.open(path)
         if not folder.finished:
             raise UserError(f"{path} has no summary.json: the run has not finished; continue it with --resume {path}")
-        summary = folder.read_json("summary.json")
-        if not isinstance(summary.get("models"), dict):
-            raise UserError(f"{path / 'summary.json'} has no table of models; it was not written by a finished run")
+        summary = folder.summary()
         try:
             config = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

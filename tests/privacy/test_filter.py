@@ -151,6 +151,20 @@ def test_the_least_budget_that_allows_a_cost_is_found(delta: float) -> None:
     assert least_epsilon(Cost.of_gaussian(1e-5), delta) == math.inf
 
 
+@pytest.mark.parametrize("delta", [-1.0, 0.0, 1.0, 2.0, math.nan])
+def test_a_delta_that_means_nothing_is_refused(delta: float) -> None:
+    with pytest.raises(UserError, match="delta is"):
+        least_epsilon(Cost.of_gaussian(3.0), delta)
+    with pytest.raises(UserError, match="delta is"):
+        Budget(4.0, delta)
+
+
+@pytest.mark.parametrize("epsilon", [-1.0, 0.0, math.inf, math.nan])
+def test_a_budget_without_an_end_is_refused(epsilon: float) -> None:
+    with pytest.raises(UserError, match=r"epsilon of a budget is .*above 0 and finite"):
+        Budget(epsilon, 1e-5)
+
+
 def test_without_a_filter_the_first_release_fixes_the_kind() -> None:
     exact, concentrated = Cost.of_gaussian(9.0), Cost(0.01, gaussian=False)
     steps, others = (Cost.of_steps("add-remove", 2.0, rate, 5) for rate in (0.1, 0.2))

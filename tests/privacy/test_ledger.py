@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ import pytest
 
 from fedkd import durable
 from fedkd.errors import UserError
-from fedkd.privacy import chain, ledger
+from fedkd.privacy import chain, ledger, reader
 from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
 from fedkd.privacy.ledger import BudgetExhausted, Head, Ledger, LedgerRefused, data_key
@@ -225,7 +227,7 @@ def test_a_file_that_is_no_ledger_is_refused(folder: Path) -> None:
 
 # --- A thousand schedules of death, retry, new runs and rollback -----------------------------------------------------
 
-WATCHED = {ledger.__file__, chain.__file__, durable.__file__}
+WATCHED = {module.__file__ for module in (ledger, reader, chain, durable)}
 
 
 class Death(BaseException):
@@ -448,6 +450,18 @@ def test_two_processes_race_for_one_budget(folder: Path) -> None:
     assert len(seen) == 30
     assert all(len(versions) == 1 for versions in seen.values()), "one release was noised twice"
     assert round(Ledger(folder / "ledger").spent(DATA).rho / ONE.rho) == 30
+
+
+def test_whoever_makes_a_ledger_waits_for_others(folder: Path) -> None:
+    """Another process may write while the journal is to be changed, for which SQLite itself does not wait."""
+    path = folder / "ledger"
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    release.start()
+    with closing(other):
+        assert Ledger(path).head.sequence == 1
+        release.join()
 
 
 def test_costs_of_another_adjacency_are_never_added(folder: Path) -> None:

@@ -107,6 +107,10 @@ def test_the_largest_delta_that_is_named_is_the_largest_that_is_taken() -> None:
     plan(delta=largest * 0.999, clients=1000).check()
 
 
+def test_an_epsilon_beyond_all_numbers_bounds_nothing() -> None:
+    assert plan(epsilon=1e6, mode="distributed").power(0.01) == 1
+
+
 def test_a_delta_that_permits_publishing_someone_is_refused() -> None:
     with pytest.raises(UserError, match="1 / 943"):
         plan(delta=1 / 943).check()

@@ -1,13 +1,14 @@
 """Whole runs under protection, in every mode and protocol, through the real server and clients."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from fedkd.config import load
 from fedkd.errors import UserError
@@ -140,6 +141,35 @@ def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
 def clients_of(path: Path) -> int:
     """Return how many clients a run's federation has."""
     return federation(RunFolder.open(path).config()).partition.num_clients
+
+
+@pytest.mark.parametrize("mode", ["central", "local"])
+def test_a_moved_run_goes_on_where_it_lies_and_pays_nothing_twice(tmp_path: Path, mode: str) -> None:
+    old, new = tmp_path / "run", tmp_path / "moved"
+    simulated(old, "algorithm.rank=8", f"privacy.mode={mode}", *BUDGET)
+    old.rename(new)
+    (new / "summary.json").unlink()
+    shutil.rmtree(new / "checkpoint")
+    before = Ledger(new / "privacy.ledger").head
+    assert run_command("--resume", new).exit_code == 0
+    assert Ledger(new / "privacy.ledger").head == before
+    assert (new / "summary.json").exists()
+    assert not old.exists()
+
+
+def test_a_run_without_its_name_is_not_continued(tmp_path: Path) -> None:
+    simulated(tmp_path, "algorithm.rank=8", "privacy.mode=central", *BUDGET)
+    for name in ("summary.json", "privacy.jsonl"):
+        (tmp_path / name).unlink()
+    result = run_command("--resume", tmp_path)
+    assert result.exit_code == 2
+    assert "begin a new run with another --out" in result.output
+
+
+def run_command(*words: object) -> Result:
+    app = typer.Typer()
+    app.command()(run_main)
+    return CliRunner(env={"COLUMNS": "300"}).invoke(app, [str(word) for word in words])
 
 
 def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from typer.testing import CliRunner
@@ -194,13 +195,13 @@ def test_who_was_lost_contributes_in_a_later_round(tmp_path: Path) -> None:
         (["CONF", "--set", "split.kind=official"], "split.kind"),
         (["CONF", "--set", "partition.clients=silos", "--set", "partition.num-silos=9999"], "num-silos"),
         (["--resume", "nowhere"], "config.toml"),
+        (["--resume", "x" * 5000], "File name too long"),
+        (["CONF", "--set", "runtime.server-data=/tmp"], "run of a real server"),
     ],
 )
 def test_a_users_mistake_ends_with_its_mend_and_code_2(
     arguments: list[str], word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import typer
-
     monkeypatch.setenv("COLUMNS", "200")
     conf = str(Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml")
     application = typer.Typer()
@@ -212,6 +213,26 @@ def test_a_users_mistake_ends_with_its_mend_and_code_2(
     assert word in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    application = typer.Typer()
+    application.command()(runner.main)
+    conf = str(Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml")
+    result = CliRunner().invoke(application, [conf, "--out", str(tmp_path / "file" / "run")])
+    assert result.exit_code == 2
+    assert "cannot use" in result.output
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    simulated(tmp_path)
+    checkpoint = tmp_path / "checkpoint" / "state.safetensors"
+    with pytest.raises(UserError, match="for its 63 clients"):
+        simulate(config(tmp_path, "data.synthetic.users=70"))
+    checkpoint.write_bytes((tmp_path / "teacher.safetensors").read_bytes())
+    with pytest.raises(UserError, match="was not written by this run"):
+        simulate(config(tmp_path))
 
 
 def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
