@@ -85,14 +85,19 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
         There are fewer clients in a round than a secure sum needs, or no directory of their public keys.
     """
     privacy, data = config.privacy, config.runtime.server_data
-    if privacy.sums == "clear" or data is None:
+    if privacy.sums == "clear" or (data is None and not config.algorithm.masks()):
         return None
     asked = protection(config, setup.num_clients).participants
     if asked < privacy.minimum_cohort:
-        raise UserError(
+        few = (
             f"a round asks {asked} clients, and privacy.minimum-cohort is {privacy.minimum_cohort}: ask more, or set "
-            f"--set privacy.minimum-cohort={asked} if a sum of so few may be seen"
+            f"--set privacy.minimum-cohort={max(2, asked)} if a sum of so few may be seen"
         )
+        if data is not None:
+            raise UserError(few)
+        log(WARNING, "real clients would answer no question of this run: %s", few)
+    if data is None:
+        return None
     attempt = f"{folder.run}-{secrets.token_hex(4)}"
     return SecureExchange(read_directory(data), attempt, privacy.minimum_cohort, config.runtime.timeout_seconds)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from flwr.app import Context, RecordDict
+from flwr.common.logger import log
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -88,6 +89,8 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
+INFO = 20
+
 SUMMED_HERE = (
     "Summed inside each simulated node, for all the clients it hosts, before the server saw them; "
     "bytes are those of every client's own message."
@@ -109,6 +112,7 @@ def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
     other = federated_baseline(name, config, path)
     done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
     if not done.finished:
+        log(INFO, "baseline %s, a run of its own:", name)
         simulate(other)
     summary = done.read_json("summary.json")
     spent = summary["traffic"]
@@ -176,7 +180,9 @@ def main(
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
     console = Console()
-    if (dry_run or foretell) and conf is not None:
+    if dry_run or foretell:
+        if conf is None or resume is not None:
+            raise UserError("--dry-run and --forecast tell of a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
         lines = plan(planned, federation(planned)).lines(planned) if dry_run else []
         for line in [*lines, *([forecast(planned, federation(planned)).line()] if foretell else [])]:
@@ -191,7 +197,19 @@ def main(
         f"{spent['total-down-bytes-per-client']:,.0f} down"
     )
     console.print(config.promise, style="yellow")
+    for line in remarks(summary["privacy"]):
+        console.print(line, style="yellow")
     console.print(f"report: {render(folder.path)}", soft_wrap=True)
+
+
+def remarks(privacy: dict[str, Any]) -> list[str]:
+    """Return what a protected run's table must not be read without."""
+    if privacy["epsilon"] is None:
+        return []
+    out = ["The table is what the simulation measures on private users: outside epsilon, as no real server could."]
+    if not privacy["epsilon"]:
+        out.append("Nothing was released: the budget was spent before, and the models are those of public users alone.")
+    return out
 
 
 def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Path | None) -> tuple[Config, RunFolder]:

@@ -19,7 +19,7 @@ from server.strategy import Distillation
 from simulations import run as runner
 from simulations.grid import FIRST_NODE, InProcessGrid
 from simulations.plan import plan
-from simulations.run import run, simulate
+from simulations.run import remarks, run, simulate
 from simulations.withdraw import withdraw
 
 SMALL = [
@@ -195,6 +195,8 @@ def test_who_was_lost_contributes_in_a_later_round(tmp_path: Path) -> None:
         (["CONF", "--set", "split.kind=official"], "split.kind"),
         (["CONF", "--set", "partition.clients=silos", "--set", "partition.num-silos=9999"], "num-silos"),
         (["--resume", "nowhere"], "config.toml"),
+        (["--resume", "nowhere", "--dry-run"], "no --resume"),
+        (["--resume", "nowhere", "--forecast"], "no --resume"),
         (["--resume", "x" * 5000], "File name too long"),
         (["CONF", "--set", "runtime.server-data=/tmp"], "run of a real server"),
     ],
@@ -287,3 +289,28 @@ def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path
     simulate(settings)
     with pytest.raises(UserError, match="beyond recall"):
         withdraw(RunFolder(tmp_path), [0])
+
+
+@pytest.mark.parametrize(
+    ("privacy", "says"),
+    [
+        ({"epsilon": None}, []),
+        ({"epsilon": 4.0}, ["outside epsilon"]),
+        ({"epsilon": 0.0}, ["outside epsilon", "Nothing was released"]),
+    ],
+)
+def test_a_protected_runs_table_is_not_left_alone(privacy: dict[str, Any], says: list[str]) -> None:
+    told = remarks(privacy)
+    assert len(told) == len(says)
+    assert all(part in line for part, line in zip(says, told, strict=True))
+
+
+def test_a_simulation_says_that_real_clients_would_refuse_so_small_a_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("server.app.log", lambda level, text, *parts: said.append(text % parts))
+    for minimum, warned in ((2, False), (10_000, True)):
+        said.clear()
+        simulated(tmp_path / str(minimum), f"privacy.minimum-cohort={minimum}")
+        assert any("real clients would answer no question" in line for line in said) == warned
