@@ -130,9 +130,20 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or delete the broken line") from None
 
+    def rounds(self) -> list[Json]:
+        """Return the lines of ``rounds.jsonl``; a ``UserError`` if one names no round."""
+        lines = self.lines("rounds.jsonl")
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line.get("round"), int):
+                raise UserError(
+                    f"{self.path / 'rounds.jsonl'} is damaged (line {number} names no round); restore it, or delete "
+                    "the line"
+                )
+        return lines
+
     def forget_rounds(self, after: int) -> None:
         """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
-        kept = [line for line in self.lines("rounds.jsonl") if line.get("round", after) <= after]
+        kept = [line for line in self.rounds() if line["round"] <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_json(self, name: str, content: Json) -> None:

@@ -54,7 +54,7 @@ def main(grid: Grid, context: Context) -> None:
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
-        secure=secure_exchange(config, setup, folder) if together is None else None,
+        secure=secure_exchange(config, setup, folder),
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)

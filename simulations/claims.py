@@ -11,6 +11,7 @@ from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit
 from fedkd.attacks.gradients import gradient_multiplier
 from fedkd.attacks.releases import joined, release_path
 from fedkd.config import Config
+from fedkd.errors import UserError
 from fedkd.federation import protection, student_noise
 from fedkd.knowledge import Outer
 from fedkd.privacy.ballots import BallotProtection
@@ -137,8 +138,15 @@ def students_conditions(options: StudentPrivacy) -> str:
 
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
     """Compare the noise that a finished run wrote down with what its budget needs."""
-    told, options = folder.read_json("summary.json")["privacy"], config.privacy
-    if options.epsilon is None or options.delta is None or options.mode == "distributed" or not told["epsilon"]:
+    told, options = folder.summary().get("privacy"), config.privacy
+    if options.epsilon is None or options.delta is None or options.mode == "distributed":
+        return []
+    if not isinstance(told, dict) or not isinstance(told.get("noise-multiplier"), float):
+        raise UserError(
+            f"{folder.path / 'summary.json'} does not say how much noise there was; delete it, and continue the run "
+            f"with --resume {folder.path}"
+        )
+    if told.get("epsilon") == 0:  # its ledger allowed no release
         return []
     planned = protection(config, 1)
     each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)

@@ -236,8 +236,9 @@ def test_a_number_too_long_to_be_read_is_a_users_error(tmp_path: Path) -> None:
         load(tmp_path / "long.toml")
     with pytest.raises(UserError, match="seed: "):
         load(None, [f"seed={'9' * 5000}"])
-    with pytest.raises(UserError, match="num-server-rounds"):
-        load(None, [f"num-server-rounds={'9' * 400}"])
+    for key in ("num-server-rounds", "data.synthetic.users", "data.synthetic.items"):
+        with pytest.raises(UserError, match=key):
+            load(None, [f"{key}={'9' * 400}"])
 
 
 def test_a_ledger_is_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

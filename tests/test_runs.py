@@ -129,7 +129,7 @@ def test_rounds_after_a_checkpoint_are_forgotten(folder: RunFolder) -> None:
     assert [line["round"] for line in folder.lines("rounds.jsonl")] == [1, 2]
 
 
-@pytest.mark.parametrize("text", ["[1]", "7", '"round"', "null"])
+@pytest.mark.parametrize("text", ["[1]", "7", '"round"', "null", "{}", '{"round": "1"}'])
 def test_a_line_that_is_no_table_is_damaged(folder: RunFolder, text: str) -> None:
     (folder.path / "rounds.jsonl").write_text(f"{text}\n")
     with pytest.raises(UserError, match=r"rounds\.jsonl is damaged"):

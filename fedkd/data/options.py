@@ -21,8 +21,8 @@ class SyntheticOptions(Options):
         Seed of the generator; another seed is another data set of the same kind.
     """
 
-    users: int = Field(600, ge=10)
-    items: int = Field(500, ge=20)
+    users: int = Field(600, ge=10, le=10**8)
+    items: int = Field(500, ge=20, le=10**8)
     mean_history: float = Field(60.0, gt=2)
     seed: int = Field(0, ge=0)
 

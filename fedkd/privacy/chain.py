@@ -39,6 +39,9 @@ CREATE TRIGGER IF NOT EXISTS held BEFORE DELETE ON payloads BEGIN SELECT RAISE(A
 ROW = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 """A row's number, which SQLite can count to, and its digest."""
 
+MAGIC = b"SQLite format 3\0"
+"""How every SQLite file begins that is not empty."""
+
 PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
 
@@ -211,7 +214,9 @@ class Chain(ChainReader):
         """Refuse a file in which another program keeps something, before anything is changed in it."""
         with self._opened(self.path.as_uri()) as connection:
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if names - {"entries", "payloads"}:
+        with self.path.open("rb") as file:
+            begins = file.read(len(MAGIC))
+        if names - {"entries", "payloads"} or begins not in (b"", MAGIC):  # SQLite takes a short text for an empty file
             raise LedgerRefused(f"{self.path} belongs to another program; name another file for the privacy ledger")
 
     def _check(self, connection: sqlite3.Connection, anchored: Head | None) -> None:
@@ -227,7 +232,7 @@ class Chain(ChainReader):
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        with self._opened(self.path.as_uri()) as connection:
+        with self._opened(f"{self.path.as_uri()}?mode=rw") as connection:  # one that was deleted is not made again
             _log_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
             yield connection

@@ -105,7 +105,7 @@ class Run:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path / 'config.toml'} is damaged: {error}") from None
         charges: list[Json] = [line for line in folder.lines("privacy.jsonl") if "release" in line]
-        rounds: list[Json] = list(folder.lines("rounds.jsonl"))
+        rounds: list[Json] = list(folder.rounds())
         return cls(path, summary, folder.read_json("environment.json"), config, rounds, charges)
 
     def part(self, name: str) -> Json:

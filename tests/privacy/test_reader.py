@@ -92,8 +92,9 @@ def test_what_is_no_ledger_is_refused_and_left_as_it_is(tmp_path: Path, make: Ca
     assert contents(tmp_path) == before
 
 
-def test_no_ledger_is_kept_in_another_programs_file(tmp_path: Path) -> None:
-    foreign(tmp_path / "file")
+@pytest.mark.parametrize("make", [foreign, lambda path: path.write_text("x\n")], ids=["SQLite", "a short text"])
+def test_no_ledger_is_kept_in_another_programs_file(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "file")
     before = contents(tmp_path)
     with pytest.raises(LedgerRefused, match="belongs to another program"):
         Ledger(tmp_path / "file")
@@ -115,3 +116,11 @@ def test_a_forged_row_that_tells_of_no_release_is_refused(tmp_path: Path, body: 
 def test_a_row_that_no_table_can_hold_is_refused(number: str) -> None:
     with pytest.raises(LedgerRefused, match="names no row"):
         Head.parse(f"{number}:{'0' * 64}")
+
+
+def test_a_ledger_deleted_while_in_use_is_not_made_again(tmp_path: Path) -> None:
+    book = Ledger(tmp_path / "file")
+    book.path.unlink()
+    with pytest.raises(LedgerRefused, match="cannot be used"):
+        book.charge(DATA, "r", ONE, WIDE)
+    assert not book.path.exists()

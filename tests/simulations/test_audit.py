@@ -13,13 +13,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fedkd.config import Config, load
+from fedkd.errors import UserError
 from fedkd.federation import federation, protection
 from fedkd.privacy.cost import total
 from fedkd.privacy.protection import Protection
 from fedkd.runs import RunFolder
 from simulations import audit
 from simulations.audit import answer_lines, examine, table
-from simulations.claims import Line, released
+from simulations.claims import Line, record_lines, released
 from simulations.rehearsal import Rehearsal
 from simulations.run import simulate
 
@@ -169,6 +170,14 @@ def test_a_users_mistake_ends_with_code_2(tmp_path: Path, given: list[str], said
     result = invoke(*(one.format(**places) for one in given))
     assert result.exit_code == 2
     assert said in " ".join(result.output.split()) + " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("privacy", [{}, {"privacy": 3}, {"privacy": {"noise-multiplier": "much"}}])
+def test_a_record_that_says_nothing_of_noise_is_refused(tmp_path: Path, privacy: dict[str, Any]) -> None:
+    folder = run_folder(tmp_path / "run", *CENTRAL)
+    folder.write_json("summary.json", {"models": {}} | privacy)
+    with pytest.raises(UserError, match="does not say how much noise"):
+        record_lines(folder.config(), folder)
 
 
 def test_everything_a_run_releases_is_attacked_together() -> None:
