@@ -89,7 +89,7 @@ def test_half_the_noise_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: py
 def test_a_run_that_wrote_down_too_little_noise_is_accused(tmp_path: Path, factor: float, exit_code: int) -> None:
     folder = run_folder(tmp_path / "run", *CENTRAL)
     planned = Protection(folder.config().privacy, 1, 1).multiplier
-    folder.write_json("summary.json", {"privacy": {"noise-multiplier": planned * factor}})
+    folder.write_json("summary.json", {"models": {}, "privacy": {"noise-multiplier": planned * factor}})
     assert invoke(str(folder.path), "--canaries", "500", "--shadows", "0").exit_code == exit_code
 
 
