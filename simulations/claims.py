@@ -138,7 +138,7 @@ def students_conditions(options: StudentPrivacy) -> str:
 
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
     """Compare the noise that a finished run wrote down with what its budget needs."""
-    told, options = folder.summary().get("privacy"), config.privacy
+    told, options = folder.read_json("summary.json").get("privacy"), config.privacy
     if options.epsilon is None or options.delta is None or options.mode == "distributed":
         return []
     if not isinstance(told, dict) or not isinstance(told.get("noise-multiplier"), float):

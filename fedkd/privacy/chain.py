@@ -216,7 +216,7 @@ class Chain(ChainReader):
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         with self.path.open("rb") as file:
             begins = file.read(len(MAGIC))
-        if names - {"entries", "payloads"} or begins not in (b"", MAGIC):  # SQLite takes a short text for an empty file
+        if names - {"entries", "payloads"} or begins not in (b"", MAGIC):  # SQLite takes a single byte for nothing
             raise LedgerRefused(f"{self.path} belongs to another program; name another file for the privacy ledger")
 
     def _check(self, connection: sqlite3.Connection, anchored: Head | None) -> None:

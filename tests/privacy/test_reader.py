@@ -92,7 +92,7 @@ def test_what_is_no_ledger_is_refused_and_left_as_it_is(tmp_path: Path, make: Ca
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("make", [foreign, lambda path: path.write_text("x\n")], ids=["SQLite", "a short text"])
+@pytest.mark.parametrize("make", [foreign, lambda path: path.write_text("x")], ids=["SQLite", "a single byte"])
 def test_no_ledger_is_kept_in_another_programs_file(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "file")
     before = contents(tmp_path)
