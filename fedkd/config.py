@@ -255,9 +255,9 @@ def _did_you_mean(key: str) -> str:
     known = list(flatten(Config()))
     for protocol in PROTOCOLS:
         known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
-    if key in known:
-        return "; it belongs to another algorithm than the chosen one"
     sections = {name.rpartition(".")[0] for name in known} - {""}
+    if key in (*known, *sections):
+        return "; it belongs to another algorithm than the chosen one"
     close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -71,14 +71,29 @@ def show(contents: dict[str, Any]) -> None:
     console, owners = Console(highlight=False), contents["owners"]
     console.print(f"{contents['ledger']}: rows verified, epsilon at delta {contents['delta']:g}", soft_wrap=True)
     console.print(_of_one(owners[0]) if len(owners) == 1 else _of_many(owners))
+    for line in _conditions(owners):
+        console.print(line, soft_wrap=True)
+    if len(owners) > 1:
+        spent = [owner["releases"][-1]["epsilon-so-far"] for owner in owners]
+        console.print(f"{len(owners):,} owners, epsilon {min(spent):.4g} to {max(spent):.4g}")
     console.print(f"head {contents['head']}", soft_wrap=True)
 
 
+def _mechanisms(owners: list[dict[str, Any]]) -> list[str]:
+    """Return what the releases of all owners were, each once, oldest first: unit, adjacency, sampling and noise."""
+    return list(dict.fromkeys(row["mechanism"] for owner in owners for row in owner["releases"]))
+
+
+def _conditions(owners: list[dict[str, Any]]) -> list[str]:
+    """Return what every epsilon is about."""
+    lines = [f"mechanism {number}: {text}" for number, text in enumerate(_mechanisms(owners), 1)]
+    counted = dict.fromkeys(row["counted-by"] for owner in owners for row in owner["releases"])
+    return [*lines, f"epsilon counted by {' or '.join(counted)}"]
+
+
 def _of_one(owner: dict[str, Any]) -> Table:
-    mechanisms = list(dict.fromkeys(row["mechanism"] for row in owner["releases"]))
-    key = "\n".join(f"mechanism {number}: {text}" for number, text in enumerate(mechanisms, 1))
-    key += f"\nepsilon counted by {owner['releases'][0]['counted-by']}"
-    table = Table(title=f"owner {owner['owner'][:16]}", caption=key, caption_justify="left")
+    mechanisms = _mechanisms([owner])
+    table = Table(title=f"owner {owner['owner'][:16]}")
     for name in ("row", "time", "release", "made", "by", "epsilon", "so far"):
         table.add_column(name, no_wrap=name != "release", overflow="fold")
     for row in owner["releases"]:
@@ -89,9 +104,10 @@ def _of_one(owner: dict[str, Any]) -> Table:
 
 
 def _of_many(owners: list[dict[str, Any]]) -> Table:
-    table = Table("owner", "releases", "last", "epsilon")
+    table, mechanisms = Table("owner", "releases", "last", "by", "epsilon"), _mechanisms(owners)
     for owner in owners:
-        last = owner["releases"][-1]
+        last, own = owner["releases"][-1], sorted(mechanisms.index(text) + 1 for text in _mechanisms([owner]))
+        by = ", ".join(map(str, own))
         key, count = owner["owner"][:16], str(len(owner["releases"]))
-        table.add_row(key, count, last["time"], f"{last['epsilon-so-far']:.4g}")
+        table.add_row(key, count, last["time"][:19], by, f"{last['epsilon-so-far']:.4g}")
     return table

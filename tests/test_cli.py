@@ -58,7 +58,9 @@ def test_a_ledger_tells_who_spent_what(tmp_path: Path) -> None:
     assert (first["made"], second["made"]) == (True, False)
     exact = get_epsilon_gaussian(2.0 / math.sqrt(2), 1e-5)
     assert second["epsilon-so-far"] == pytest.approx(exact, rel=1e-6)
-    assert owner[:16] in fine("ledger", tmp_path / "book")
+    everyone = fine("ledger", tmp_path / "book")
+    for part in (owner[:16], "mechanism 1: central", "2 owners, epsilon 1.9", f"to {exact:.4g}"):
+        assert part in everyone
     shown = fine("ledger", tmp_path / "book", "--owner", owner[:6], "--head", everybody["head"])
     assert "round 1" in shown
     assert "mechanism 1: central" in shown
