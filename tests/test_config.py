@@ -212,9 +212,9 @@ def test_parameters_without_a_name_belong_to_the_default_protocol(tmp_path: Path
 
 
 def test_a_key_of_another_algorithm_is_called_that() -> None:
-    for given in (["algorithm.name=gnmax", "algorithm.rank=4"], ["algorithm.local.optimiser=sgd"]):
+    for keys in (["algorithm.name=gnmax", "algorithm.rank=4"], ["algorithm.local.optimiser=sgd"]):
         with pytest.raises(UserError, match="belongs to another algorithm"):
-            load(None, given)
+            load(None, keys)
 
 
 def test_a_table_that_names_some_keys_keeps_the_others_of_its_place() -> None:

@@ -426,16 +426,18 @@ def outbox(folder: Path) -> dict[str, set[str]]:
 def test_fifty_processes_killed_outright_lose_nothing(folder: Path) -> None:
     rng, limit = random.Random(0), allowing(400)
     begun = time.monotonic()
-    assert start(folder / "undisturbed", "run", 1, limit.epsilon).wait() == 0
+    with start(folder / "undisturbed", "run", 1, limit.epsilon) as process:
+        assert process.wait() == 0
     usual = time.monotonic() - begun  # to start and release once, on this machine as busy as it is
     for number in range(50):
-        process = start(folder, f"run {number // 10}".replace(" ", ""), 200, limit.epsilon)
-        time.sleep(usual * rng.uniform(0.3, 1.8))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
+        with start(folder, f"run{number // 10}", 200, limit.epsilon) as process:
+            time.sleep(usual * rng.uniform(0.3, 1.8))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
         if not (folder / "ledger.anchor").exists():
+            assert not outbox(folder), "nothing leaves before there is a ledger"
             continue
         seen, spent = outbox(folder), round(Ledger(folder / "ledger").spent(DATA).rho / ONE.rho)
         assert all(len(versions) == 1 for versions in seen.values())
@@ -448,7 +450,8 @@ def test_two_processes_race_for_one_budget(folder: Path) -> None:
     limit = allowing(30)
     racing = [start(folder, run, 20, limit.epsilon) for run in ("same", "same", "other")]
     for process in racing:
-        assert process.wait() == 0, process.stderr.read().decode() if process.stderr else ""
+        with process:
+            assert process.wait() == 0, process.stderr.read().decode() if process.stderr else ""
     seen = outbox(folder)
     assert len(seen) == 30
     assert all(len(versions) == 1 for versions in seen.values()), "one release was noised twice"
