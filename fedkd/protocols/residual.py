@@ -130,7 +130,8 @@ class Residual(GlobalStudent):
             return cohort, Answers(asks.round, cohort.clients, {"block": block}, asks.reference.fingerprint)
         accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
         histories = cohort.data.train.histories
-        staying = np.flatnonzero(leaving[cohort.owner] == 0)
+        gone = (leaving > 0) & (accepted > 0)  # whoever has given nothing takes nothing back, whatever the server says
+        staying = np.flatnonzero(~gone[cohort.owner])
         kept = [_counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
         new = self._outer(histories.take(staying), cohort.owner[staying], asks)
         old = self._outer(*_join(kept), asks)

@@ -136,3 +136,11 @@ def test_answers_are_about_the_reference_that_was_asked() -> None:
     assert isinstance(answers, Answers)
     assert asks.reference is not None
     assert answers.reference == asks.reference.fingerprint
+
+
+def test_nobody_takes_back_what_was_never_given() -> None:
+    """A server that tells everyone but one that they leave would see that one's answer in the sum."""
+    state, clients = begin(), np.arange(5)
+    lied = state.with_arrays(leaving=np.ones(USERS, bool))
+    told, asked = (PROTOCOL.learn(cohort(clients), ask(one, clients))[1] for one in (lied, state))
+    np.testing.assert_array_equal(told.values["residual"].total(), asked.values["residual"].total())
