@@ -8,6 +8,7 @@ from flwr.app import Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.common.logger import log
 from flwr.serverapp import Grid
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from fedkd.knowledge import Answers, Asks
@@ -35,7 +36,20 @@ class Replies:
 def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout: float) -> Replies:
     """Send every node its content once and wait for the answers until ``timeout`` seconds have passed."""
     messages = [Message(content, dst_node_id=node, message_type=kind) for node, content in contents.items()]
-    return collect(messages, list(grid.send_and_receive(messages, timeout=timeout)))
+    return collect(messages, deliver(grid, messages, timeout))
+
+
+def deliver(grid: Grid, messages: list[Message], timeout: float) -> list[Message]:
+    """Send messages and return the replies that came until ``timeout`` seconds have passed.
+
+    Flower unpacks the replies of a moment together: one that it cannot read takes those beside it along, but not the
+    run. Where the connection itself fails the error is raised, or budgets would be spent on rounds that reach nobody.
+    """
+    try:
+        return list(grid.send_and_receive(messages, timeout=timeout))
+    except (DecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        log(WARNING, "a reply cannot be unpacked, and those beside it are lost: %s", short(str(error)))
+        return []
 
 
 def collect(asked: list[Message], replies: list[Message]) -> Replies:

@@ -12,7 +12,7 @@ from fedkd.codec import MalformedError
 from fedkd.knowledge import Answers, Asks, Spec
 from fedkd.privacy.protection import Protection
 from fedkd.wire import ask_bytes, ask_record, read_answer
-from server.exchange import collect, missing
+from server.exchange import collect, deliver, missing
 from server.hosts import Hosts
 from server.secure import SecureExchange
 
@@ -72,7 +72,7 @@ class Questions:
 
     def send(self) -> Iterable[Message]:
         """Send what was written, and return the replies."""
-        return self.nodes.grid.send_and_receive(self._sent, timeout=self.nodes.timeout)
+        return deliver(self.nodes.grid, self._sent, self.nodes.timeout)
 
     def read(self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]) -> Iterable[Answered]:
         """Yield the usable answers, ordered by client, and count the rest by reason."""

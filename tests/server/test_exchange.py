@@ -1,9 +1,16 @@
-"""Those who are missing from an answer."""
+"""Those who are missing from an answer, and replies that nobody can unpack."""
+
+from typing import Any
 
 import numpy as np
+import pytest
+from flwr.app import RecordDict
+from flwr.clientapp import ClientApp
+from google.protobuf.message import DecodeError
 
 from fedkd.knowledge import Answers, Asks
-from server.exchange import missing
+from server.exchange import exchange, missing
+from simulations.grid import FIRST_NODE, InProcessGrid
 
 
 def told(refused: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -20,3 +27,22 @@ def test_everyone_who_is_missing_is_counted_once() -> None:
         "left out of the answer": [1],
     }
     assert told({"left out of the answer": []}) == {"left out of the answer": [1, 3, 5]}
+
+
+@pytest.mark.parametrize("error", [DecodeError("broken"), ValueError("no such object"), KeyError("body")])
+def test_a_reply_that_cannot_be_unpacked_ends_no_run(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    assert failing(monkeypatch, error).failures == {FIRST_NODE: "no answer in time"}
+
+
+def test_a_connection_that_is_lost_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConnectionError):
+        failing(monkeypatch, ConnectionError("refused"))
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    grid = InProcessGrid(ClientApp(), {}, 1)
+    monkeypatch.setattr(grid, "send_and_receive", broken)
+    return exchange(grid, "query.whoami", {FIRST_NODE: RecordDict()}, 1.0)
