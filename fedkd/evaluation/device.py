@@ -20,6 +20,9 @@ METRICS_SUM = {"metrics": Spec(Kind.STATISTICS, (len(METRICS) + 1,), clip=float(
 USERS_SUM = {"metrics": Spec(Kind.STATISTICS, (2 * len(METRICS) + 1,))}
 """A client's metrics, their squares, and 1, summed over its users: what is told under masks where nothing is noised."""
 
+TOLERANCE = 1e-3
+"""By how much a mean of metrics may leave 0 to 1 because of the grid on which it was summed."""
+
 CLEAR = 4.0
 """So many standard deviations of its noise the count of clients must reach, or the sums say nothing."""
 
@@ -77,11 +80,18 @@ def averaged(sums: NDArray[Any]) -> dict[str, dict[str, float]]:
     ----------
     sums : ndarray, shape [2 * metrics + 1]
         As ``users_sums`` gives them, added up.
+
+    Returns
+    -------
+    dict of str to dict
+        Mean and ends by metric; empty where nobody was counted, or where somebody made the sums say what no users can.
     """
     count = float(sums[-1])
     if count < 1:
         return {}
     means, squares = np.split(np.asarray(sums[:-1], np.float64) / count, 2)
+    if np.any((means < -TOLERANCE) | (means > 1 + TOLERANCE)):
+        return {}
     half = NormalDist().inv_cdf(0.975) * np.sqrt(np.maximum(squares - means**2, 0.0) / count)
     rows = zip(METRICS, means.tolist(), half.tolist(), strict=True)
     return {name: {"mean": mean, "low": mean - error, "high": mean + error} for name, mean, error in rows}

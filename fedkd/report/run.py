@@ -18,7 +18,7 @@ What it may hold besides, and the report then shows:
 
 A line of ``rounds.jsonl`` is ``{"round", "seconds", "answers", "failures": {reason: count}, "metrics":
 {"student.ndcg@10": ...}, "traffic": {"up-bytes", "down-bytes"}}``; a round that was not evaluated has no such metrics.
-A line of ``privacy.jsonl`` with a ``release`` says what that release cost: ``noise-multiplier``, ``epsilon-so-far``.
+A line of ``privacy.jsonl`` with a ``release`` says what that release was: ``mechanism``, ``epsilon-so-far``.
 """
 
 import tomllib

@@ -60,8 +60,8 @@ class Spent:
         Of the budget, planned.
     count : int
         How often it was made.
-    multiplier : float
-        Noise of one of them over the clip.
+    mechanism : str
+        What hides anybody in one of them.
     epsilon : float
         After the last of them, everything before included.
     """
@@ -69,7 +69,7 @@ class Spent:
     name: str
     share: float
     count: int
-    multiplier: float
+    mechanism: str
     epsilon: float
 
 
@@ -95,7 +95,7 @@ def budget(run: Run) -> list[Spent]:
         lines = {int(line["round"]): line for line in run.charges if line["release"] == kind}  # a resumed round, once
         last = lines[max(lines)]
         name, share = RELEASES.get(kind, kind), shares.get(kind, 0.0)
-        out.append(Spent(name, share, len(lines), last["noise-multiplier"], last["epsilon-so-far"]))
+        out.append(Spent(name, share, len(lines), last["mechanism"], last["epsilon-so-far"]))
     return out
 
 

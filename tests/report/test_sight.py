@@ -27,7 +27,8 @@ def made(make_run: MakeRun, sums: str = "secure", **privacy: Any) -> Path:
 
 
 def charge(folder: Path, number: int, release: str, multiplier: float, epsilon: float) -> None:
-    line = {"round": number, "release": release, "noise-multiplier": multiplier, "epsilon-so-far": epsilon}
+    mechanism = f"Gaussian noise, multiplier {multiplier:g}"
+    line = {"round": number, "release": release, "mechanism": mechanism, "epsilon-so-far": epsilon}
     RunFolder(folder).append("privacy.jsonl", line)
 
 
@@ -90,6 +91,7 @@ def test_every_release_has_its_share_of_the_budget(make_run: MakeRun) -> None:
     assert [row.share for row in rows] == pytest.approx([0.1, 0.7, 0.2])
     html = render(folder).read_text(encoding="utf-8")
     assert "Share of the budget" in html
+    assert "Gaussian noise, multiplier 3.4" in html
     assert "All of one user, δ = 1e-05, add-remove, no amplification." in html
 
 
