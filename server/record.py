@@ -133,7 +133,7 @@ def privacy(config: Config, protection: Protection, progress: Progress) -> dict[
     if not protection.active:
         return told
     return told | {
-        "epsilon": protection.spent(progress.paid, measured=progress.paid >= config.num_server_rounds),
+        "epsilon": protection.spent(progress.paid, measured=progress.round >= config.num_server_rounds),
         "epsilon-planned": options.epsilon,
         **protection.conditions,
         "noise-multiplier": protection.multiplier,

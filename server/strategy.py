@@ -156,8 +156,8 @@ class Distillation(Strategy):
         failures = dict(self.questions.failures)
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.protection.active:
-            paid, planned = self.progress.paid, self.protection.options.budget[0]
-            spent = self.protection.spent(paid, measured=last and paid == number)
+            spent = self.protection.spent(self.progress.paid, measured=last)
+            planned = self.protection.options.budget[0]
             record |= {"epsilon": spent, "epsilon-planned": planned, **self.protection.conditions}
         for sink in self.sinks:
             sink(record, self.progress)

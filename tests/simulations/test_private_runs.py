@@ -86,6 +86,18 @@ def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
     assert 8 < spent < 16
 
 
+def test_metrics_that_a_budget_still_allowed_are_told_as_spent(tmp_path: Path) -> None:
+    """The second run finds no room for answers, and some for its release of metrics."""
+    shared = f"privacy.ledger={json.dumps(str(tmp_path / 'ledger'))}"
+    more = ["algorithm.rank=8", "privacy.mode=central", *BUDGET, shared, "privacy.epsilon-limit=9"]
+    simulated(tmp_path / "first", *more)
+    second = simulated(tmp_path / "second", *more, "privacy.metrics-share=0.05")
+    record = json.loads((second.path / "rounds.jsonl").read_text())
+    assert record["asked"] == 0
+    assert [line["release"] for line in second.lines("privacy.jsonl")[1:]] == ["metrics"]
+    assert 0 < record["epsilon"] == second.read_json("summary.json")["privacy"]["epsilon"] < 8
+
+
 def test_runs_of_different_noise_share_an_adaptive_budget_and_no_other(tmp_path: Path) -> None:
     """Gaussian noise in the first run, Skellam in the second, about the same clients."""
     common = ["algorithm.rank=8", *BUDGET, "privacy.epsilon-limit=40"]
