@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from clients.device import read_device
-from clients.terms import Terms, mode_named
+from clients.policy import Terms, mode_named
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.processes import environment, free_port, program
-from fedkd.terminal import guarded
+from fedkd.runs.processes import environment, free_port, program
 
 
 def supernode(

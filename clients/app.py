@@ -9,19 +9,19 @@ from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
-from clients.host import Host, open_host
+from clients.node import Host, open_host
 from clients.secure import masked, take_part
-from fedkd.distill.panel import PANEL, panel_answer, panel_spec
+from fedkd.aggregation.release import merge, release, without_infinities
+from fedkd.distillation.item_popularity import PANEL, panel_answer, panel_spec
 from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
-from fedkd.knowledge import Answers, Asks, Spec, mask_bits
-from fedkd.privacy.account import Account, refuse
-from fedkd.privacy.identities import signed_claim
-from fedkd.privacy.protection import Protection
-from fedkd.privacy.secure import RefusedError
+from fedkd.messages.flower import answer_record, claim_record, is_secure, read_ask, read_secure, turn_of
+from fedkd.messages.types import Answers, Asks, Spec, mask_bits
+from fedkd.privacy.ledger_account import Account, refuse
+from fedkd.privacy.mechanism import Protection
 from fedkd.ragged import Ragged
-from fedkd.release import merge, release, without_infinities
-from fedkd.wire import answer_record, claim_record, is_secure, read_ask, read_secure, turn_of
+from fedkd.secure_aggregation import RefusedError
+from fedkd.secure_aggregation.identities import signed_claim
 
 ERROR = 40
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
-from fedkd.privacy.identities import read_identity
-from fedkd.privacy.secure import Identity
 from fedkd.ragged import Ragged
+from fedkd.secure_aggregation import Identity
+from fedkd.secure_aggregation.identities import read_identity
 
 PARTS = ("train", "history", "target")
 

@@ -8,12 +8,12 @@ from flwr.app import Message
 from numpy.typing import NDArray
 
 from clients.device import Device
-from clients.host import Host
-from fedkd.durable import replace_file
+from clients.node import Host
+from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
-from fedkd.privacy.identities import KEY, read_directory
-from fedkd.privacy.secure import Party, RefusedError
-from fedkd.wire import read_secure, refusal_record, secure_record
+from fedkd.messages.flower import read_secure, refusal_record, secure_record
+from fedkd.secure_aggregation import Party, RefusedError
+from fedkd.secure_aggregation.identities import KEY, read_directory
 
 Answer = Callable[[Party, bytes, str, int], bytes]
 """What a party says to a request, given its bytes, the run and the round."""

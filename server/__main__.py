@@ -7,10 +7,10 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from fedkd.config import Config, flower_settings, load
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.processes import environment, program, running, wait_for_port
-from fedkd.terminal import guarded
+from fedkd.runs.config import Config, flower_settings, load
+from fedkd.runs.processes import environment, program, running, wait_for_port
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONNECTION = "fedkd"

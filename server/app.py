@@ -10,17 +10,17 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
-from fedkd.config import Config, unflatten
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
-from fedkd.federation import Federation, federation, metrics_protection, panel_protection, protection
 from fedkd.models.base import Recommender
-from fedkd.privacy.identities import read_directory
 from fedkd.protocols.base import Setup
-from fedkd.runs import RunFolder
-from server.depot import read_setup
-from server.record import Recorder
+from fedkd.runs.config import Config, unflatten
+from fedkd.runs.federation import Federation, federation, metrics_protection, panel_protection, protection
+from fedkd.runs.folder import RunFolder
+from fedkd.secure_aggregation.identities import read_directory
+from server.data import read_setup
 from server.releases import Releases
+from server.run_writer import Recorder
 from server.secure import SecureExchange
 from server.strategy import Distillation
 

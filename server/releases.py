@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from flwr.common.logger import log
 
 from fedkd.evaluation.device import METRICS_SUM, estimated
-from fedkd.knowledge import Answers, Spec
-from fedkd.privacy.account import EVERYONE, EXHAUSTED, Account, Paid
-from fedkd.privacy.protection import Protection
+from fedkd.messages.types import Answers, Spec
+from fedkd.privacy.ledger_account import EVERYONE, EXHAUSTED, Account, Paid
+from fedkd.privacy.mechanism import Protection
 from server.progress import Record
 
 WARNING = 30

@@ -10,11 +10,11 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from fedkd.codec import MalformedError
-from fedkd.knowledge import Answers, Asks, Spec, mask_bits
-from fedkd.privacy.secure import Directory, SecureSum, SumError
-from fedkd.wire import add_secure, ask_record, read_secure, record_bytes, secure_record, turn_of
-from server.exchange import exchange
+from fedkd.messages.flower import add_secure, ask_record, read_secure, record_bytes, secure_record, turn_of
+from fedkd.messages.serialisation import MalformedError
+from fedkd.messages.types import Answers, Asks, Spec, mask_bits
+from fedkd.secure_aggregation import Directory, SecureSum, SumError
+from server.transport import exchange
 
 WARNING = 30
 

@@ -11,22 +11,22 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from fedkd.distill.panel import PANEL, panel_spec, probable_popularity
+from fedkd.aggregation.release import merge
+from fedkd.distillation.item_popularity import PANEL, panel_spec, probable_popularity
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged
 from fedkd.evaluation.evaluator import PerUser
-from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.messages.flower import answer_bytes
+from fedkd.messages.types import Answers, Asks, Spec
 from fedkd.models.base import Recommender
-from fedkd.privacy.account import EXHAUSTED, Paid
-from fedkd.privacy.protection import Protection
+from fedkd.privacy.ledger_account import EXHAUSTED, Paid
+from fedkd.privacy.mechanism import Protection
 from fedkd.protocols.base import Protocol
 from fedkd.ragged import Ragged
-from fedkd.release import merge
-from fedkd.streams import stream
-from fedkd.wire import answer_bytes
-from server.hosts import Hosts
+from fedkd.random_streams import stream
+from server.node_registry import Hosts
 from server.progress import Progress, Record, round_record
-from server.questions import Answered, Questions
 from server.releases import Releases, quality
+from server.requests import Answered, Questions
 from server.secure import SecureExchange
 
 INFO = 20

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedkd.config import Config
 from fedkd.evaluation.beyond import agreement, beyond_accuracy
 from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
 from fedkd.evaluation.slices import slices
-from fedkd.federation import Federation
 from fedkd.models.base import Recommender
-from fedkd.runs import RunFolder
-from server.record import Recorder, model_size
+from fedkd.runs.config import Config
+from fedkd.runs.federation import Federation
+from fedkd.runs.folder import RunFolder
+from server.run_writer import Recorder, model_size
 
 SLICED = ("student", "teacher", "ease", "popularity")
 RATIO_METRIC = "ndcg@20"

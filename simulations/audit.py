@@ -22,18 +22,18 @@ from fedkd.attacks.canaries import CONFIDENCE
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
 from fedkd.attacks.guessing import top_guess
 from fedkd.attacks.membership import FALSE_ALARMS, halves, hidden_loss, likelihood_ratio, membership
-from fedkd.config import Config, load
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.federation import Federation, federation, protection
-from fedkd.knowledge import Kind
+from fedkd.messages.types import Kind
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.plan import Plan
-from fedkd.runs import RunFolder
-from fedkd.streams import stream
-from fedkd.terminal import guarded
-from simulations.claims import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
-from simulations.rehearsal import Rehearsal
-from simulations.view import is_masking, seen_of_clients
+from fedkd.random_streams import stream
+from fedkd.runs.config import Config, load
+from fedkd.runs.federation import Federation, federation, protection
+from fedkd.runs.folder import RunFolder
+from simulations.adversary_view import is_masking, seen_of_clients
+from simulations.audit_results import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
+from simulations.dry_simulation import Rehearsal
 
 SEEN_NUMBERS = 20_000_000
 """Of single clients' answers that are held in memory at a time."""

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fedkd.config import Config
 from fedkd.data.interactions import Interactions
-from fedkd.distill.gram import Gram, ease_teacher
-from fedkd.distill.residual import UserWeights, ridge
-from fedkd.federation import Federation
+from fedkd.distillation.closed_forms import Gram, ease_teacher
+from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
@@ -20,9 +18,11 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.federated_ease import FederatedEASE
 from fedkd.protocols.local_only import LocalOnly
-from fedkd.protocols.private import LocalTraining
 from fedkd.protocols.residual import Residual
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.runs.config import Config
+from fedkd.runs.federation import Federation
+from fedkd.training.local import LocalTraining
 
 FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
 """Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""

@@ -17,22 +17,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedkd.cli.terminal import guarded
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import DataOptions, SplitOptions
 from fedkd.data.sources import load
 from fedkd.data.splits import split
-from fedkd.distill.gram import Gram, low_rank_student
-from fedkd.distill.losses import LossWeights
-from fedkd.distill.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
-from fedkd.distill.training import Progress, TrainingOptions, Watch
+from fedkd.distillation.closed_forms import Gram, low_rank_student
+from fedkd.distillation.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
+from fedkd.losses.functions import LossWeights
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.spec import ModelSpec
-from fedkd.streams import stream
-from fedkd.terminal import guarded
+from fedkd.random_streams import stream
+from fedkd.training.central import Progress, TrainingOptions, Watch
 
 METRIC = "ndcg@10"
 RIDGES = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1500.0)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedkd.config import Config, dump, validate
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
-from fedkd.federation import Federation, federation
 from fedkd.models.base import Recommender
+from fedkd.runs.config import Config, dump, validate
+from fedkd.runs.federation import Federation, federation
 from simulations.baselines import unanswered
-from simulations.rehearsal import Rehearsal
+from simulations.dry_simulation import Rehearsal
 
 METRIC = "ndcg@20"
 

@@ -14,20 +14,20 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from clients.app import app as client_app
-from fedkd.config import Config, flatten, load
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
-from fedkd.federation import Federation, federation
 from fedkd.report import render
-from fedkd.runs import RunFolder
-from fedkd.terminal import guarded
+from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.federation import Federation, federation
+from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from simulations import analysis
 from simulations.baselines import CENTRAL, central_model, federated_baseline
+from simulations.dry_run import plan
 from simulations.forecast import forecast
 from simulations.grid import InProcessGrid
-from simulations.plan import plan
 
 ORDER = (
     "popularity",

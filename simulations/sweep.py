@@ -9,14 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedkd.config import Config, dump, flatten, load, validate
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.federation import federation
 from fedkd.report.curve import Curve, budget_text, curve, regret, write_curve
 from fedkd.report.page import interval_text
 from fedkd.report.run import Run
-from fedkd.runs import RunFolder
-from fedkd.terminal import guarded
+from fedkd.runs.config import Config, dump, flatten, load, validate
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
 from simulations.run import run
 
 BASELINES = 'evaluation.baselines=["ease","public-teacher","public-student"]'

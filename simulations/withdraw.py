@@ -6,13 +6,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from fedkd.config import Config
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.federation import federation
 from fedkd.report import render
-from fedkd.runs import RunFolder
-from fedkd.terminal import guarded
-from server.record import Recorder
+from fedkd.runs.config import Config
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
+from server.run_writer import Recorder
 from simulations.run import run
 
 

@@ -6,11 +6,11 @@ is where a vote shows most: where others agree, it changes no winner.
 
 import numpy as np
 
+from fedkd.aggregation.release import release
 from fedkd.attacks.bounds import threshold_epsilon
 from fedkd.attacks.canaries import CONFIDENCE, Claim
-from fedkd.knowledge import Answers, Grid, Kind, Spec
-from fedkd.privacy.ballots import BallotProtection
-from fedkd.release import release
+from fedkd.messages.types import Answers, Grid, Kind, Spec
+from fedkd.privacy.vote_mechanisms import BallotProtection
 
 
 def ballot_epsilon(protection: BallotProtection, claim: Claim, rng: np.random.Generator, trials: int) -> float:

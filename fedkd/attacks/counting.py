@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.attacks.bounds import Finding, mean_finding
-from fedkd.knowledge import Reference
+from fedkd.messages.types import Reference
 from fedkd.ragged import Ragged
 
 Floats = NDArray[np.float64]

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from fedkd.attacks.canaries import separation
-from fedkd.cohort.chunks import Model
-from fedkd.cohort.engine import replicate
-from fedkd.cohort.examples import Examples
-from fedkd.cohort.private import GradientNoise, train_with_noise
-from fedkd.cohort.training import Training
 from fedkd.privacy.cost import Adjacency
 from fedkd.privacy.schedule import SENSITIVITY
 from fedkd.ragged import Ragged, offsets
+from fedkd.training.chunks import Model
+from fedkd.training.dp_sgd import GradientNoise, train_with_noise
+from fedkd.training.engine import replicate
+from fedkd.training.examples import Examples
+from fedkd.training.options import Training
 
 PUSH = 1e6
 """Gradient of a canary; only a clip bounds it."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fedkd.aggregation.release import release
 from fedkd.attacks.canaries import Floats, Mechanism
-from fedkd.knowledge import Answers, Kind, Outer, Spec
-from fedkd.privacy.protection import Protection
-from fedkd.release import release
+from fedkd.messages.types import Answers, Kind, Outer, Spec
+from fedkd.privacy.mechanism import Protection
 
 
 def release_path(protection: Protection, clips: Mapping[str, float], factored: bool = False) -> Mechanism:

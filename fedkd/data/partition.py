@@ -10,7 +10,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.data.options import PartitionOptions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
-from fedkd.streams import stream
+from fedkd.random_streams import stream
 
 Users = NDArray[np.int64]
 TASTES = 8

@@ -12,7 +12,7 @@ from fedkd.data.options import SplitOptions
 from fedkd.data.sources import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import offsets
-from fedkd.streams import stream
+from fedkd.random_streams import stream
 
 Mask = NDArray[np.bool_]
 

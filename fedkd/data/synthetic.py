@@ -16,7 +16,7 @@ from fedkd.data.options import SyntheticOptions
 from fedkd.data.synthetic_content import HORIZON, Floats, Ints, Shelf, describe, draw_shelf
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
-from fedkd.streams import stream
+from fedkd.random_streams import stream
 
 OPENING = 1_577_836_800
 """The shop opens on 2020-01-01, in seconds since 1970."""

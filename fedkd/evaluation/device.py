@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.fold import Fold
 from fedkd.evaluation.metrics import METRICS, ranking_metrics
-from fedkd.knowledge import Kind, Spec
+from fedkd.messages.types import Kind, Spec
 from fedkd.ragged import Ragged, offsets
 
 DEVICE_METRICS = {"metrics": Spec(Kind.STATISTICS, (-1, len(METRICS)), sums=False)}

@@ -12,7 +12,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.evaluation.metrics import DEPTH, METRICS, hits, metrics_of_hits, top_items
 from fedkd.models.base import Recommender, score
 from fedkd.ragged import Ragged
-from fedkd.streams import stream
+from fedkd.random_streams import stream
 
 Scorer = Callable[[Ragged, NDArray[np.int64]], NDArray[np.float32]]
 """Histories and the users (positions) they belong to in, scores of shape [rows, items] out."""

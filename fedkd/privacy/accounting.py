@@ -7,7 +7,7 @@ A schedule fixed in advance is accounted exactly where that is possible and from
   Connect the dots, PoPETs 2022), on a grid that is halved until epsilon moves by less than half a per cent.
 - Discrete Gaussian and Skellam noise: Renyi divergences (``fedkd.privacy.cost``).
 
-Releases chosen after earlier ones were seen are held to a budget by ``fedkd.privacy.filter``.
+Releases chosen after earlier ones were seen are held to a budget by ``fedkd.privacy.renyi_filter``.
 """
 
 import math

@@ -45,7 +45,7 @@ class Budget:
         """Return whether costs, at least one, in the order in which they were paid, stay within the budget."""
         spent, most = total(costs), self.epsilon * (1 + ROUNDING)
         if self.adaptive:
-            from fedkd.privacy.filter import allows  # loads much, and few ledgers need it
+            from fedkd.privacy.renyi_filter import allows  # loads much, and few ledgers need it
 
             return allows(spent, most, self.delta)
         return _of_one_kind(costs[0], spent) and _epsilon(spent, self.delta) <= most
@@ -58,7 +58,7 @@ class Budget:
         UserError
             The message says how much is needed, and under which key.
         """
-        from fedkd.privacy.filter import least_epsilon
+        from fedkd.privacy.renyi_filter import least_epsilon
 
         if (needed := least_epsilon(cost, self.delta)) > self.epsilon:
             raise UserError(

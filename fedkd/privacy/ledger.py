@@ -9,9 +9,9 @@ under a new name, goes on where the last one stopped. The order of a release is 
 - A crash before ``store`` leaves a cost without bytes. It stays spent; the same release may be finished later, because
   nothing of it can have been sent.
 
-A ledger restored from an older copy is refused (``fedkd.privacy.chain``), as long as its anchor is the newest: keep
-that where no backup of the ledger reaches it. Against an older pair of both, hand ``head`` to somebody else (a server,
-a checkpoint) and have it checked with ``expect``. Two copies in use at once are not noticed otherwise.
+A ledger restored from an older copy is refused (``fedkd.privacy.hash_chain``), as long as its anchor is the newest:
+keep that where no backup of the ledger reaches it. Against an older pair of both, hand ``head`` to somebody else (a
+server, a checkpoint) and have it checked with ``expect``. Two copies in use at once are not noticed otherwise.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from pathlib import Path
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.chain import Chain, Head, LedgerRefused, append
 from fedkd.privacy.cost import Cost, total
-from fedkd.privacy.reader import Entry, LedgerReader, cost_of, places
+from fedkd.privacy.hash_chain import Chain, Head, LedgerRefused, append
+from fedkd.privacy.ledger_reader import Entry, LedgerReader, cost_of, places
 
 __all__ = ["BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 

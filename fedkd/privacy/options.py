@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from fedkd.options import Options
-from fedkd.privacy.student import StudentPrivacy
+from fedkd.privacy.student_options import StudentPrivacy
 
 Mode = Literal["none", "central", "distributed", "local"]
 

@@ -10,8 +10,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import METRICS_SUM, estimated
 from fedkd.evaluation.metrics import METRICS
 from fedkd.privacy.cost import Cost
+from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.protection import Protection
 
 FAINTEST = 0.1
 """Signal to noise of a sum in which all clients agree; below it a release says nothing, and a plan is refused."""

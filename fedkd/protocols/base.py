@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedkd.cohort.cohort import Cohort
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.messages.types import Answers, Asks, Spec
 from fedkd.models.base import Recommender, score
 from fedkd.options import Options
+from fedkd.training.cohort import Cohort
 
 Metrics = Mapping[str, float]
 

@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fedkd.cohort.cohort import Cohort
-from fedkd.cohort.engine import replicate
-from fedkd.distill.projection import signal_share
-from fedkd.knowledge import Answers, Asks, Kind, Spec
+from fedkd.distillation.score_directions import signal_share
+from fedkd.messages.types import Answers, Asks, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.central import CentralTraining, train_centrally
-from fedkd.protocols.optimise import adam_moved, moved, student_arrays, summed, taken_sums
-from fedkd.protocols.private import LocalTraining, train_privately, weights_of
+from fedkd.protocols.server_optimiser import adam_moved, moved, student_arrays, summed, taken_sums
 from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.cohort import Cohort
+from fedkd.training.engine import replicate
+from fedkd.training.hard_labels import CentralTraining, train_centrally
+from fedkd.training.local import LocalTraining, train_privately, weights_of
 
 
 class FedAvg(TrainedStudent):

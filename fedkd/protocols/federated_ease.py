@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from fedkd.cohort.cohort import Cohort
 from fedkd.data.interactions import Interactions
-from fedkd.distill.gram import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Grid, Kind, Outer, Spec
+from fedkd.messages.types import Answers, Asks, Grid, Kind, Outer, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, gram
 from fedkd.models.linear import LowRank
 from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
+from fedkd.training.cohort import Cohort
 
 MAX_ITEMS = 8192
 """Larger catalogues want answers about part of it: the residual protocol."""

@@ -9,21 +9,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from fedkd.cohort.chunks import Model, Parameters
-from fedkd.cohort.cohort import Cohort
-from fedkd.cohort.engine import predict, train
-from fedkd.cohort.examples import Examples
-from fedkd.cohort.training import Training
-from fedkd.distill.projection import denoised, signal_share
-from fedkd.distill.training import Rows, TrainingOptions, Watch
-from fedkd.distill.training import train as train_steps
+from fedkd.distillation.score_directions import denoised, signal_share
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.central import CentralTraining, nonempty, train_centrally
-from fedkd.protocols.optimise import named, part, student_arrays, summed, taken_sums
-from fedkd.protocols.private import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.protocols.server_optimiser import named, part, student_arrays, summed, taken_sums
 from fedkd.protocols.trained import (
     DIRECTIONS,
     EQUAL,
@@ -34,7 +25,16 @@ from fedkd.protocols.trained import (
     within_noise,
 )
 from fedkd.ragged import Ragged, offsets
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.central import Rows, TrainingOptions, Watch
+from fedkd.training.central import train as train_steps
+from fedkd.training.chunks import Model, Parameters
+from fedkd.training.cohort import Cohort
+from fedkd.training.engine import predict, train
+from fedkd.training.examples import Examples
+from fedkd.training.hard_labels import CentralTraining, nonempty, train_centrally
+from fedkd.training.local import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.training.options import Training
 
 LESSON = "lesson."
 """Prefix of what a client digests: the histories of the round before, and the consensus on them."""
@@ -57,8 +57,8 @@ class FedMD(TrainedStudent):
     All clients of a run have one shape of student.
 
     Under protection clients release how far their scores are from those of the global student, which everybody knows,
-    along few directions (`fedkd.distill.projection`). The consensus is then the global student's scores plus the mean
-    of that, times the share of signal in the sum, and the server's step is as much smaller.
+    along few directions (`fedkd.distillation.score_directions`). The consensus is then the global student's scores
+    plus the mean of that, times the share of signal in the sum, and the server's step is as much smaller.
 
     Attributes
     ----------

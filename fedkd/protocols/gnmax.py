@@ -32,20 +32,20 @@ from scipy import sparse
 from scipy.stats import norm
 from torch import Tensor
 
-from fedkd.cohort.cohort import Cohort
 from fedkd.data.interactions import Interactions
-from fedkd.distill.gram import Gram, ease_teacher
-from fedkd.distill.losses import hard_label_loss
-from fedkd.distill.training import Rows, TrainingOptions, Watch, train
+from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Grid, Kind, Reference, Spec
+from fedkd.losses.functions import hard_label_loss
+from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
 from fedkd.models.base import Recommender, multi_hot, padded_histories, score
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.central import nonempty, weighted_loss
-from fedkd.protocols.optimise import named, part, student_arrays
+from fedkd.protocols.server_optimiser import named, part, student_arrays
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.ragged import Ragged
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.central import Rows, TrainingOptions, Watch, train
+from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import nonempty, weighted_loss
 
 LABEL = "label."
 """Prefix of the labels of all rounds: round, query, item, and the item's share of the confident votes."""

@@ -9,18 +9,14 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from fedkd.cohort.cohort import Cohort
-from fedkd.cohort.engine import predict, replicate
-from fedkd.distill.projection import denoised, signal_share
-from fedkd.distill.residual import history_reference
+from fedkd.distillation.gauss_newton import parameter_change
+from fedkd.distillation.residual import history_reference
+from fedkd.distillation.score_directions import denoised, signal_share
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.central import CentralTraining, mean_gradient, nonempty, train_centrally
-from fedkd.protocols.curvature import parameter_change
-from fedkd.protocols.optimise import adam_moved, student_arrays, summed, taken_sums
-from fedkd.protocols.private import LocalTraining, train_privately, weights_of
+from fedkd.protocols.server_optimiser import adam_moved, student_arrays, summed, taken_sums
 from fedkd.protocols.trained import (
     DIRECTIONS,
     EQUAL,
@@ -30,7 +26,11 @@ from fedkd.protocols.trained import (
     total_weight,
     within_noise,
 )
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.cohort import Cohort
+from fedkd.training.engine import predict, replicate
+from fedkd.training.hard_labels import CentralTraining, mean_gradient, nonempty, train_centrally
+from fedkd.training.local import LocalTraining, train_privately, weights_of
 
 VIEWS = 20
 """Draws of what is shown, over which the public gradient is averaged where all depends on it."""
@@ -45,11 +45,12 @@ class Iterated(TrainedStudent):
     ``argmin_D |J D - r|^2``, and hands that to Adam as FedAdam (Reddi et al., 2021) would the gradient itself. More
     local steps answer worse: clients drift apart, and the mean of their residuals is no gradient any more.
 
-    Under protection rounds must be few. Clients release the residual along few directions (`fedkd.distill.projection`),
-    and the server makes the most of each: it trains on the public users, the gradient corrected in every step by the
-    difference of private to public gradient at the start (Shamir, Srebro & Zhang, Communication-efficient distributed
-    optimization using an approximate Newton-type method, ICML 2014, equation 13). Directions that are nothing but noise
-    count as if private users wanted no change there, so that the student stays where it is.
+    Under protection rounds must be few. Clients release the residual along few directions
+    (`fedkd.distillation.score_directions`), and the server makes the most of each: it trains on the public users, the
+    gradient corrected in every step by the difference of private to public gradient at the start (Shamir, Srebro &
+    Zhang, Communication-efficient distributed optimization using an approximate Newton-type method, ICML 2014, equation
+    13). Directions that are nothing but noise count as if private users wanted no change there, so that the student
+    stays where it is.
 
     Attributes
     ----------

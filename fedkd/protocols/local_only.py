@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.cohort.cohort import Cohort
-from fedkd.knowledge import Answers, Asks, Spec
+from fedkd.messages.types import Answers, Asks, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.private import LocalTraining, keep_students, own_scores, own_students, train_privately
 from fedkd.protocols.trained import TrainedStudent
+from fedkd.training.cohort import Cohort
+from fedkd.training.local import LocalTraining, keep_students, own_scores, own_students, train_privately
 
 
 class LocalOnly(TrainedStudent):

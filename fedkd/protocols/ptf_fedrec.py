@@ -10,23 +10,23 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from fedkd.cohort.chunks import Model, Parameters
-from fedkd.cohort.cohort import ClientState, Cohort
-from fedkd.cohort.engine import train
-from fedkd.cohort.examples import Examples
-from fedkd.cohort.sampling import labelled_pairs, sample_negatives
-from fedkd.cohort.training import Training
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Kind, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.ncf import NCF
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
-from fedkd.protocols.optimise import named, part
-from fedkd.protocols.private import keep_students, own_students
-from fedkd.protocols.triples import UploadRule, chosen, remembered, swap_top, taught_items
+from fedkd.protocols.rated_uploads import UploadRule, chosen, remembered, swap_top, taught_items
+from fedkd.protocols.server_optimiser import named, part
 from fedkd.ragged import Ragged, offsets
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.chunks import Model, Parameters
+from fedkd.training.cohort import ClientState, Cohort
+from fedkd.training.engine import train
+from fedkd.training.examples import Examples
+from fedkd.training.local import keep_students, own_students
+from fedkd.training.negatives import labelled_pairs, sample_negatives
+from fedkd.training.options import Training
 
 SERVER, ROUND, KNOWN = "server.", "triples.", "told."
 """Prefixes of the server's model, of the answers of a round, and of what a client was told."""

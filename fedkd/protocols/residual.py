@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from fedkd.cohort.cohort import ClientState, Cohort
 from fedkd.data.interactions import Interactions
-from fedkd.distill.block import RIDGE, block_answer, block_spec, protected_gram
-from fedkd.distill.gram import Gram, ease_teacher, low_rank_student
-from fedkd.distill.residual import (
+from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.gram_block import RIDGE, block_answer, block_spec, protected_gram
+from fedkd.distillation.residual import (
     UserWeights,
     answer,
     answer_spec,
@@ -29,13 +28,14 @@ from fedkd.distill.residual import (
     sizes_for_budget,
 )
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks, Outer, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Outer, Reference, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
 from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
 from fedkd.ragged import Ragged, offsets
+from fedkd.training.cohort import ClientState, Cohort
 
 EXACT = 1000
 """Levels of a weight where it need not be rounded to few bits."""

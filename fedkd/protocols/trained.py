@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distill.projection import affordable, leading_directions
-from fedkd.knowledge import Reference
+from fedkd.distillation.score_directions import affordable, leading_directions
+from fedkd.messages.types import Reference
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import GlobalStudent, Setup, State
-from fedkd.protocols.central import CentralTraining, train_centrally
-from fedkd.protocols.optimise import student_of
-from fedkd.streams import stream
+from fedkd.protocols.server_optimiser import student_of
+from fedkd.random_streams import stream
+from fedkd.training.hard_labels import CentralTraining, train_centrally
 
 EQUAL = "equal"
 """Marks asks under protection: clients weigh the same, and their weight does not travel."""

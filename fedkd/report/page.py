@@ -11,7 +11,7 @@ from fedkd.evaluation.metrics import METRICS
 from fedkd.report.charts import bytes_text
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
 from fedkd.report.run import Interval, Run, learnt_from, metric_title, title
-from fedkd.report.sight import budget, who_sees_what
+from fedkd.report.trust_boundaries import budget, who_sees_what
 
 METRIC = "ndcg@20"
 """The metric of the headline and of the charts."""

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import METRICS
-from fedkd.runs import RunFolder
+from fedkd.runs.folder import RunFolder
 
 Json = Mapping[str, Any]
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fedkd.config import load
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.processes import environment, free_port, program
-from fedkd.runs import RunFolder
-from fedkd.terminal import guarded
+from fedkd.runs.config import load
+from fedkd.runs.folder import RunFolder
+from fedkd.runs.processes import environment, free_port, program
 from simulations.run import simulate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,16 +18,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedkd.cohort.chunks import Model, Parameters, bytes_per_example
-from fedkd.cohort.engine import replicate, train
-from fedkd.cohort.examples import Examples
-from fedkd.cohort.sampling import labelled_pairs, sample_negatives
-from fedkd.cohort.training import Training
 from fedkd.data.options import DataOptions
 from fedkd.data.sources import load
 from fedkd.models.ncf import NCF
 from fedkd.ragged import Ragged
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.chunks import Model, Parameters, bytes_per_example
+from fedkd.training.engine import replicate, train
+from fedkd.training.examples import Examples
+from fedkd.training.negatives import labelled_pairs, sample_negatives
+from fedkd.training.options import Training
 from simulations.benchmark.machine import measure_ceilings
 
 TRAINING = Training(learning_rate=1e-3, epochs=5, batch_size=256, optimiser="adam")

@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from fedkd.cohort.chunks import Loss
-from fedkd.cohort.engine import replicate, train
-from fedkd.cohort.examples import Examples
-from fedkd.cohort.private import GradientNoise, train_with_noise
-from fedkd.cohort.training import Training
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
-from fedkd.protocols.private import history_loss
 from fedkd.protocols.ptf_fedrec import pair_loss
 from fedkd.ragged import Ragged
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.chunks import Loss
+from fedkd.training.dp_sgd import GradientNoise, train_with_noise
+from fedkd.training.engine import replicate, train
+from fedkd.training.examples import Examples
+from fedkd.training.local import history_loss
+from fedkd.training.options import Training
 
 REPEATS = 5
 BATCHES = (16, 64)

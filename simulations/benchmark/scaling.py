@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from fedkd.config import Config, load
-from fedkd.federation import federation
-from fedkd.runs import RunFolder
-from fedkd.terminal import guarded
+from fedkd.cli.terminal import guarded
+from fedkd.runs.config import Config, load
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
 from simulations.benchmark.machine import Ceilings, measure_ceilings
 from simulations.run import simulate
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedkd.privacy.secure.rehearsal import measure
+from fedkd.secure_aggregation.harness import measure
 
 
 def main(

@@ -11,12 +11,12 @@ import numpy as np
 import typer
 
 from clients.device import write_device
-from fedkd.config import Config, load
-from fedkd.federation import federation
-from fedkd.privacy.identities import write_directory, write_identity
-from fedkd.privacy.secure import Directory, Identity
-from fedkd.terminal import guarded
-from server.depot import write_depot
+from fedkd.cli.terminal import guarded
+from fedkd.runs.config import Config, load
+from fedkd.runs.federation import federation
+from fedkd.secure_aggregation import Directory, Identity
+from fedkd.secure_aggregation.identities import write_directory, write_identity
+from server.data import write_depot
 
 
 def deal_out(config: Config, folder: Path) -> int:

@@ -9,8 +9,8 @@ from fedkd.attacks.canaries import CONFIDENCE, Claim, audit, observe, separation
 from fedkd.attacks.releases import release_path
 from fedkd.errors import UserError
 from fedkd.privacy.gaussian import noise_multiplier
+from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.protection import Protection
 
 DELTA, CLIP = 1e-5, 3.0
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedkd.aggregation.release import release
 from fedkd.attacks.counting import (
     answer_attack,
     count_attack,
@@ -13,17 +14,16 @@ from fedkd.attacks.counting import (
     panel_scores,
     upload_counts,
 )
-from fedkd.cohort.cohort import Cohort
-from fedkd.config import load
-from fedkd.distill.residual import UserWeights, answer, item_reference
-from fedkd.federation import federation
-from fedkd.knowledge import Answers, Kind, Outer, Spec
+from fedkd.distillation.residual import UserWeights, answer, item_reference
+from fedkd.messages.types import Answers, Kind, Outer, Spec
 from fedkd.privacy.gaussian import noise_multiplier
+from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.protection import Protection
 from fedkd.ragged import Ragged
-from fedkd.release import release
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.runs.config import load
+from fedkd.runs.federation import federation
+from fedkd.training.cohort import Cohort
 
 ITEMS = 300
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedkd.attacks.guessing import top_guess
-from fedkd.protocols.triples import UploadRule, chosen, swap_top
+from fedkd.protocols.rated_uploads import UploadRule, chosen, swap_top
 from fedkd.ragged import Ragged
 
 

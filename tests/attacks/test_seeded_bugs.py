@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import fedkd.grid as grid_module
-import fedkd.privacy.protection as protection_module
+import fedkd.aggregation.quantisation as grid_module
+import fedkd.privacy.mechanism as protection_module
+from fedkd.aggregation.release import release
 from fedkd.attacks.canaries import Claim, audit
 from fedkd.attacks.releases import release_path
-from fedkd.config import load
-from fedkd.knowledge import Answers, Kind, Spec
-from fedkd.privacy.account import Account, Paid, open_ledger
+from fedkd.messages.types import Answers, Kind, Spec
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Ledger
+from fedkd.privacy.ledger_account import Account, Paid, open_ledger
+from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.protection import Protection
 from fedkd.protocols.residual import Residual
-from fedkd.release import release
-from fedkd.runs import RunFolder
+from fedkd.runs.config import load
+from fedkd.runs.folder import RunFolder
 from simulations.run import simulate
 from tests.attacks.conftest import clip_rows
 

@@ -11,7 +11,7 @@ from fedkd.data.options import SyntheticOptions
 from fedkd.data.synthetic import OPENING, generate
 from fedkd.data.synthetic_content import draw_shelf
 from fedkd.errors import UserError
-from fedkd.streams import stream
+from fedkd.random_streams import stream
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.distill.pipeline import pretrain
-from fedkd.distill.training import TrainingOptions
+from fedkd.distillation.pipeline import pretrain
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.base import Recommender, padded_histories, score
 from fedkd.models.cnn import CausalCNN
@@ -18,6 +17,7 @@ from fedkd.models.linear import LowRank
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.spec import ModelSpec
 from fedkd.ragged import Ragged
+from fedkd.training.central import TrainingOptions
 
 CLUSTERS, CLUSTER_SIZE = 4, 6
 ITEMS = CLUSTERS * CLUSTER_SIZE

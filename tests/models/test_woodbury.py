@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from fedkd.distill.gram import Gram, ease_teacher
+from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.models.base import padded_histories, score
 from fedkd.ragged import Ragged
 

@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from fedkd import durable
+from fedkd import atomic_file as durable
 from fedkd.errors import UserError
-from fedkd.privacy import chain, ledger, reader
+from fedkd.privacy import hash_chain, ledger, ledger_reader
 from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost
 from fedkd.privacy.ledger import BudgetExhausted, Head, Ledger, LedgerRefused, data_key
@@ -129,7 +129,7 @@ def test_a_process_with_the_ledger_imports_nothing_heavy() -> None:
 
 def test_the_disk_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr("fedkd.durable.os.fsync", synced.append)
+    monkeypatch.setattr("fedkd.atomic_file.os.fsync", synced.append)
     Ledger(folder / "ledger").charge(DATA, "r", ONE, allowing(5))
     assert len(synced) == 4, "anchor and folder, when made and when charged"
     with Ledger(folder / "ledger")._chain._connection() as connection:
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_ledger_is_refused(folder: Path) -> None:
 
 # --- A thousand schedules of death, retry, new runs and rollback -----------------------------------------------------
 
-WATCHED = {module.__file__ for module in (ledger, reader, chain, durable)}
+WATCHED = {module.__file__ for module in (ledger, ledger_reader, hash_chain, durable)}
 
 
 class Death(BaseException):
@@ -389,7 +389,7 @@ class PerRun(Ledger):
 class Trusting(Ledger):
     def __init__(self, path: Path) -> None:
         path.with_name("ledger.anchor").unlink(missing_ok=True)
-        chain.Chain._check = lambda *_: None  # type: ignore[method-assign]
+        hash_chain.Chain._check = lambda *_: None  # type: ignore[method-assign]
         super().__init__(path)
 
 
@@ -397,7 +397,7 @@ class Trusting(Ledger):
 def test_the_schedules_find_a_broken_ledger(
     folder: Path, broken: type[Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chain.Chain, "_check", chain.Chain._check)
+    monkeypatch.setattr(hash_chain.Chain, "_check", hash_chain.Chain._check)
     with pytest.raises(AssertionError):
         schedules(range(50), folder, broken)
 

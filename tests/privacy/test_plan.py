@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from fedkd.cli import app
+from fedkd.cli.main import app
 from fedkd.errors import UserError
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.plan import Plan

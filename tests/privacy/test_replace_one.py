@@ -11,7 +11,7 @@ from scipy.stats import norm
 from fedkd.privacy.accounting import epsilon, noise_multiplier
 from fedkd.privacy.cost import Adjacency
 from fedkd.privacy.schedule import Release, Schedule
-from fedkd.privacy.student import StudentPrivacy
+from fedkd.privacy.student_options import StudentPrivacy
 
 Vector = NDArray[np.float64]
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedkd.cohort.cohort import ClientState, Cohort
+from fedkd.aggregation.release import merge, release
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.evaluation.metrics import ranking_metrics
+from fedkd.messages.flower import answer_record, ask_record, read_answer, read_ask
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
 from fedkd.ragged import Ragged
-from fedkd.release import merge, release
-from fedkd.streams import stream
-from fedkd.wire import answer_record, ask_record, read_answer, read_ask
+from fedkd.random_streams import stream
+from fedkd.training.cohort import ClientState, Cohort
 
 ITEMS, SEED = 30, 3
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedkd.knowledge import Answers
+from fedkd.messages.types import Answers
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
-from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.table import PROTOCOLS
+from fedkd.training.hard_labels import CentralTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 QUICK = {

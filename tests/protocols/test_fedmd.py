@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from fedkd.cohort.cohort import Cohort
 from fedkd.errors import UserError
-from fedkd.knowledge import Asks
+from fedkd.messages.types import Asks
 from fedkd.models.base import padded_histories, score
 from fedkd.models.spec import ModelSpec
-from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.fedmd import LESSON, FedMD
-from fedkd.protocols.private import LocalTraining
 from fedkd.protocols.trained import DIRECTIONS
+from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import CentralTraining
+from fedkd.training.local import LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 SEED = 3

@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from fedkd.cohort.cohort import Cohort
+from fedkd.aggregation.clipping import clipped
+from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
-from fedkd.knowledge import Answers, Reference
+from fedkd.messages.types import Answers, Reference
 from fedkd.models.base import score
 from fedkd.models.ease import fit_ease
 from fedkd.models.spec import ModelSpec
 from fedkd.privacy.accounting import epsilon
-from fedkd.privacy.clip import clipped
+from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.protection import Protection
 from fedkd.privacy.schedule import Release, Schedule
-from fedkd.protocols.central import CentralTraining
 from fedkd.protocols.gnmax import GNMax, confident, drawn_queries, votes
 from fedkd.ragged import Ragged
-from fedkd.release import release
+from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import CentralTraining
 
 QUICK = GNMax(model=ModelSpec(family="autoencoder", width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 

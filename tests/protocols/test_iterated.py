@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from fedkd.cohort.cohort import Cohort
+from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import load_arrays
-from fedkd.protocols.central import CentralTraining, mean_gradient, train_centrally
 from fedkd.protocols.iterated import VIEWS, Iterated
-from fedkd.protocols.optimise import adam_moved, student_arrays
-from fedkd.protocols.private import LocalTraining
+from fedkd.protocols.server_optimiser import adam_moved, student_arrays
 from fedkd.protocols.trained import DIRECTIONS
-from fedkd.release import release
-from fedkd.streams import stream
+from fedkd.random_streams import stream
+from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import CentralTraining, mean_gradient, train_centrally
+from fedkd.training.local import LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 SEED = 3

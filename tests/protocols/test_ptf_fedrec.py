@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkd.cohort.cohort import Cohort
+from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.models.ncf import NCF
 from fedkd.protocols.base import Setup
 from fedkd.protocols.ptf_fedrec import PTFFedRec
-from fedkd.protocols.triples import UploadRule, chosen, remembered, swap_top, taught_items
-from fedkd.release import release
+from fedkd.protocols.rated_uploads import UploadRule, chosen, remembered, swap_top, taught_items
+from fedkd.training.cohort import Cohort
 
 SEED = 3
 PROTOCOL = PTFFedRec(dimensions=4, server_dimensions=6, learning_rate=0.02)

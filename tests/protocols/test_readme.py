@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from fedkd.knowledge import Answers, Asks, Kind, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Spec
 from fedkd.models.popularity import Popularity, fit_popularity
 from fedkd.protocols.base import GlobalStudent, State
 

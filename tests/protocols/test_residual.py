@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedkd.cohort.cohort import Cohort
+from fedkd.aggregation.release import release
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers, Asks
+from fedkd.messages.types import Answers, Asks
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.ragged import Ragged
-from fedkd.release import release
+from fedkd.training.cohort import Cohort
 
 ITEMS, USERS = 30, 40
 PROTOCOL = Residual(references=12, panel=20, rank=5)

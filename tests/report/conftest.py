@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedkd.config import Config
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.slices import HISTORY_LENGTHS
-from fedkd.runs import RunFolder
+from fedkd.runs.config import Config
+from fedkd.runs.folder import RunFolder
 
 LEVEL = {"student": 0.447, "teacher": 0.431, "ease": 0.451, "centralised": 0.397, "fedavg": 0.352}
 LEVEL |= {"public-teacher": 0.359, "public-student": 0.355, "local-only": 0.243, "item-knn": 0.402, "popularity": 0.218}

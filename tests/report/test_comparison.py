@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fedkd.config import Config
 from fedkd.errors import UserError
 from fedkd.report import Row, compare, promises, render_comparison
+from fedkd.runs.config import Config
 
 MakeRun = Callable[..., Path]
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fedkd.config import Config
 from fedkd.report.charts import epsilon_axis
 from fedkd.report.curve import Curve, curve, curve_chart, headline, regret, write_curve
 from fedkd.report.run import Run
+from fedkd.runs.config import Config
 
 MakeRun = Callable[..., Path]
 Read = Callable[..., Curve]

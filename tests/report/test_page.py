@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from fedkd.config import Config
 from fedkd.errors import UserError
 from fedkd.report import render
 from fedkd.report.pictures import learning_curve, quality_against_bytes
 from fedkd.report.run import MODELS, Run
-from fedkd.runs import RunFolder
+from fedkd.runs.config import Config
+from fedkd.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "br", "circle", "rect", "path", "line", "polyline"}

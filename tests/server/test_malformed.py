@@ -10,12 +10,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from numpy.typing import NDArray
 
-from fedkd.codec import MalformedError
-from fedkd.knowledge import Answers, Asks, Grid, Kind, Reference, Spec
-from fedkd.privacy.claims import sign_claim
-from fedkd.privacy.secure import Directory, Identity, Party, RefusedError
-from fedkd.ragged import Ragged
-from fedkd.wire import (
+from fedkd.messages.flower import (
     answer_record,
     claim_record,
     is_secure,
@@ -25,8 +20,13 @@ from fedkd.wire import (
     refusal_record,
     secure_record,
 )
-from server.hosts import Hosts
-from server.questions import Questions
+from fedkd.messages.serialisation import MalformedError
+from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
+from fedkd.ragged import Ragged
+from fedkd.secure_aggregation import Directory, Identity, Party, RefusedError
+from fedkd.secure_aggregation.attestation import sign_claim
+from server.node_registry import Hosts
+from server.requests import Questions
 from server.secure import SecureExchange
 from simulations.grid import FIRST_NODE, InProcessGrid
 

@@ -8,7 +8,7 @@ from typing import Any
 from flwr.app import Context, Message, RecordDict
 
 from clients.app import app as client_app
-from fedkd.config import Config, flatten, load
+from fedkd.runs.config import Config, flatten, load
 from server.app import app as server_app
 from simulations.grid import FIRST_NODE, InProcessGrid
 

@@ -12,16 +12,16 @@ from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fedkd.config import Config, load
 from fedkd.errors import UserError
-from fedkd.federation import federation, protection
 from fedkd.privacy.cost import total
-from fedkd.privacy.protection import Protection
-from fedkd.runs import RunFolder
+from fedkd.privacy.mechanism import Protection
+from fedkd.runs.config import Config, load
+from fedkd.runs.federation import federation, protection
+from fedkd.runs.folder import RunFolder
 from simulations import audit
 from simulations.audit import answer_lines, examine, table
-from simulations.claims import Line, record_lines, released
-from simulations.rehearsal import Rehearsal
+from simulations.audit_results import Line, record_lines, released
+from simulations.dry_simulation import Rehearsal
 from simulations.run import simulate
 
 SMALL = (

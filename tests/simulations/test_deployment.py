@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fedkd.config import load
-from fedkd.processes import free_port, running
+from fedkd.runs.config import load
+from fedkd.runs.processes import free_port, running
 from simulations.deployment.certificates import make_certificates
 from simulations.deployment.prepare import deal_out
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from fedkd.data.options import DataOptions, SplitOptions, SyntheticOptions
 from fedkd.data.sources import load
 from fedkd.data.splits import split
-from fedkd.distill.training import TrainingOptions
 from fedkd.models.ease import fit_ease
 from fedkd.models.spec import ModelSpec
+from fedkd.training.central import TrainingOptions
 from simulations import distil
 
 TEACHERS = {"ease": None, "autoencoder": ModelSpec(family="autoencoder", width=24)}

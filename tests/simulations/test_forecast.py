@@ -4,9 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fedkd.config import load
 from fedkd.errors import UserError
-from fedkd.federation import federation
+from fedkd.runs.config import load
+from fedkd.runs.federation import federation
 from simulations.forecast import Forecast, forecast, made_up
 from simulations.run import main as run_main
 

@@ -12,20 +12,20 @@ from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
 from clients.__main__ import supernode
 from clients.device import read_device
-from clients.host import Host, open_host
-from clients.terms import Terms
-from fedkd.config import Config, flatten, load
-from fedkd.distill.panel import panel_spec
-from fedkd.knowledge import Asks, mask_bits
-from fedkd.privacy.account import open_ledger
-from fedkd.privacy.secure import SecureSum
+from clients.node import Host, open_host
+from clients.policy import Terms
+from fedkd.distillation.item_popularity import panel_spec
+from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
+from fedkd.messages.types import Asks, mask_bits
+from fedkd.privacy.ledger_account import open_ledger
 from fedkd.protocols.base import State, export_arrays
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.trained import EQUAL
-from fedkd.runs import RunFolder
-from fedkd.wire import add_secure, ask_record, read_answer, secure_record, turn_of
-from server.exchange import exchange
+from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.folder import RunFolder
+from fedkd.secure_aggregation import SecureSum
 from server.secure import SecureExchange
+from server.transport import exchange
 from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
 from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, deployed

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from fedkd.config import load
+from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.evaluation.device import CLEAR, METRICS_SUM, contributions, estimated
 from fedkd.evaluation.metrics import METRICS
-from fedkd.federation import metrics_protection, protection
-from fedkd.knowledge import Answers
+from fedkd.messages.types import Answers
 from fedkd.privacy.cost import total
 from fedkd.ragged import Ragged, offsets
-from fedkd.release import release
-from fedkd.runs import RunFolder
+from fedkd.runs.config import load
+from fedkd.runs.federation import metrics_protection, protection
+from fedkd.runs.folder import RunFolder
 from simulations.run import simulate
 
 QUICK = [

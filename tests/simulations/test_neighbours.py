@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fedkd.config import load
-from fedkd.privacy.account import open_ledger
+from fedkd.privacy.ledger_account import open_ledger
+from fedkd.runs.config import load
 from simulations.deployment.prepare import deal_out
 from tests.simulations.devices import SMALL, DeviceGrid, deployed
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from fedkd.config import load
 from fedkd.errors import UserError
-from fedkd.federation import federation, metrics_protection, panel_protection, protection
 from fedkd.privacy.cost import total
-from fedkd.runs import RunFolder
-from server.record import Recorder
+from fedkd.runs.config import load
+from fedkd.runs.federation import federation, metrics_protection, panel_protection, protection
+from fedkd.runs.folder import RunFolder
+from server.run_writer import Recorder
 from simulations.run import simulate
 
 QUICK = [

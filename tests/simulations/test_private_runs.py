@@ -10,16 +10,16 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from fedkd.config import load
 from fedkd.errors import UserError
-from fedkd.federation import federation
-from fedkd.knowledge import Answers
-from fedkd.privacy.account import EXHAUSTED
+from fedkd.messages.types import Answers
 from fedkd.privacy.ledger import Ledger, data_key
+from fedkd.privacy.ledger_account import EXHAUSTED
 from fedkd.protocols.residual import Residual
-from fedkd.runs import RunFolder
-from server.record import Recorder
-from simulations.claims import record_lines
+from fedkd.runs.config import load
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
+from server.run_writer import Recorder
+from simulations.audit_results import record_lines
 from simulations.run import main as run_main
 from simulations.run import simulate
 

@@ -10,15 +10,15 @@ from flwr.common.constant import ErrorCode
 from typer.testing import CliRunner
 
 from clients.app import app as client_app
-from fedkd.config import Config, flatten, load
 from fedkd.errors import UserError
-from fedkd.federation import federation
-from fedkd.runs import RunFolder
+from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from server.strategy import Distillation
 from simulations import run as runner
+from simulations.dry_run import plan
 from simulations.grid import FIRST_NODE, InProcessGrid
-from simulations.plan import plan
 from simulations.run import remarks, run, simulate
 from simulations.withdraw import withdraw
 

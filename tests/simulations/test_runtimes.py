@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from fedkd.config import load
-from fedkd.processes import end, environment, free_port, program, running
+from fedkd.runs.config import load
+from fedkd.runs.processes import end, environment, free_port, program, running
 from simulations.deployment.certificates import make_certificates
 from simulations.deployment.prepare import deal_out
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 
-from clients.host import open_host
-from clients.terms import Terms
-from fedkd.config import flatten, load
+from clients.node import open_host
+from clients.policy import Terms
 from fedkd.errors import UserError
-from fedkd.knowledge import Answers
-from fedkd.privacy.account import EXHAUSTED, open_ledger
-from fedkd.privacy.identities import signed_claim
+from fedkd.messages.flower import claim_record, secure_record
+from fedkd.messages.types import Answers
+from fedkd.privacy.ledger_account import EXHAUSTED, open_ledger
 from fedkd.protocols.residual import Residual
-from fedkd.runs import RunFolder
-from fedkd.wire import claim_record, secure_record
+from fedkd.runs.config import flatten, load
+from fedkd.runs.folder import RunFolder
+from fedkd.secure_aggregation.identities import signed_claim
 from server.app import app as server_app
 from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
@@ -302,7 +302,7 @@ def test_a_distributed_sum_with_too_little_noise_is_opened_by_nobody(
 def test_clients_keep_to_the_quorum_whatever_the_server_does(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from server import questions
+    from server import requests as questions
 
     sums = questions.SecureExchange.sum
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import clients.app
-from fedkd.config import load
+from fedkd.cli.ledger_report import statement
 from fedkd.errors import UserError
-from fedkd.privacy.account import EXHAUSTED
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost, Steps, total
 from fedkd.privacy.ledger import Ledger
+from fedkd.privacy.ledger_account import EXHAUSTED
 from fedkd.privacy.schedule import Release, Schedule
-from fedkd.runs import RunFolder
-from fedkd.statement import statement
+from fedkd.runs.config import load
+from fedkd.runs.folder import RunFolder
 from simulations.run import run as whole_run
 from simulations.run import simulate
 

@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fedkd.config import dump
 from fedkd.errors import UserError
 from fedkd.report.curve import Curve, regret
+from fedkd.runs.config import dump
 from simulations.sweep import budgeted, main, sweep
 
 SMALL = [

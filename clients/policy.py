@@ -1,0 +1,102 @@
+"""What the owner of a device insists on, whatever the configuration of a server says."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from fedkd.errors import UserError
+from fedkd.privacy.budget import Budget
+from fedkd.privacy.options import Mode
+from fedkd.runs.config import Config
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""From the one that protects nothing to the one in which nobody is trusted."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The conditions of taking part; a run that does not keep to them gets no answer.
+
+    Attributes
+    ----------
+    budget : Budget, optional
+        The most that all runs together may ever learn from this client, and how it is counted. Only modes in which the
+        client itself adds noise can keep to it.
+    weakest_mode : str
+        The weakest of none, central, distributed and local that this client answers in.
+    minimum_cohort : int
+        Fewest clients whose sum may be opened.
+    clear : bool
+        Whether answers may leave without masks; those that carry all the noise of the owner's own budget always may.
+    """
+
+    budget: Budget | None = None
+    weakest_mode: Mode = "none"
+    minimum_cohort: int = 10
+    clear: bool = False
+
+    def check(self, config: Config) -> None:
+        """Refuse a run that does not keep to the terms.
+
+        Raises
+        ------
+        UserError
+            What is wrong, in words that do not depend on data.
+        """
+        privacy = config.privacy
+        if MODES.index(privacy.mode) < MODES.index(self.weakest_mode):
+            raise UserError(
+                f"this client answers in mode {self.weakest_mode} or a stronger one, and the run has {privacy.mode}"
+            )
+        if self.budget is not None and privacy.mode not in ("distributed", "local"):
+            raise UserError(
+                f"this client keeps a privacy budget, and mode {privacy.mode} adds no noise here; it answers in the "
+                "modes local and distributed"
+            )
+        noised = privacy.mode == "local" and self.budget is not None  # an epsilon of the server's may mean no noise
+        if privacy.sums == "clear" and not noised and not self.clear:
+            raise UserError(
+                "this client answers under masks alone, or in mode local within a budget of its own (--epsilon, "
+                "--delta), and the run asks for single answers"
+            )
+        if privacy.sums == "secure" and privacy.minimum_cohort < self.minimum_cohort:
+            raise UserError(
+                f"the run opens sums of {privacy.minimum_cohort} clients, and this client wants to be one of "
+                f"{self.minimum_cohort} at least"
+            )
+
+    def node_config(self) -> str:
+        """Return the terms as a part of Flower's ``--node-config``."""
+        said: dict[str, str | int | float | bool] = {
+            "weakest-mode": self.weakest_mode,
+            "minimum-cohort": self.minimum_cohort,
+            "clear": self.clear,
+        }
+        if self.budget is not None:
+            said |= {"epsilon": float(self.budget.epsilon), "delta": float(self.budget.delta)}
+            said |= {"adaptive": self.budget.adaptive}
+        return " ".join(f"{key}={json.dumps(value)}" for key, value in said.items())
+
+    @classmethod
+    def of_node(cls, node: Mapping[str, object]) -> "Terms":
+        """Read the terms from a node's configuration; what it does not say is as strict as by default."""
+        budget = None
+        if "epsilon" in node:
+            adaptive = node.get("adaptive") is True
+            budget = Budget(float(str(node["epsilon"])), float(str(node["delta"])), adaptive=adaptive)
+        mode = mode_named(str(node.get("weakest-mode", cls.weakest_mode)))
+        cohort = int(str(node.get("minimum-cohort", cls.minimum_cohort)))
+        return cls(budget, mode, cohort, node.get("clear") is True)
+
+
+INDIFFERENT = Terms(minimum_cohort=2, clear=True)
+"""A simulation insists on nothing."""
+
+
+def mode_named(name: str) -> Mode:
+    """Return the mode of a name; a ``UserError`` tells which there are."""
+    for mode in MODES:
+        if mode == name:
+            return mode
+    raise UserError(f"--weakest-mode is {name!r}; it can be {', '.join(MODES)}")

@@ -1,0 +1,1 @@
+"""From clients' answers to the server's estimate: clip, quantise, noise, mask, sum."""

@@ -1,0 +1,75 @@
+"""How much one client may say: values are bounded in norm before any noise is drawn for them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedkd.messages.types import Grid, Outer, Spec
+
+
+def clipped(values: Any, spec: Spec, count: int) -> Any:
+    """Return values on the spec's grid whose Euclidean norm, client by client, is at most the clip.
+
+    What is not finite becomes zero first. Rounding towards zero never makes a norm larger, so the bound holds exactly
+    for the integers. All arithmetic is in double precision, scaled by the largest magnitude, so nothing overflows.
+
+    Parameters
+    ----------
+    values : ndarray or Outer
+        One leading row per client, or factors.
+    spec : Spec
+        With a clip and a grid.
+    count : int
+        How many clients.
+
+    Returns
+    -------
+    ndarray or Outer
+        Multiples of the grid's step.
+    """
+    assert spec.clip is not None
+    assert spec.grid is not None
+    if isinstance(values, Outer):
+        return _clipped_outer(values, spec.clip, spec.grid, count)
+    flat = np.asarray(values, np.float64).reshape(count, -1)
+    short = _shortened(flat, np.full(count, spec.clip))
+    return (np.trunc(short / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
+
+
+LARGEST = 1e150
+"""Right factors from here on count as zero, as what is not finite does: their norm could not be told."""
+
+ROUNDING = 1e-12
+"""How much a clip is tightened, so that no floating-point error ever exceeds it."""
+
+
+def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
+    """Clip factors: first every row's product, then the sum of a client's rows by the triangle inequality.
+
+    Cross terms would be tighter and could cancel beyond double precision; a client of one user has none.
+    """
+    right = np.nan_to_num(_dense(values.right), nan=0.0, posinf=0.0, neginf=0.0)
+    right *= np.abs(right).max(axis=1, initial=0.0, keepdims=True) < LARGEST  # squares of larger ones overflow
+    size = np.linalg.norm(right, axis=1)
+    left = _shortened(_dense(values.left), np.divide(clip, size, out=np.zeros_like(size), where=size > 0))
+    total = np.bincount(values.owner, np.linalg.norm(left, axis=1) * size, minlength=count)
+    factor = np.where(total > clip, (1 - ROUNDING) * clip / np.where(total > 0, total, 1.0), 1.0)[values.owner]
+    return Outer(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
+
+
+def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows scaled down to their greatest norms; what is not finite becomes zero first, nothing overflows."""
+    finite = np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+    largest = np.abs(finite).max(axis=1, initial=0.0)
+    scaled = finite / np.where(largest > 0, largest, 1.0)[:, None]
+    norm = np.linalg.norm(scaled, axis=1)
+    with np.errstate(over="ignore"):  # beyond the largest number a bound is none
+        long = norm > longest / np.where(largest > 0, largest, 1.0)
+    factor = np.where(long, (1 - ROUNDING) * longest / np.where(norm > 0, norm, 1.0), largest)
+    return np.asarray(scaled * factor[:, None])
+
+
+def _dense(matrix: Any) -> NDArray[np.float64]:
+    return np.asarray(matrix.toarray() if isinstance(matrix, sparse.csr_array) else matrix, np.float64)

@@ -1,0 +1,174 @@
+"""``fedkd budget``: what a privacy budget will cost, printed before a run."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.cli.terminal import check_picture
+from fedkd.errors import UserError
+from fedkd.privacy.options import TRUST, PrivacyOptions
+from fedkd.privacy.plan import FALSE_ALARMS, Plan
+
+
+def show(plan: Plan, plot: Path | None) -> None:
+    """Print the noise that a plan means, what an adversary may learn, and what would be cheaper; draw it if asked."""
+    if plot is not None:
+        check_picture(plot)
+    console, options = Console(highlight=False), plan.options
+    console.print(f"mode {options.mode}: {TRUST[options.mode]}{_quorum(plan)}\n")
+    console.print(f"All numbers are for epsilon {options.epsilon:g}, {_about(plan)}.")
+    for title, table in (_noise(plan), _spent(plan), _adversary(plan), _cheaper(plan)):
+        console.print(f"\n{title}")
+        console.print(table)
+    if not plan.protects:
+        console.print(f"\n{HOLLOW.format(plan.power(FALSE_ALARMS[0]), FALSE_ALARMS[0])}", style="bold red")
+    if plot is not None:
+        draw(plan, plot)
+        console.print(f"plot: {plot}", soft_wrap=True)
+
+
+HOLLOW = (
+    "This budget promises practically nothing: an adversary may be right about {:.1%} of all clients at {:.0%} false "
+    "alarms. Choose a smaller epsilon, for example 4."
+)
+
+
+def _about(plan: Plan) -> str:
+    """Return what every epsilon of a plan is about."""
+    options = plan.options
+    return f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
+
+
+def _quorum(plan: Plan) -> str:
+    if plan.options.mode != "distributed":
+        return ""
+    share, least = plan.options.honest_fraction, plan.protection.quorum
+    return f"; that share is {share:g}, and a sum of fewer than {least} of {plan.clients} clients teaches nothing"
+
+
+def draw(plan: Plan, path: Path) -> None:
+    """Draw the noise on a coordinate of the mean against epsilon, the plan marked."""
+    from matplotlib.figure import Figure  # takes seconds that --help should not cost
+
+    epsilons = [plan.options.budget[0] * 2 ** (step / 4) for step in range(-12, 13)]
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for releases in sorted({1, plan.releases}):
+        noise = [
+            Plan(plan.options.model_copy(update={"epsilon": e}), plan.clients, releases, 1).noise / plan.clients
+            for e in epsilons
+        ]
+        axes.loglog(epsilons, noise, label=f"{releases} release(s) a client")
+    axes.plot([plan.options.budget[0]], [plan.noise / plan.clients], "o", color="black", label="this plan")
+    axes.set_xlabel("epsilon, total of the run")
+    axes.set_ylabel("noise on the mean, in clips")
+    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {_about(plan)}", fontsize=8)
+    axes.legend(frameon=False)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise UserError(f"cannot draw into {path}: {error.strerror}; give --plot a file that can be written") from None
+
+
+def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
+    """Return the options that the command line means, by their keys; absent ones are None.
+
+    Raises
+    ------
+    UserError
+        Which of them is wrong, and what mends it.
+    """
+    if given["mode"] == "none":
+        raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
+    if given["honest-fraction"] is not None and given["mode"] != "distributed":
+        raise UserError(
+            f"--honest-fraction says how many clients add their share of the noise, and in mode {given['mode']} none "
+            "does; leave it out, or give --mode distributed"
+        )
+    try:
+        return PrivacyOptions.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UserError("; ".join(map(_explained, error.errors()))) from None
+
+
+def _explained(wrong: Any) -> str:
+    if wrong["type"] == "value_error":  # of several options together, and it names them
+        return str(wrong["ctx"]["error"])
+    return f"--{'.'.join(map(str, wrong['loc']))}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}, got {wrong['input']!r}"
+
+
+LONGEST = 100
+"""Most rows of the table of what is spent after every contribution."""
+
+
+Titled = tuple[str, Table]
+"""A table, and the line above it; Rich would break a title of its own at the width of the table."""
+
+
+def _table(*columns: str) -> Table:
+    shown = Table()
+    for position, column in enumerate(columns):
+        shown.add_column(column, justify="right" if position else "left")
+    return shown
+
+
+def _noise(plan: Plan) -> Titled:
+    shown = _table("noise", "in clips")
+    shown.add_row("noise multiplier of a release", f"{plan.protection.multiplier:.4g}")
+    shown.add_row("on a coordinate of the sum", f"{plan.noise:.4g}")
+    shown.add_row(f"on a coordinate of the mean of {plan.clients} clients", f"{plan.noise / plan.clients:.3g}")
+    shown.add_row(
+        f"norm over {plan.dimensions} coordinates of the sum", f"{plan.noise * math.sqrt(plan.dimensions):.4g}"
+    )
+    shown.add_row("signal to noise, all clients of one mind", f"{plan.signal_to_noise:.3g}")
+    if plan.metrics_error is not None:
+        shown.add_row("standard error of a released metric near 0.5 (no clips)", f"{plan.metrics_error:.2g}")
+    return "how much noise a release carries", shown
+
+
+def _spent(plan: Plan) -> Titled:
+    every = -(-plan.releases // LONGEST)
+    skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
+    shown = _table("after contribution", "epsilon")
+    if plan.protection.panel is not None:
+        shown.add_row("the items alone", f"{plan.protection.spent(0):.4g}")
+    for step in sorted({1, *range(every, plan.releases + 1, every), plan.releases}):
+        shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
+    if plan.metrics_error is not None:
+        shown.add_row("and the metrics", f"{plan.protection.spent(plan.releases, measured=True):.4g}")
+    return f"epsilon spent, at delta {plan.options.delta:g}{skipped}", shown
+
+
+LEARNS = {
+    "add-remove": "recognises who took part, {:.0%} false alarms",
+    "replace-one": "tells one history from another, {:.0%} false alarms",
+}
+"""What an adversary does where an adjacency is all that is hidden."""
+
+
+def _adversary(plan: Plan) -> Titled:
+    shown = _table("question", "at most", "which is")
+    for rate in FALSE_ALARMS:
+        told = "exact" if plan.exact else "a bound"
+        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", told)
+    shown.add_row("belief after a prior of 50 % (up to delta)", f"{plan.belief():.1%}", "a bound")
+    return "an adversary who knows everything else" + ("" if plan.exact else f"\n{BOUNDED}"), shown
+
+
+BOUNDED = (
+    "(bounds from the accounting of this noise, which has no exact numbers as mode central has; do not set one against "
+    "the other)"
+)
+
+
+def _cheaper(plan: Plan) -> Titled:
+    shown = _table("change", "signal to noise")
+    shown.add_row("this plan", f"{plan.signal_to_noise:.3g}")
+    for name, other in plan.cheaper():
+        shown.add_row(name, f"{other.signal_to_noise:.3g}")
+    return "what would be cheaper", shown

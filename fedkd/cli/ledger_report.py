@@ -1,0 +1,113 @@
+"""``fedkd ledger``: what was released and what it cost, from the ledger that enforced it, which is only read."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.errors import UserError
+from fedkd.privacy.cost import Cost, check_delta, total
+from fedkd.privacy.hash_chain import Head
+from fedkd.privacy.ledger_reader import LedgerReader
+from fedkd.privacy.renyi_filter import least_epsilon
+
+
+def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> dict[str, Any]:
+    """Return a ledger's contents, after its rows and its age are verified.
+
+    Parameters
+    ----------
+    path : Path
+        The ledger.
+    delta : float
+        At which costs are given as epsilon; above 0 and below 1.
+    owner : str
+        Beginning of the key of those to tell of; everybody without it.
+    expected : str
+        A row that must be in it, as an earlier statement printed it under ``head``.
+
+    Raises
+    ------
+    UserError
+        There is no such ledger or owner, it lacks the expected row, it was altered, or delta means nothing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is no ledger; runs write privacy.ledger into their folder, devices into their own")
+    check_delta(delta)
+    ledger = LedgerReader(path)
+    if expected:
+        ledger.expect(Head.parse(expected))
+    owners = [key for key in ledger.owners() if key.startswith(owner)]
+    if owner and not owners:
+        raise UserError(f"{path} knows no owner {owner!r}; without --owner all keys are listed")
+    return {
+        "ledger": str(path),
+        "head": str(ledger.head),
+        "delta": delta,
+        "owners": [{"owner": key, "releases": _releases(ledger, key, delta)} for key in owners],
+    }
+
+
+def _releases(ledger: LedgerReader, owner: str, delta: float) -> list[dict[str, Any]]:
+    rows, costs = [], list[Cost]()
+    for entry in ledger.history(owner):
+        costs.append(entry.cost)
+        alone, so_far = (_epsilon(cost, delta, entry.adaptive) for cost in (entry.cost, total(costs)))
+        about = {"row": entry.sequence, "time": entry.time, "release": entry.release, "mechanism": entry.note}
+        counted = "a Renyi filter" if entry.adaptive else "composition"
+        epsilons = {"counted-by": counted, "epsilon": alone, "epsilon-so-far": so_far}
+        rows.append({**about, "made": entry.stored, **epsilons})
+    return rows
+
+
+def _epsilon(cost: Cost, delta: float, adaptive: bool) -> float:
+    """Return the epsilon of releases, or that of the smallest budget whose filter allows them."""
+    return least_epsilon(cost, delta) if adaptive else cost.epsilon(delta)
+
+
+def show(contents: dict[str, Any]) -> None:
+    """Print every release of a single owner, or one line for each of several."""
+    console, owners = Console(highlight=False), contents["owners"]
+    console.print(f"{contents['ledger']}: rows verified, epsilon at delta {contents['delta']:g}", soft_wrap=True)
+    console.print(_of_one(owners[0]) if len(owners) == 1 else _of_many(owners))
+    for line in _conditions(owners):
+        console.print(line, soft_wrap=True)
+    if len(owners) > 1:
+        spent = [owner["releases"][-1]["epsilon-so-far"] for owner in owners]
+        console.print(f"{len(owners):,} owners, epsilon {min(spent):.4g} to {max(spent):.4g}")
+    console.print(f"head {contents['head']}", soft_wrap=True)
+
+
+def _mechanisms(owners: list[dict[str, Any]]) -> list[str]:
+    """Return what the releases of all owners were, each once, oldest first: unit, adjacency, sampling and noise."""
+    return list(dict.fromkeys(row["mechanism"] for owner in owners for row in owner["releases"]))
+
+
+def _conditions(owners: list[dict[str, Any]]) -> list[str]:
+    """Return what every epsilon is about."""
+    lines = [f"mechanism {number}: {text}" for number, text in enumerate(_mechanisms(owners), 1)]
+    counted = dict.fromkeys(row["counted-by"] for owner in owners for row in owner["releases"])
+    return [*lines, f"epsilon counted by {' or '.join(counted)}"]
+
+
+def _of_one(owner: dict[str, Any]) -> Table:
+    mechanisms = _mechanisms([owner])
+    table = Table(title=f"owner {owner['owner'][:16]}")
+    for name in ("row", "time", "release", "made", "by", "epsilon", "so far"):
+        table.add_column(name, no_wrap=name != "release", overflow="fold")
+    for row in owner["releases"]:
+        made, by = "yes" if row["made"] else "no", str(mechanisms.index(row["mechanism"]) + 1)
+        numbers = (f"{row['epsilon']:.4g}", f"{row['epsilon-so-far']:.4g}")
+        table.add_row(str(row["row"]), row["time"][:19], row["release"], made, by, *numbers)
+    return table
+
+
+def _of_many(owners: list[dict[str, Any]]) -> Table:
+    table, mechanisms = Table("owner", "releases", "last", "by", "epsilon"), _mechanisms(owners)
+    for owner in owners:
+        last, own = owner["releases"][-1], sorted(mechanisms.index(text) + 1 for text in _mechanisms([owner]))
+        by = ", ".join(map(str, own))
+        key, count = owner["owner"][:16], str(len(owner["releases"]))
+        table.add_row(key, count, last["time"][:19], by, f"{last['epsilon-so-far']:.4g}")
+    return table

@@ -1,0 +1,264 @@
+"""``fedkd``: tools around a run. Runs themselves start with ``python -m simulations.run`` or ``flwr run``."""
+
+# Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedkd.cli.terminal import check_picture, guarded
+from fedkd.errors import UserError
+
+if TYPE_CHECKING:
+    from fedkd.report import Row
+
+app = typer.Typer(
+    name="fedkd",
+    help="Look at data, at finished runs, and at what a run needs of this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+MOST = 10**12
+"""Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to reckon with."""
+
+SHOWN = ("ndcg@20", "recall@20", "hr@10")
+NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
+"""Of a comparison, the most important first."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@data.command("list")
+@guarded
+def list_sources() -> None:
+    """List the sources of data that a configuration can name, with their terms."""
+    from fedkd.data.sources import SOURCES
+
+    shown, console = _plain_table("data.source", "what it is", "size"), Console(highlight=False)
+    for name, source in SOURCES.items():
+        shown.add_row(name, source.text, source.size)
+    console.print(shown)
+    for licence in dict.fromkeys(source.licence for source in SOURCES.values()):
+        names = ", ".join(name for name, source in SOURCES.items() if source.licence == licence)
+        console.print(f"{names}: {licence}", style="yellow")
+
+
+@data.command("get")
+@guarded
+def get(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A source that can be downloaded, for example movielens-100k.")
+    ],
+    folder: Annotated[Path | None, typer.Option(help="Where to unpack it; the user's cache by default.")] = None,
+) -> None:
+    """Download a data set once, check it, and unpack it.
+
+    Its licence is shown. What is there already is not downloaded again.
+    """
+    from fedkd.data.movielens import ARCHIVES
+    from fedkd.data.sources import SOURCES, fetch
+
+    if name not in ARCHIVES:
+        close = difflib.get_close_matches(name, ARCHIVES, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        why = "needs no download" if name in SOURCES else "is not known"
+        raise UserError(f"{name} {why}; what can be downloaded is {', '.join(ARCHIVES)}{hint}")
+    where = fetch(name, None if folder is None else folder.absolute())
+    console = Console(highlight=False)
+    console.print(SOURCES[name].licence, style="yellow")
+    console.print(f"{name} is in {where}", soft_wrap=True)
+    if folder is not None:
+        console.print(f"use it with --set data.source={name} --set data.path={where}", soft_wrap=True)
+
+
+@data.command("describe")
+@guarded
+def describe(
+    conf: Annotated[Path | None, typer.Argument(help="A configuration (TOML); its [data] part counts.")] = None,
+    source: Annotated[str | None, typer.Option(help="A source by name, as `fedkd data list` shows them.")] = None,
+    path: Annotated[Path | None, typer.Option(help="The file or folder with the data.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, overrides the file, e.g. data.min-rating=4.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw long tail and history lengths (.png, .svg).")] = None,
+) -> None:
+    """Show what a data set looks like after cleaning, and what cleaning dropped.
+
+    Users, items, density, the long tail, the lengths of histories, times, categories and release years.
+    """
+    given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
+    given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []
+    from fedkd.data.describe import describe as measure
+    from fedkd.data.describe import description_table
+    from fedkd.data.describe import plot as draw
+    from fedkd.data.sources import load
+    from fedkd.runs.config import load as read
+
+    if plot is not None:
+        check_picture(plot)
+    description = measure(load(read(conf, given).data))
+    console = Console(highlight=False)
+    console.print(description_table(description))
+    if not description.dropped:
+        console.print("cleaning dropped nothing")
+    if plot is not None:
+        draw(description, plot)
+        console.print(f"plot: {plot}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def ledger(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A privacy.ledger, of a run, a server or a device.")],
+    delta: Annotated[float, typer.Option(help="Costs are given as epsilon at this delta.")] = 1e-5,
+    owner: Annotated[
+        str, typer.Option(help="Beginning of an owner's key: tell of him alone, release by release.")
+    ] = "",
+    head: Annotated[str, typer.Option(help="A head printed earlier: refuse a ledger that lacks it.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what was released about whom and what it cost; altered or older ledgers are refused."""
+    from fedkd.cli.ledger_report import show, statement
+
+    contents = statement(path, delta, owner, head)
+    if as_json:
+        print(json.dumps(contents, indent=1))
+    else:
+        show(contents)
+
+
+@app.command()
+@guarded
+def budget(
+    epsilon: Annotated[float, typer.Option(help="Total of the run.")],
+    delta: Annotated[float, typer.Option(help="Total of the run; well below 1 / clients.")] = 1e-5,
+    rounds: Annotated[int, typer.Option(help="How often one client contributes.", min=1, max=MOST)] = 1,
+    clients: Annotated[int, typer.Option(help="Clients that take part in a release.", min=1, max=MOST)] = 943,
+    dimensions: Annotated[int, typer.Option(help="Coordinates of one answer.", min=1, max=MOST)] = 450 * 450,
+    mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
+    unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
+    adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
+    panel_share: Annotated[float, typer.Option(help="Share of the budget for one release of items' counts.")] = 0.0,
+    metrics_share: Annotated[float, typer.Option(help="Share of the budget for one release of metrics.")] = 0.0,
+    honest_fraction: Annotated[
+        float | None, typer.Option(help="Mode distributed: share of the clients that add their noise, 0.9 by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (.svg or .png).")] = None,
+) -> None:
+    """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
+    from fedkd.cli.budget import budget_options, show
+    from fedkd.privacy.plan import Plan
+
+    given = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
+    given |= {"panel-share": panel_share, "metrics-share": metrics_share, "honest-fraction": honest_fraction}
+    show(Plan(budget_options(given), clients, rounds, dimensions).check(), plot)
+
+
+@app.command()
+@guarded
+def report(run: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Write report.html into a run's folder: one file that opens offline."""
+    from fedkd.report import render
+
+    Console(highlight=False).print(f"report: {render(run)}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs; seeds of one configuration join.")],
+    out: Annotated[Path | None, typer.Option(help="Write the comparison as one HTML file, too.")] = None,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="Compare runs on different data or splits all the same.")
+    ] = False,
+) -> None:
+    """Put the models of several runs into one table.
+
+    Means with 95 % intervals: over users for one seed, over seeds for several.
+    """
+    from fedkd.report import compare as join
+    from fedkd.report import promises, render_comparison
+
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
+    rows = join(runs, allow_different)
+    console = Console(highlight=False)
+    for name, promised in promises(rows).items():
+        console.print(f"{name}: {promised}", markup=False)
+    _print_comparison(console, rows)
+    if out is not None:
+        console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
+
+
+@app.command()
+@guarded
+def doctor() -> None:
+    """Check what a run needs of this machine, each line with what mends it.
+
+    Versions, cores, memory, threads, Flower's home, port and programs, and the data cache. Nothing is changed.
+    """
+    from fedkd.cli.doctor import examine
+
+    console, bad = Console(highlight=False), 0
+    for check in examine():
+        mark = "[green]ok  [/]" if check.fine else "[bold yellow]warn[/]"
+        console.print(mark, f"{check.name}: {check.found}", soft_wrap=True)
+        if not check.fine:
+            console.print(f"       mend: {check.mend}", soft_wrap=True, markup=False)
+            bad += 1
+    console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
+
+
+def _print_comparison(console: Console, rows: "list[Row]") -> None:
+    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
+    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
+    while (
+        len(columns) > 1
+        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
+    ):
+        columns.pop()
+    console.print(_comparison_table(rows, columns))
+    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
+    if left := NUMBERS[len(columns) :]:
+        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
+
+
+def _comparison_table(rows: "list[Row]", columns: Sequence[str]) -> Table:
+    shown = _plain_table("configuration", "model", "seeds")
+    for name in columns:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        cells = _numbers(row)
+        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
+    return shown
+
+
+def _numbers(row: "Row") -> dict[str, str]:
+    """Return the numbers of a row as they are shown, by column; empty where there is none."""
+    measured = {name: row.metrics.get(name) for name in SHOWN}
+    cells = {n: "" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for n, m in measured.items()}
+    counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
+    return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}
+
+
+def _plain_table(*columns: str) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    return shown
+
+
+if __name__ == "__main__":
+    main()

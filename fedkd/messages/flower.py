@@ -1,0 +1,247 @@
+"""Asks and answers as Flower messages; the one place in the library that knows Flower."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.common.serde import recorddict_to_proto
+from numpy.typing import NDArray
+
+from fedkd.messages.serialisation import (
+    MalformedError,
+    pack_answer,
+    pack_arrays,
+    packed_bytes,
+    unpack_answer,
+    unpack_arrays,
+)
+from fedkd.messages.types import Answers, Asks, Reference, Spec
+from fedkd.messages.validation import number, numbers, octets, refusals, short, text
+from fedkd.ragged import Ragged
+
+SCHEMA = 1
+"""Version of the messages; another version costs the answer."""
+
+WHO, ASK, ANSWER, SECURE = "who", "ask", "answer", "secure"
+
+
+def claim_record(clients: NDArray[np.int64], signature: bytes) -> RecordDict:
+    """Write which clients a node says it hosts, and a client's signature of that, or none."""
+    return RecordDict({WHO: ConfigRecord({"clients": clients.tolist() or [-1], "signature": signature})})
+
+
+def read_claim(record: RecordDict) -> tuple[NDArray[np.int64], bytes]:
+    """Read what ``claim_record`` wrote; it may name clients that there are not.
+
+    Raises
+    ------
+    MalformedError
+        It cannot be read.
+    """
+    try:
+        claim = record.config_records[WHO]
+        return numbers(claim["clients"]), octets(claim["signature"])
+    except (KeyError, MalformedError) as error:
+        raise MalformedError(f"who a node hosts cannot be read ({error})") from error
+
+
+def ask_record(asks: Asks) -> RecordDict:
+    """Write the asks of one node as a message's content, with all arrays packed into one.
+
+    Many small arrays would be as many requests on a real network.
+    """
+    data, layout = pack_asks(asks)
+    return _record(ASK, data, {"schema": SCHEMA, "round": asks.round, "layout": layout})
+
+
+def pack_asks(asks: Asks) -> tuple[bytes, str]:
+    """Return all arrays of some asks in one, and their layout; equal asks give equal bytes."""
+    arrays: dict[str, NDArray[Any]] = {"clients": asks.clients.astype(np.int32)}
+    arrays |= {f"shared/{name}": array for name, array in asks.shared.items()}
+    for name, ragged in asks.own.items():
+        arrays |= {f"own/{name}": ragged.values, f"lengths/{name}": ragged.lengths.astype(np.int32)}
+    if asks.reference is not None:
+        histories = asks.reference.histories
+        arrays |= {"reference/values": histories.values.astype(np.int32)}
+        arrays |= {"reference/lengths": histories.lengths.astype(np.int32)}
+        arrays |= {"reference/panel": asks.reference.panel.astype(np.int32)}
+    return pack_arrays(arrays)
+
+
+def read_ask(record: RecordDict) -> Asks:
+    """Read what ``ask_record`` wrote.
+
+    Raises
+    ------
+    MalformedError
+        Another schema version, or bytes that do not fit their layout.
+    """
+    config = record.config_records[ASK]
+    _check_schema(config)
+    arrays = unpack_arrays(_payload(record, ASK), text(config["layout"]))
+    own = {
+        name.removeprefix("own/"): _ragged(values, arrays["lengths/" + name.removeprefix("own/")])
+        for name, values in arrays.items()
+        if name.startswith("own/")
+    }
+    shared = {name.removeprefix("shared/"): a for name, a in arrays.items() if name.startswith("shared/")}
+    reference = None
+    if "reference/panel" in arrays:
+        histories = _ragged(arrays["reference/values"], arrays["reference/lengths"])
+        reference = Reference(histories, arrays["reference/panel"])
+    return Asks(number(config["round"]), arrays["clients"].astype(np.int64), shared, own, reference)
+
+
+def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
+    """Write released answers as a message's content: the packed arrays, and what they are about."""
+    head: dict[str, Any] = {"schema": SCHEMA, "round": answers.round, "clients": answers.clients.tolist() or [-1]}
+    if answers.reference:
+        head["reference"] = answers.reference
+    if answers.refused:
+        head["refused"] = json.dumps(answers.refused)
+    return _record(ANSWER, pack_answer(answers.values, specs) if len(answers.clients) else b"", head)
+
+
+def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> Answers:
+    """Read and check an answer to ``asks``; nothing in it is believed.
+
+    Raises
+    ------
+    MalformedError
+        Another schema version, round, reference or client, a wrong length, or values that are not finite.
+    """
+    try:
+        config, data = record.config_records[ANSWER], _payload(record, ANSWER)
+        _check_schema(config)
+        clients, refused = numbers(config["clients"]), refusals(config.get("refused", "{}"))
+        about = (number(config["round"]), short(config.get("reference", "")))
+    except (KeyError, MalformedError) as error:
+        raise MalformedError(f"the answer cannot be read ({error})") from error
+    clients = clients[clients >= 0]
+    _check_about(about, clients, asks)
+    values = unpack_answer(data, specs, len(clients)) if len(clients) else {}
+    return Answers(asks.round, clients, values, about[1], refused)
+
+
+def secure_record(data: bytes, **about: str | int) -> RecordDict:
+    """Write a message of a secure sum."""
+    return _record(SECURE, data, {"schema": SCHEMA, **about})
+
+
+def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDict:
+    """Add a message of a secure sum to an ask."""
+    return RecordDict({**record, **secure_record(data, **about)})
+
+
+def turn_of(round_number: int, kind: str) -> int:
+    """Return the number under which a secure sum is taken: a round has two turns, one to train and one for the rest.
+
+    Parameters
+    ----------
+    round_number : int
+        Of the question.
+    kind : str
+        Type of the message that asks it: ``train``, or anything else.
+    """
+    return 2 * round_number + (kind != "train")
+
+
+def refusal_record(reason: str) -> RecordDict:
+    """Write why a client does not take part."""
+    return _record(SECURE, b"", {"schema": SCHEMA, "refused": reason})
+
+
+def is_secure(record: RecordDict) -> bool:
+    """Say whether a message belongs to a secure sum."""
+    return SECURE in record.config_records
+
+
+def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
+    """Read a message of a secure sum: its bytes, and what it is about.
+
+    Raises
+    ------
+    MalformedError
+        It cannot be read, or it says why a client does not take part.
+    """
+    try:
+        config, data = record.config_records[SECURE], _payload(record, SECURE)
+        _check_schema(config)
+    except (KeyError, MalformedError) as error:
+        raise MalformedError(f"the message of a secure sum cannot be read ({error})") from error
+    if "refused" in config:
+        raise MalformedError(f"refused: {short(config['refused'])}")
+    return data, config
+
+
+def ask_bytes(asks: Asks) -> NDArray[np.int64]:
+    """Return the bytes of the message that each client would be sent alone, shape [clients].
+
+    Messages of equal lengths have equal sizes, so only one of each shape is serialised.
+    """
+    if not len(asks.clients):
+        return np.zeros(0, np.int64)
+    lengths = np.stack([asks.clients > 127, *(ragged.lengths for ragged in asks.own.values())], axis=1)
+    _, first, same = np.unique(lengths, axis=0, return_index=True, return_inverse=True)
+    sizes = [record_bytes(ask_record(asks.take(asks.clients[[row]]))) for row in first]
+    return np.asarray(sizes, np.int64)[same.reshape(-1)]
+
+
+def answer_bytes(answers: Answers, specs: Mapping[str, Spec]) -> NDArray[np.int64]:
+    """Return the bytes of the message that each client would send alone, shape [clients]."""
+    payloads = np.zeros(len(answers.clients), np.int64)
+    for name, spec in specs.items():
+        values, itemsize = answers.values.get(name), np.dtype(spec.dtype).itemsize
+        if isinstance(values, Ragged):
+            payloads += 4 + values.lengths * int(np.prod(spec.shape[1:], dtype=np.int64)) * itemsize
+        elif spec.grid is not None:
+            payloads += packed_bytes(int(np.prod(spec.shape)), spec.grid.bits)
+        else:
+            payloads += int(np.prod(spec.shape)) * itemsize
+    distinct, same = np.unique(payloads, return_inverse=True)
+    sizes = [_answer_bytes(answers, int(payload)) for payload in distinct]
+    return np.asarray(sizes, np.int64)[same]
+
+
+def _answer_bytes(answers: Answers, payload: int) -> int:
+    head: dict[str, Any] = {"schema": SCHEMA, "round": answers.round, "clients": [int(answers.clients[-1])]}
+    if answers.reference:
+        head["reference"] = answers.reference
+    return record_bytes(_record(ANSWER, bytes(payload), head))
+
+
+def record_bytes(record: RecordDict) -> int:
+    """Return the size of the serialised record in bytes."""
+    return int(recorddict_to_proto(record).ByteSize())
+
+
+def _record(name: str, data: bytes, head: dict[str, Any]) -> RecordDict:
+    array = Array(dtype="uint8", shape=(len(data),), stype="fedkd.packed", data=data)
+    return RecordDict({f"{name}.data": ArrayRecord({"packed": array}), name: ConfigRecord(head)})
+
+
+def _payload(record: RecordDict, name: str) -> bytes:
+    array = record.array_records[f"{name}.data"]["packed"]
+    if array.stype != "fedkd.packed":
+        raise MalformedError(f"the payload must be of type fedkd.packed, it is {short(array.stype)}")
+    return array.data
+
+
+def _check_schema(config: ConfigRecord) -> None:
+    schema = number(config["schema"])
+    if schema != SCHEMA:
+        raise MalformedError(f"messages must have schema {SCHEMA}, this one has {schema}: update fedkd")
+
+
+def _check_about(about: tuple[int, str], clients: NDArray[np.int64], asks: Asks) -> None:
+    wanted = asks.reference.fingerprint if asks.reference is not None else ""
+    if about != (asks.round, wanted):
+        raise MalformedError(f"round and reference must be {(asks.round, wanted)}, they are {about}")
+    if np.any(np.diff(clients) <= 0) or not np.isin(clients, asks.clients).all():
+        raise MalformedError("the answer must be about clients that were asked, each once, ascending")
+
+
+def _ragged(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))

@@ -1,0 +1,144 @@
+"""Tables of named classes that a configuration chooses from, and a user's own classes beside them."""
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import model_validator
+
+from fedkd.errors import UserError
+from fedkd.options import Options, kebab
+
+
+class Choice(Options):
+    """Settings of a class that a configuration chooses by name.
+
+    A class of the package gives its name as the default of the field ``key``; the name of any other class is where it
+    stands, ``package.module:Class``.
+
+    Attributes
+    ----------
+    key : str
+        The field that holds the name.
+    """
+
+    key: ClassVar[str] = "name"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or {cls.key, kebab(cls.key)} & given.keys():
+            return given
+        return {**given, cls.key: cls.label()}
+
+    @classmethod
+    def label(cls) -> str:
+        """Return the name by which a configuration chooses this class."""
+        field = cls.model_fields[cls.key]
+        return f"{cls.__module__}:{cls.__qualname__}" if field.is_required() else str(field.default)
+
+
+T = TypeVar("T", bound=Choice)
+
+
+class Registry(Generic[T]):
+    """The classes of one kind, by name; wherever a name stands, ``package.module:Class`` may stand too.
+
+    Parameters
+    ----------
+    kind : str
+        What they are, for error messages: ``protocol``, ``model``, ``data source``.
+    base : type
+        What every class, a user's own too, must be a subclass of.
+    members : type
+        The classes that come with the package, a line each.
+    """
+
+    def __init__(self, kind: str, base: type[T], *members: type[T]) -> None:
+        self.kind, self.base = kind, base
+        self._members = {member.label(): member for member in members}
+
+    def __iter__(self) -> Iterator[type[T]]:
+        return iter(self._members.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes that come with the package."""
+        return tuple(self._members)
+
+    def find(self, name: str) -> type[T]:
+        """Return the class of a name, or of a path such as ``package.module:Class``.
+
+        Raises
+        ------
+        UserError
+            There is no such name, module or class, or the class is not of this kind.
+        """
+        if name in self._members:
+            return self._members[name]
+        if ":" in name:
+            return imported(name, self.base, self.kind)
+        close = difflib.get_close_matches(name, self.names, n=1)
+        hint = f", did you mean {close[0]}" if close else ""
+        raise UserError(
+            f"there is no {self.kind} {name!r}{hint}; allowed are {', '.join(self.names)}, or a class of your own as "
+            "package.module:Class"
+        )
+
+    def parse(self, default: str) -> Callable[[Any], Any]:
+        """Return a validator that turns a mapping into an instance of the class it names.
+
+        Parameters
+        ----------
+        default : str
+            The name where a mapping has none.
+        """
+
+        def read(value: Any) -> Any:
+            if not isinstance(value, Mapping):
+                return value
+            key = self.base.key
+            name = str(value.get(key, default))
+            return self.find(name).model_validate({**value, key: name})
+
+        return read
+
+
+def imported(path: str, base: type[T], kind: str) -> type[T]:
+    """Return the class that ``package.module:Class`` names.
+
+    Raises
+    ------
+    UserError
+        The module cannot be imported, has no such class, or the class is not a subclass of ``base``.
+    """
+    module_name, _, name = path.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:  # a command that was installed does not look there by itself
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError, TypeError) as error:
+        raise UserError(
+            f"the {kind} {path!r} cannot be imported ({error}); name an installed module, or one in the working "
+            "directory, as package.module:Class"
+        ) from None
+    found = getattr(module, name, None)
+    if not inspect.isclass(found):
+        classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base))
+        raise UserError(f"{module_name} has no class {name!r} for a {kind}; it has {classes or 'none'}")
+    if not issubclass(found, base) or inspect.isabstract(found):
+        raise UserError(
+            f"{path} is no {kind}: it must be a complete subclass of {base.__module__}.{base.__qualname__}"
+            f"{_missing(found)}"
+        )
+    return found
+
+
+def _missing(found: type) -> str:
+    """Return which abstract methods a class leaves out, for an error message."""
+    names = sorted(getattr(found, "__abstractmethods__", ()))
+    return f"; {', '.join(names)} must be defined" if names else ""

@@ -1,0 +1,1 @@
+"""The configuration, the folder and the federation of a run."""

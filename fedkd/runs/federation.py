@@ -1,0 +1,143 @@
+"""A simulated federation: one data set, split, and dealt out to public users and clients."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.fold import Fold, Partition, Split
+from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.data.partition import partition as deal
+from fedkd.data.sources import Loaded, load
+from fedkd.data.splits import split as divide
+from fedkd.errors import UserError
+from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.options import PrivacyOptions
+from fedkd.privacy.vote_mechanisms import BallotProtection
+from fedkd.protocols.base import Setup
+from fedkd.runs.config import Config
+from fedkd.training.dp_sgd import GradientNoise
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Everything a simulation knows, server's and clients' sides together.
+
+    Attributes
+    ----------
+    loaded : Loaded
+        The cleaned data and what cleaning dropped.
+    split : Split
+        Its division.
+    fold : Fold
+        The part of the division that this run trains and measures on, all users.
+    partition : Partition
+        Who is public, and which client holds whom.
+    """
+
+    loaded: Loaded
+    split: Split
+    fold: Fold
+    partition: Partition
+
+    @property
+    def private(self) -> NDArray[np.int64]:
+        """Positions of all private users, in the order of their clients."""
+        return self.partition.clients.values
+
+    def setup(self, config: Config) -> Setup:
+        """Return what a server may know of it."""
+        return Setup(
+            public=self.fold.train.take(self.partition.public),
+            num_clients=self.partition.num_clients,
+            num_private_users=len(self.private),
+            num_rounds=config.num_server_rounds,
+            seed=config.seed,
+            participants=protection(config, self.partition.num_clients).participants,
+            noise=protection(config, self.partition.num_clients).noise,
+        )
+
+    def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
+        """Return the users of some clients: the position of each one's client, and their data."""
+        users = self.partition.clients.take(clients)
+        return users.row_index, self.fold.take(users.values)
+
+    def owner(self, client: int) -> str:
+        """Return the lasting name of a client: its user's, or a digest of all its users' where it has several.
+
+        Client numbers change with the seed; whose budget is spent must not.
+        """
+        users = sorted(map(str, self.fold.train.users[self.partition.clients.take(np.array([client])).values]))
+        return users[0] if len(users) == 1 else hashlib.sha256(json.dumps(users).encode()).hexdigest()
+
+
+def federation(config: Config) -> Federation:
+    """Load, split and deal out the data of a configuration; the latest few are remembered."""
+    seeded = (config.seed, config.evaluation.target)
+    return _federation(config.data, config.split, config.partition, *seeded)
+
+
+def protection(config: Config, num_clients: int) -> Protection:
+    """Return the noise of a run's training with so many registered clients, after its budgets were checked."""
+    if config.privacy.student.epsilon is not None:
+        config.privacy.student.limit(config.num_server_rounds, config.privacy.adaptive)
+    releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
+    return _protection(config.privacy, config.fraction_train, releases, num_clients, ballot)
+
+
+def panel_protection(config: Config, num_clients: int) -> Protection | None:
+    """Return the noise of the one release of what items clients have; every client is asked. None without one."""
+    return _of_everyone(protection(config, num_clients).panel, num_clients)
+
+
+def metrics_protection(config: Config, num_clients: int) -> Protection | None:
+    """Return the noise of the one release of metrics, to which every client is asked; None where there is none."""
+    return _of_everyone(protection(config, num_clients).metrics, num_clients)
+
+
+def _of_everyone(guard: Protection | None, num_clients: int) -> Protection | None:
+    return None if guard is None else replace(guard, participants=num_clients)
+
+
+def student_noise(config: Config) -> GradientNoise | None:
+    """Return how students are trained under DP-SGD over the planned rounds; None without a budget for it."""
+    options = config.privacy.student
+    if options.epsilon is None:
+        return None
+    multiplier = options.multiplier(config.num_server_rounds)
+    return GradientNoise(options.clip, multiplier, options.rate, options.steps, options.rate * options.histories)
+
+
+@lru_cache(maxsize=8)
+def _protection(
+    privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int, ballot: tuple[int, int] | None
+) -> Protection:
+    delta = privacy.budget[1]
+    if privacy.mode != "none" and delta >= 1 / num_clients:
+        raise UserError(
+            f"privacy.delta is {delta:g} with {num_clients} clients: at 1 / clients or more, publishing someone's data "
+            f"would be allowed; it must be below {1 / num_clients:.3g}, and safer is {0.1 / num_clients:.1g} or less"
+        )
+    plan = (privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
+    guard = BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
+    return guard.check()
+
+
+@lru_cache(maxsize=2)
+def _federation(
+    data: DataOptions, splitting: SplitOptions, dealing: PartitionOptions, seed: int, target: str
+) -> Federation:
+    loaded = load(data)
+    divided = divide(loaded, splitting, seed)
+    fold = divided.test if target == "test" else divided.validation
+    return Federation(loaded, divided, fold, deal(fold, dealing, seed))
+
+
+def shard(num_clients: int, partition_id: int, num_partitions: int) -> NDArray[np.int64]:
+    """Return the clients that one of several simulating nodes hosts: a contiguous, nearly equal share."""
+    if not 0 <= partition_id < num_partitions:
+        raise ValueError(f"partition-id must be in 0..{num_partitions - 1}, it is {partition_id}")
+    return np.array_split(np.arange(num_clients, dtype=np.int64), num_partitions)[partition_id]

@@ -1,0 +1,222 @@
+"""The folder of a run, which a person can read.
+
+``config.toml`` (complete), ``environment.json``, ``rounds.jsonl`` (a line a round), ``clients.parquet``,
+``summary.json``, ``privacy.jsonl``, ``teacher.safetensors``, ``student.safetensors``, ``checkpoint/``, ``report.html``.
+"""
+
+import json
+import os
+import platform
+import secrets
+import sys
+import textwrap
+import tomllib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedkd.atomic_file import replace_file
+from fedkd.errors import UserError
+from fedkd.runs.config import Config, dump, validate
+
+Json = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> "RunFolder":
+        """Make a new run's folder with its configuration and environment.
+
+        The configuration comes last: with it the folder holds a run, and without it another may be begun there.
+
+        Raises
+        ------
+        UserError
+            There is a run already.
+        """
+        if any((path / name).exists() for name in ("config.toml", "rounds.jsonl", "checkpoint")):
+            raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
+        path.mkdir(parents=True, exist_ok=True)
+        _write(path / "environment.json", _json(environment(config)))
+        about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
+        _write(path / "privacy.jsonl", json.dumps(about) + "\n")
+        folder = cls(path)
+        folder.write_config(config)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Return a run's folder that exists; a ``UserError`` if it does not."""
+        if not (path / "config.toml").is_file():
+            raise UserError(f"{path} is not a run's folder: it has no config.toml")
+        return cls(path)
+
+    def config(self) -> Config:
+        """Return the run's configuration; the run's folder is this one, wherever the run began."""
+        try:
+            tree = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / 'config.toml'} is damaged ({error}); restore it") from None
+        config = validate(tree)
+        runtime = config.runtime.model_copy(update={"run_folder": self.path.absolute()})
+        return config.model_copy(update={"runtime": runtime})
+
+    def write_config(self, config: Config) -> None:
+        """Write the run's configuration, headed by what it promises."""
+        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
+        _write(self.path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
+
+    @property
+    def run(self) -> str:
+        """The run's own name, by which a ledger knows its releases; a ``UserError`` if it is lost."""
+        try:
+            return str(self.lines("privacy.jsonl")[0]["run"])
+        except (IndexError, KeyError, TypeError):
+            raise UserError(
+                f"{self.path / 'privacy.jsonl'} does not say which run this is, so its releases cannot be continued; "
+                "restore the file, or begin a new run with another --out"
+            ) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end and wrote its summary."""
+        return (self.path / "summary.json").is_file()
+
+    def append(self, name: str, line: Json) -> None:
+        """Add a line to one of the ``.jsonl`` files, and see it onto the disk.
+
+        A last line that a crash cut short goes first; the new one would otherwise be glued to it.
+        """
+        path = self.path / name
+        with path.open("ab") as file:
+            file.truncate(_whole_bytes(path))
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self, name: str) -> list[Json]:
+        """Return the whole lines of a ``.jsonl`` file; a last line that a crash cut short is left out.
+
+        Raises
+        ------
+        UserError
+            A line that was written whole is damaged.
+        """
+        path = self.path / name
+        if not path.exists():
+            return []
+        try:
+            return [dict(json.loads(line)) for line in path.read_bytes()[: _whole_bytes(path)].splitlines()]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}); restore it, or delete the broken line") from None
+
+    def rounds(self) -> list[Json]:
+        """Return the lines of ``rounds.jsonl``; a ``UserError`` if one names no round."""
+        lines = self.lines("rounds.jsonl")
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line.get("round"), int):
+                raise UserError(
+                    f"{self.path / 'rounds.jsonl'} is damaged (line {number} names no round); restore it, or delete "
+                    "the line"
+                )
+        return lines
+
+    def forget_rounds(self, after: int) -> None:
+        """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
+        kept = [line for line in self.rounds() if line["round"] <= after]
+        _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def write_json(self, name: str, content: Json) -> None:
+        """Write a JSON file whole or not at all."""
+        _write(self.path / name, _json(content))
+
+    def read_json(self, name: str) -> Json:
+        """Read a JSON file of the run; a ``UserError`` if it is missing or damaged."""
+        try:
+            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path / name} cannot be read ({error}); the run may not have finished") from None
+
+    def summary(self) -> Json:
+        """Return the summary of a finished run; a ``UserError`` if it is missing or damaged."""
+        content = self.read_json("summary.json")
+        if not isinstance(content.get("models"), dict):
+            raise UserError(
+                f"{self.path / 'summary.json'} has no table of models, so no finished run wrote it; delete it, and "
+                f"continue the run with --resume {self.path}"
+            )
+        return content
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a Parquet file."""
+        table.to_parquet(self.path / name, index=False)
+
+    def write_arrays(self, name: str, arrays: Arrays) -> None:
+        """Write named arrays as safetensors, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, partial)
+        partial.replace(path)
+
+    def read_arrays(self, name: str) -> Arrays:
+        """Read named arrays; a ``UserError`` if the file is missing or damaged."""
+        try:
+            return dict(load_file(self.path / name))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.path / name} cannot be read ({error})") from None
+
+
+def environment(config: Config) -> Json:
+    """Return what a reader must know of the machine: versions, processor, threads; no names and no paths."""
+    packages = ("fedkd", "flwr", "torch", "numpy", "pandas", "opacus", "scipy")
+    return {
+        "python": sys.version.split()[0],
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": config.runtime.threads,
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def processor() -> str:
+    """Return what the processor calls itself, or an empty string where the system does not tell."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _whole_bytes(path: Path) -> int:
+    """Return how many bytes of a file are lines that end; 0 if there is no file."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
+def _json(content: Json) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    replace_file(path, text.encode())

@@ -1,0 +1,78 @@
+"""What clients keep between rounds, on disk: named arrays by client, never all of them in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedkd.errors import UserError
+from fedkd.training.cohort import ClientState
+
+
+@dataclass(frozen=True)
+class StateStore:
+    """A folder with one file per client and round.
+
+    The state from before a round stays until the client has saved a later round, so that a round which is asked again,
+    after a crash for example, begins from the same state and ends in the same result.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the files lie; made when something is first saved.
+    """
+
+    folder: Path
+
+    def load(self, clients: NDArray[np.int64], before_round: int) -> tuple[ClientState, ...]:
+        """Return what each client kept from his latest round before ``before_round``; nothing at first.
+
+        Raises
+        ------
+        UserError
+            A file is damaged.
+        """
+        return tuple(self._load_one(int(client), before_round) for client in clients)
+
+    def save(self, clients: NDArray[np.int64], states: Sequence[ClientState], round_number: int) -> None:
+        """Keep what each client remembers after a round; empty states leave no file."""
+        for client, state in zip(clients, states, strict=True):
+            rounds = self._rounds(int(client))
+            if state:
+                self._save_one(int(client), state, round_number)
+            earlier = [kept for kept in rounds if kept < round_number]
+            for old in set(rounds) - {round_number, max(earlier, default=round_number)}:
+                self._path(int(client), old).unlink(missing_ok=True)
+
+    def _load_one(self, client: int, before_round: int) -> ClientState:
+        rounds = [kept for kept in self._rounds(client) if kept < before_round]
+        if not rounds:
+            return {}
+        path = self._path(client, max(rounds))
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"the state of client {client} in {path} cannot be read ({error}); "
+                "restore it from a backup, or delete it to let the client begin anew"
+            ) from None
+
+    def _save_one(self, client: int, state: ClientState, round_number: int) -> None:
+        path = self._path(client, round_number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file({name: np.asarray(array, order="C") for name, array in state.items()}, partial)
+        partial.replace(path)  # a crash leaves the whole old file or the whole new one
+
+    def _rounds(self, client: int) -> list[int]:
+        return [int(path.stem) for path in self._home(client).glob("*.safetensors")]
+
+    def _home(self, client: int) -> Path:
+        return self.folder / str(client)
+
+    def _path(self, client: int, round_number: int) -> Path:
+        return self._home(client) / f"{round_number}.safetensors"

@@ -1,0 +1,49 @@
+"""The clients that one process trains together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.fold import Fold
+from fedkd.training.dp_sgd import GradientNoise
+
+ClientState = Mapping[str, NDArray[Any]]
+"""What a client keeps between rounds: named arrays (its student, its last contribution)."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Clients with one student shape; a deployed device is a cohort of one.
+
+    Attributes
+    ----------
+    clients : ndarray of int64, shape [clients]
+        Client ids, ascending.
+    owner : ndarray of int64, shape [users]
+        Position in ``clients`` of the client that holds each user of ``data``, ascending.
+    data : Fold
+        The private data of these clients, a row a user.
+    seed : int
+        The run's seed; a client's own training stream is ``stream(seed, purpose, round, client id)``.
+    states : tuple of ClientState
+        What each client kept from earlier rounds, in the order of ``clients``; empty mappings at first.
+    noise : GradientNoise, optional
+        How students are trained under DP-SGD; as usual without it.
+    """
+
+    clients: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    data: Fold
+    seed: int
+    states: tuple[ClientState, ...] = field(default=())
+    noise: GradientNoise | None = None
+
+    def __len__(self) -> int:
+        return len(self.clients)
+
+    def with_states(self, states: tuple[ClientState, ...]) -> "Cohort":
+        """Return the cohort with what its clients keep from now on."""
+        return replace(self, states=states)

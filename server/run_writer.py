@@ -1,0 +1,215 @@
+"""Writing a run down: a checkpoint and a line every round, the models and a summary in the end."""
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flwr.common.logger import log
+from numpy.typing import NDArray
+
+from fedkd.errors import UserError
+from fedkd.evaluation.evaluator import intervals
+from fedkd.models.base import Recommender
+from fedkd.privacy.mechanism import Protection
+from fedkd.protocols.base import Setup, State, export_arrays
+from fedkd.runs.config import Config
+from fedkd.runs.folder import Arrays, RunFolder
+from server.progress import COUNTS, Progress, Record
+from server.strategy import Distillation
+
+INFO = 20
+CHECKPOINT = "checkpoint/state.safetensors"
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Keeps a run's folder up to date.
+
+    Attributes
+    ----------
+    folder : RunFolder
+        Where it writes.
+    config : Config
+        The run's configuration.
+    """
+
+    folder: RunFolder
+    config: Config
+
+    def progress(self, setup: Setup) -> Progress:
+        """Return where the run stands: its checkpoint, or the beginning."""
+        if not (self.folder.path / CHECKPOINT).exists():
+            return Progress.begin(self.config.algorithm.begin(setup))
+        arrays = self.folder.read_arrays(CHECKPOINT)
+        self._check(arrays, setup)
+        setup = replace(setup, popularity=arrays.pop("run/popularity", None))
+        number = int(arrays.pop("run/round"))
+        seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
+        clients, paid = {name: arrays.pop(f"clients/{name}") for name in COUNTS}, int(arrays.pop("run/paid"))
+        self.folder.forget_rounds(number)
+        return Progress(State(setup, arrays), number, clients, seconds, teaching, paid)
+
+    def _check(self, arrays: Arrays, setup: Setup) -> None:
+        """Refuse a checkpoint that another run wrote, or this one for other clients."""
+        counts = [arrays.get(f"clients/{name}") for name in COUNTS]
+        if not {"run/round", "run/seconds", "run/teaching-seconds"} <= arrays.keys() or any(
+            count is None or len(count) != setup.num_clients for count in counts
+        ):
+            raise UserError(
+                f"{self.folder.path / CHECKPOINT} was not written by this run for its {setup.num_clients} clients; "
+                "restore it, config.toml and the data as they were, or begin a new run with another --out"
+            )
+
+    def round(self, record: Record, progress: Progress) -> None:
+        """Save a checkpoint, add the round's line, and log it."""
+        self.save(progress)
+        self.folder.append("rounds.jsonl", record)
+        log(INFO, "%s", round_line(record, self.config.num_server_rounds))
+
+    def save(self, progress: Progress) -> None:
+        """Save a checkpoint, from which a killed run continues."""
+        kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
+        kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
+        if (popularity := progress.state.setup.popularity) is not None:
+            kept["run/popularity"] = popularity
+        kept |= {"run/teaching-seconds": np.array(progress.teaching_seconds), "run/paid": np.array(progress.paid)}
+        self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
+
+    def finish(self, strategy: Distillation) -> None:
+        """Write the models, the clients' table and the summary."""
+        progress, protocol = strategy.progress, strategy.protocol
+        models: dict[str, Any] = {}
+        for name, model in (
+            ("teacher", protocol.teacher(progress.state)),
+            ("student", protocol.student(progress.state)),
+        ):
+            if model is not None:
+                arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
+                self.folder.write_arrays(f"{name}.safetensors", arrays)
+                models[name] = model_size(model, deployed=name == "student")
+        if strategy.teacher_per_user is not None:
+            models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
+        if strategy.per_user is not None:
+            models.setdefault("student", {}).update(intervals(strategy.per_user, self.config.seed))
+        elif strategy.student_quality:
+            models.setdefault("student", {}).update(strategy.student_quality)
+        self.folder.write_table("clients.parquet", clients_table(progress))
+        self.folder.write_json("summary.json", self.summary(strategy, models))
+
+    def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
+        """Return the content of ``summary.json`` as far as the server knows it."""
+        progress = strategy.progress
+        return {
+            "name": self.config.name,
+            "algorithm": self.config.algorithm.name,
+            "rounds": progress.round,
+            "seed": self.config.seed,
+            "models": models,
+            "traffic": traffic(progress),
+            "speed": speed(progress),
+            "clients": {
+                "registered": progress.state.setup.num_clients,
+                "answered": int((progress.clients["answered"] > 0).sum()),
+                "failed-answers": progress.total(["failed"]),
+            },
+            "privacy": privacy(self.config, strategy.protection, progress) | {"metrics": strategy.quality},
+        }
+
+
+def privacy(config: Config, protection: Protection, progress: Progress) -> dict[str, Any]:
+    """Return what was promised and spent; epsilon and delta are None where nothing is protected.
+
+    ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
+    """
+    options = config.privacy
+    told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
+    told["sums"] = options.sums if config.algorithm.masks() else "single"
+    if options.student.epsilon is not None:
+        told["students"] = options.student.told(progress.paid, config.num_server_rounds)
+    if not protection.active:
+        return told
+    return told | {
+        "epsilon": protection.spent(progress.paid, measured=progress.round >= config.num_server_rounds),
+        "epsilon-planned": options.epsilon,
+        **protection.conditions,
+        "noise-multiplier": protection.multiplier,
+        "noise-on-the-sum": protection.noise,
+        "releases-per-client": protection.releases,
+    }
+
+
+def speed(progress: Progress) -> dict[str, float]:
+    """Return seconds and memory; client-rounds per second leave the server's teaching out, as it is shown beside."""
+    rounds, exchange = max(1, progress.round), max(progress.seconds - progress.teaching_seconds, 1e-9)
+    return {
+        "seconds-per-round": progress.seconds / rounds,
+        "teaching-seconds-per-round": progress.teaching_seconds / rounds,
+        "client-rounds-per-second": progress.total(["answered"]) / exchange,
+        "peak-memory-bytes": peak_memory(),
+    }
+
+
+def traffic(progress: Progress) -> dict[str, float]:
+    """Return bytes of the serialised messages: per client and round it was asked in, and in all per client."""
+    asked, clients = max(1, progress.total(["asked"])), max(1, int((progress.clients["asked"] > 0).sum()))
+    answered = max(1, progress.total(["answered"]))
+    up, down = progress.total(["up-bytes"]), progress.total(["down-bytes"])
+    evaluation_up, evaluation_down = progress.total(["evaluation-up-bytes"]), progress.total(["evaluation-down-bytes"])
+    everyone = max(1, progress.state.setup.num_clients)
+    return {
+        "up-bytes-per-client-round": up / answered,
+        "down-bytes-per-client-round": down / asked,
+        "total-up-bytes-per-client": up / clients + evaluation_up / everyone,
+        "total-down-bytes-per-client": down / clients + evaluation_down / everyone,
+        "evaluation-up-bytes-per-client": evaluation_up / everyone,
+        "evaluation-down-bytes-per-client": evaluation_down / everyone,
+        "handshake-bytes-per-client": progress.total(["handshake-bytes"]) / clients,
+    }
+
+
+def model_size(model: Recommender, deployed: bool) -> dict[str, int]:
+    """Return how many numbers a model has and its bytes, as sent where it is deployed (float16)."""
+    parameters, size = model.size()
+    if deployed:
+        size = sum(array.nbytes for array in export_arrays(model).values())
+    return {"parameters": parameters, "bytes": size}
+
+
+def clients_table(progress: Progress) -> pd.DataFrame:
+    """Return one row of counts and bytes per registered client."""
+    counts: Mapping[str, NDArray[np.int64]] = progress.clients
+    return pd.DataFrame({"client": np.arange(progress.state.setup.num_clients), **counts})
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def round_line(record: Record, rounds: int) -> str:
+    """Return a round as one aligned line."""
+    metrics, spent = record["metrics"], record["traffic"]
+    scores = " | ".join(
+        f"{who} NDCG@20 {metrics[f'{who}.ndcg@20']:.4f}"
+        for who in ("teacher", "student")
+        if f"{who}.ndcg@20" in metrics
+    )
+    if "student.private.ndcg@20" in metrics:
+        value, error = (metrics[f"student.private.ndcg@20{end}"] for end in ("", ".noise"))
+        scores += f"{' | ' * bool(scores)}student as released {value:.3f} ± {error:.3f}"
+    width = len(str(rounds))
+    failed = sum(record["failures"].values())
+    line = f"[ROUND {record['round']:>{width}}/{rounds}] {scores or 'not evaluated'} | "
+    line += f"answers {record['answers']}/{record['asked']}"
+    line += (
+        f" | up {spent['up-bytes'] / 1e6:.2f} MB, down {spent['down-bytes'] / 1e6:.2f} MB | {record['seconds']:.1f} s"
+    )
+    if "epsilon" in record:
+        about = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
+        line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({about})"
+    return line + (f" | {failed} failed: {record['failures']}" if failed else "")

@@ -1,0 +1,86 @@
+"""One question to many nodes, and what came of it; a bad node costs its answer and never raises."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import Message, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from fedkd.messages.types import Answers, Asks
+from fedkd.messages.validation import short
+
+WARNING = 30
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What came back.
+
+    Attributes
+    ----------
+    contents : dict of int to RecordDict
+        By node.
+    failures : dict of int to str
+        Why a node's answer is missing.
+    """
+
+    contents: dict[int, RecordDict]
+    failures: dict[int, str]
+
+
+def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout: float) -> Replies:
+    """Send every node its content once and wait for the answers until ``timeout`` seconds have passed."""
+    messages = [Message(content, dst_node_id=node, message_type=kind) for node, content in contents.items()]
+    return collect(messages, deliver(grid, messages, timeout))
+
+
+def deliver(grid: Grid, messages: list[Message], timeout: float) -> list[Message]:
+    """Send messages and return the replies that came until ``timeout`` seconds have passed.
+
+    Flower unpacks the replies of a moment together: one that it cannot read takes those beside it along, but not the
+    run. Where the connection itself fails the error is raised, or budgets would be spent on rounds that reach nobody.
+    """
+    try:
+        return list(grid.send_and_receive(messages, timeout=timeout))
+    except (DecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        log(WARNING, "a reply cannot be unpacked, and those beside it are lost: %s", short(str(error)))
+        return []
+
+
+def collect(asked: list[Message], replies: list[Message]) -> Replies:
+    """Match replies to what was asked; the sender of an error reply is not always its node."""
+    node_of = {message.metadata.message_id: message.metadata.dst_node_id for message in asked}
+    answers: dict[int, RecordDict] = {}
+    failures = dict.fromkeys(node_of.values(), "no answer in time")
+    for reply in replies:
+        node = node_of.get(reply.metadata.reply_to_message_id)
+        if node is None or node in answers:
+            continue
+        if reply.has_error():
+            failures[node] = _reason(reply)
+        else:
+            answers[node] = reply.content
+            del failures[node]
+    return Replies(answers, failures)
+
+
+def missing(asks: Asks, answers: Answers) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield who of those asked is not in an answer, everyone once, and why."""
+    left = np.setdiff1d(asks.clients, answers.clients)
+    for reason, named in [*answers.refused.items(), ("left out of the answer", left.tolist())]:
+        clients = np.intersect1d(left, np.asarray(named, np.int64))
+        left = np.setdiff1d(left, clients)
+        if len(clients):
+            yield reason, clients
+
+
+def _reason(reply: Message) -> str:
+    names = {int(code): name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
+    name = names.get(reply.error.code, f"error {reply.error.code}").lower().replace("_", " ")
+    log(WARNING, "a node failed: %s: %s", name, short(reply.error.reason))
+    return name

@@ -1,0 +1,164 @@
+"""What a run claims of its releases, beside what canaries prove of them."""
+
+import math
+import secrets
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedkd.attacks.ballots import ballot_epsilon
+from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit
+from fedkd.attacks.gradients import gradient_multiplier
+from fedkd.attacks.releases import joined, release_path
+from fedkd.errors import UserError
+from fedkd.messages.types import Outer
+from fedkd.privacy.cost import Cost
+from fedkd.privacy.gaussian import epsilon
+from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.student_options import StudentPrivacy
+from fedkd.privacy.vote_mechanisms import BallotProtection
+from fedkd.runs.config import Config
+from fedkd.runs.federation import protection, student_noise
+from fedkd.runs.folder import RunFolder
+from simulations.dry_simulation import Rehearsal
+
+TOGETHER = 250
+"""Canaries in one call of the mechanism."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one attack achieved against what was claimed.
+
+    Attributes
+    ----------
+    attack : str
+        Its name, and what is measured.
+    claimed : float, optional
+        The largest value that the run's guarantee allows; None where it promises nothing.
+    measured : float
+        The least that the attack proves.
+    value, random : float, optional
+        What the attack achieved, and chance.
+    confidence : float
+        With which ``measured`` holds.
+    note : str
+        What the attack rests on.
+    about : str
+        What the numbers are about, where that is not what the run's answers are about.
+    single : bool
+        Whether clients' single answers were attacked.
+    """
+
+    attack: str
+    claimed: float | None
+    measured: float
+    confidence: float
+    value: float | None = None
+    random: float | None = None
+    note: str = ""
+    about: str = ""
+    single: bool = False
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more leaks than was claimed."""
+        return self.claimed is not None and self.measured > self.claimed
+
+    def sentence(self, conditions: str) -> str:
+        """Return the comparison in words, and what its numbers are about."""
+        claimed = "nothing is claimed" if self.claimed is None else f"claimed at most {self.claimed:.4g}"
+        measured = f"measured at least {self.measured:.4g}"
+        return f"{self.attack}: {claimed}, {measured} ({self.about or conditions}, confidence {self.confidence:g})"
+
+
+def canary_lines(config: Config, everyone: Rehearsal, canaries: int) -> list[Line]:
+    """Audit the release of a run's answers with canaries; nothing where nothing is protected."""
+    options = config.privacy
+    if options.epsilon is None or options.delta is None:
+        return []
+    claim = Claim(options.epsilon, options.delta, options.unit, options.adjacency)
+    rng = np.random.default_rng(secrets.randbits(128))
+    planned = protection(config, everyone.together.partition.num_clients)
+    if isinstance(planned, BallotProtection):
+        found = ballot_epsilon(planned, claim, rng, canaries)
+        how = f"{canaries:,} releases of one voter's votes, no assumption"
+        return [Line("epsilon by a voter", claim.epsilon, found, CONFIDENCE, note=how)]
+    mechanism = joined([(release_path(*part), part[0].multiplier) for part in released(config, everyone, planned)])
+    return _canary_lines(audit(mechanism, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
+
+
+def released(
+    config: Config, everyone: Rehearsal, planned: Protection
+) -> list[tuple[Protection, dict[str, float], bool]]:
+    """Return everything a run releases about a client: its noise, its bounds, and whether it is sent as factors.
+
+    That is the answers, and with a share of the budget each the items and the metrics.
+    """
+    guard = replace(planned, participants=math.ceil(TOGETHER / config.privacy.honest_fraction))
+    one = Rehearsal(config, everyone.together, everyone.clients[:1])
+    asks, specs = one.first_asks()
+    factored = any(isinstance(value, Outer) for value in one.learnt(asks).values.values())
+    parts = [(guard, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)]
+    return parts + [(part, {"x": 1.0}, False) for part in (guard.panel, guard.metrics) if part is not None]
+
+
+def _canary_lines(found: CanaryAudit, claim: Claim) -> list[Line]:
+    if found.broken:
+        return [Line("epsilon by canaries", claim.epsilon, math.inf, found.confidence, note=found.broken)]
+    how = f"{found.canaries:,} canaries"
+    return [
+        Line("epsilon by canaries", claim.epsilon, found.gaussian, found.confidence, note=f"{how}, Gaussian noise"),
+        Line("epsilon in one run", claim.epsilon, found.one_run, found.confidence, note=f"{how}, no assumption"),
+    ]
+
+
+def student_lines(config: Config, canaries: int) -> list[Line]:
+    """Audit the noisy training of students over all planned rounds; nothing where students are not noised."""
+    options, noise = config.privacy.student, student_noise(config)
+    if options.epsilon is None or noise is None:
+        return []
+    whole = replace(noise, steps=noise.steps * config.num_server_rounds)
+    rng = np.random.default_rng(secrets.randbits(128))
+    least = gradient_multiplier(whole, options.adjacency, 1 - CONFIDENCE, rng, canaries)
+    steps = Cost.of_steps(options.adjacency, least, options.rate, whole.steps) if math.isfinite(least) else Cost(0.0)
+    # The planned noise itself stays within the budget by two accountants, which differ by a per cent.
+    claimed = max(
+        options.epsilon, options.cost(config.num_server_rounds).times(config.num_server_rounds).epsilon(options.delta)
+    )
+    about = students_conditions(options)
+    note = f"{canaries:,} canaries, Gaussian noise"
+    return [Line("epsilon of students", claimed, steps.epsilon(options.delta), CONFIDENCE, note=note, about=about)]
+
+
+def students_conditions(options: StudentPrivacy) -> str:
+    """Return what every number about noisy training of students is about."""
+    return f"students, unit {options.unit}, delta {options.delta:g}, {options.adjacency}, secret Poisson sampling"
+
+
+def record_lines(config: Config, folder: RunFolder) -> list[Line]:
+    """Compare the noise that a finished run wrote down with what its budget needs."""
+    told, options = folder.read_json("summary.json").get("privacy"), config.privacy
+    if options.epsilon is None or options.delta is None or options.mode == "distributed":
+        return []
+    if not isinstance(told, dict) or not isinstance(told.get("noise-multiplier"), float):
+        raise UserError(
+            f"{folder.path / 'summary.json'} does not say how much noise there was; delete it, and continue the run "
+            f"with --resume {folder.path}"
+        )
+    if told.get("epsilon") == 0:  # its ledger allowed no release
+        return []
+    planned = protection(config, 1)
+    each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
+    spent = epsilon(each, options.delta) / (1 + 1e-9)  # planned and written down with so many digits
+    return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
+
+
+def alarms(config: Config, everyone: Rehearsal, canaries: int, repeat: int) -> tuple[int, int]:
+    """Return how many of the comparisons accuse when the canaries are played anew so often, and how many there are."""
+    lines = [
+        line
+        for _ in range(repeat)
+        for line in canary_lines(config, everyone, canaries) + student_lines(config, canaries)
+    ]
+    return sum(line.exceeded for line in lines), len(lines)

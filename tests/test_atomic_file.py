@@ -1,0 +1,34 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from fedkd.atomic_file import replace_file
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_is_replaced_whole_and_the_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(stat.S_ISDIR(os.fstat(number).st_mode)))
+    path = tmp_path / "file"
+    path.write_bytes(b"old and longer")
+    replace_file(path, b"new", mode)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert synced == [False, True], "the file, and then its name in the folder"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_death_before_the_new_file_is_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
