@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from clients.device import Device, read_device
 from clients.policy import INDIFFERENT, Terms
+from fedkd.aggregation.aggregator import Aggregator, Masked, Specs
 from fedkd.data.fold import Fold
 from fedkd.messages.flower import pack_asks
-from fedkd.messages.types import Asks, Spec
+from fedkd.messages.types import Asks
 from fedkd.privacy.ledger_account import Account, open_ledger
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.runs.config import Config, dump, unflatten
-from fedkd.runs.federation import federation, metrics_protection, panel_protection, protection, shard, student_noise
+from fedkd.runs.federation import Mechanisms, federation, mechanisms, shard, student_noise
 from fedkd.training.client_states import StateStore
 from fedkd.training.cohort import Cohort
 
@@ -69,25 +70,15 @@ class Host:
     terms: Terms = INDIFFERENT
 
     @property
-    def protection(self) -> Protection:
-        """The noise that this run's clients add."""
-        return protection(self.config, self.registered)
+    def mechanisms(self) -> Mechanisms:
+        """The privacy mechanisms of the run."""
+        return mechanisms(self.config, self.registered)
 
-    @property
-    def panel_protection(self) -> Protection | None:
-        """The noise of the one release of what items clients have; None where there is none."""
-        return panel_protection(self.config, self.registered)
-
-    @property
-    def metrics_protection(self) -> Protection | None:
-        """The noise of the one release of metrics; None where there is none."""
-        return metrics_protection(self.config, self.registered)
-
-    def account(self, guard: Protection) -> Account | None:
-        """Return what the clients pay from for some releases; None where they add no noise themselves."""
-        if self.config.privacy.mode in ("distributed", "local"):
-            return guard.account(self.folder, self.source, self.terms.budget, self.holder.owner)
-        return None
+    def account(self, mechanism: Mechanism) -> Account | None:
+        """Return the account that the clients pay some releases from; None where they add no noise themselves."""
+        if not mechanism.client_pays:
+            return None
+        return mechanism.account(self.folder, self.source, self.terms.budget, self.holder.owner)
 
     @property
     def student_account(self) -> Account | None:
@@ -104,27 +95,16 @@ class Host:
     @property
     def is_masking(self) -> bool:
         """Whether a single answer must not be seen: on a device, unless the configuration allows it."""
-        return isinstance(self.holder, Device) and self.config.privacy.sums == "secure"
+        return isinstance(self.holder, Device) and self.config.privacy.masked
 
-    def is_hiding(self, guard: Protection) -> bool:
-        """Say whether a device's own answer may be seen by nobody as it is: it is masked, or carries its noise.
+    def is_hiding(self, mechanism: Mechanism) -> bool:
+        """Return whether nobody may see a device's own answer as it is: it is masked, or carries its noise."""
+        return isinstance(self.holder, Device) and (self.is_masking or mechanism.client_pays)
 
-        Parameters
-        ----------
-        guard : Protection
-            The noise of the answer.
-        """
-        alone = guard.options.mode in ("distributed", "local")
-        return isinstance(self.holder, Device) and (self.is_masking or alone)
-
-    def answer_specs(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return what the answers to a question look like when they leave."""
-        return self.leaving(self.protection, self.config.algorithm.expects(asks))
-
-    def leaving(self, guard: Protection, plain: Mapping[str, Spec]) -> Mapping[str, Spec]:
-        """Return what is released under some noise looks like when it leaves."""
-        specs = guard.specs(plain)
-        return guard.maskable(specs) if self.is_masking else specs
+    def aggregator(self, mechanism: Mechanism, plain: Specs) -> Aggregator:
+        """Return the way of answers under a mechanism, with masks where this node must hide them."""
+        bare = mechanism.aggregator(plain)
+        return Masked(bare, mechanism.participants) if self.is_masking else bare
 
     def least(self, turn: int) -> int:
         """Return the fewest clients whose sum of a turn may be opened, so that it carries all its noise.
@@ -134,9 +114,9 @@ class Host:
         turn : int
             Of the secure sum, see ``fedkd.messages.flower.turn_of``.
         """
-        others = [guard for guard in (self.panel_protection, self.metrics_protection) if guard is not None]
-        guards = others if turn % 2 and others else [self.protection]
-        quorum = max(guard.quorum for guard in guards)
+        planned = self.mechanisms
+        others = [one for one in (planned.panel, planned.metrics) if one is not None]
+        quorum = max(one.quorum for one in (others if turn % 2 and others else [planned.answers]))
         return max(self.config.privacy.minimum_cohort, self.terms.minimum_cohort, quorum)
 
     def question(self, kind: str, asks: Asks) -> str:

@@ -1,17 +1,13 @@
-"""What the owner of a device insists on, whatever the configuration of a server says."""
+"""The policy of a device's owner: the conditions of taking part, whatever the configuration of a server says."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.options import Mode
+from fedkd.privacy.mechanisms.table import MECHANISMS
 from fedkd.runs.config import Config
-
-MODES: tuple[Mode, ...] = get_args(Mode)
-"""From the one that protects nothing to the one in which nobody is trusted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Terms:
         The most that all runs together may ever learn from this client, and how it is counted. Only modes in which the
         client itself adds noise can keep to it.
     weakest_mode : str
-        The weakest of none, central, distributed and local that this client answers in.
+        The weakest mode that this client answers in: none, central, distributed or local.
     minimum_cohort : int
         Fewest clients whose sum may be opened.
     clear : bool
@@ -32,7 +28,7 @@ class Terms:
     """
 
     budget: Budget | None = None
-    weakest_mode: Mode = "none"
+    weakest_mode: str = "none"
     minimum_cohort: int = 10
     clear: bool = False
 
@@ -44,23 +40,23 @@ class Terms:
         UserError
             What is wrong, in words that do not depend on data.
         """
-        privacy = config.privacy
-        if MODES.index(privacy.mode) < MODES.index(self.weakest_mode):
+        privacy, mechanism = config.privacy, config.privacy.mechanism
+        if mechanism.strength < MECHANISMS.find(self.weakest_mode).strength:
             raise UserError(
                 f"this client answers in mode {self.weakest_mode} or a stronger one, and the run has {privacy.mode}"
             )
-        if self.budget is not None and privacy.mode not in ("distributed", "local"):
+        if self.budget is not None and not mechanism.client_pays:
             raise UserError(
                 f"this client keeps a privacy budget, and mode {privacy.mode} adds no noise here; it answers in the "
                 "modes local and distributed"
             )
-        noised = privacy.mode == "local" and self.budget is not None  # an epsilon of the server's may mean no noise
-        if privacy.sums == "clear" and not noised and not self.clear:
+        noised = mechanism.alone and self.budget is not None  # an epsilon of the server's may mean no noise
+        if not privacy.masked and not noised and not self.clear:
             raise UserError(
                 "this client answers under masks alone, or in mode local within a budget of its own (--epsilon, "
                 "--delta), and the run asks for single answers"
             )
-        if privacy.sums == "secure" and privacy.minimum_cohort < self.minimum_cohort:
+        if privacy.masked and privacy.minimum_cohort < self.minimum_cohort:
             raise UserError(
                 f"the run opens sums of {privacy.minimum_cohort} clients, and this client wants to be one of "
                 f"{self.minimum_cohort} at least"
@@ -94,9 +90,8 @@ INDIFFERENT = Terms(minimum_cohort=2, clear=True)
 """A simulation insists on nothing."""
 
 
-def mode_named(name: str) -> Mode:
-    """Return the mode of a name; a ``UserError`` tells which there are."""
-    for mode in MODES:
-        if mode == name:
-            return mode
-    raise UserError(f"--weakest-mode is {name!r}; it can be {', '.join(MODES)}")
+def mode_named(name: str) -> str:
+    """Return the name of a mode; a ``UserError`` tells which there are."""
+    if name not in MECHANISMS.names:
+        raise UserError(f"--weakest-mode is {name!r}; it can be {', '.join(MECHANISMS.names)}")
+    return name

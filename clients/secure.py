@@ -31,7 +31,7 @@ def take_part(host: Host, message: Message, answer: Answer) -> Message:
             party.check_round(run, turn)
         reply = answer(party, request, run, turn)
     except RefusedError as error:
-        return Message(refusal_record(str(error)), reply_to=message)
+        return Message(refusal_record(error.failure), reply_to=message)
     _write(kept, party.dumps())
     return Message(secure_record(reply), reply_to=message)
 

@@ -30,7 +30,7 @@ class Choice(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, given: Any) -> Any:
+    def _with_own_label(cls, given: Any) -> Any:
         if not isinstance(given, Mapping) or {cls.key, kebab(cls.key)} & given.keys():
             return given
         return {**given, cls.key: cls.label()}
@@ -42,25 +42,27 @@ class Choice(Options):
         return f"{cls.__module__}:{cls.__qualname__}" if field.is_required() else str(field.default)
 
 
-T = TypeVar("T", bound=Choice)
+T = TypeVar("T")
+C = TypeVar("C", bound=Choice)
 
 
-class Registry(Generic[T]):
+class Table(Generic[T]):
     """The classes of one kind, by name; wherever a name stands, ``package.module:Class`` may stand too.
 
     Parameters
     ----------
     kind : str
-        What they are, for error messages: ``protocol``, ``model``, ``data source``.
+        The kind, for error messages: ``protocol``, ``model``, ``data source``.
     base : type
-        What every class, a user's own too, must be a subclass of.
-    members : type
+        The class that every other one, a user's own too, must be a subclass of.
+    members : mapping of str to type
         The classes that come with the package, a line each.
     """
 
-    def __init__(self, kind: str, base: type[T], *members: type[T]) -> None:
-        self.kind, self.base = kind, base
-        self._members = {member.label(): member for member in members}
+    def __init__(self, kind: str, base: Any, members: Mapping[str, type[T]]) -> None:
+        self.kind = kind
+        self.base: type[T] = base  # an abstract class is no ``type[T]`` for type checkers
+        self._members = dict(members)
 
     def __iter__(self) -> Iterator[type[T]]:
         return iter(self._members.values())
@@ -88,6 +90,21 @@ class Registry(Generic[T]):
             f"there is no {self.kind} {name!r}{hint}; allowed are {', '.join(self.names)}, or a class of your own as "
             "package.module:Class"
         )
+
+
+class Registry(Table[C]):
+    """A table of settings classes, from which a configuration's table of keys chooses.
+
+    Parameters
+    ----------
+    kind, base
+        As of ``Table``.
+    members : type
+        The classes that come with the package.
+    """
+
+    def __init__(self, kind: str, base: Any, *members: type[C]) -> None:
+        super().__init__(kind, base, {member.label(): member for member in members})
 
     def parse(self, default: str) -> Callable[[Any], Any]:
         """Return a validator that turns a mapping into an instance of the class it names.

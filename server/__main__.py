@@ -24,7 +24,7 @@ def serve(config: Config, address: str, certificates: Path | None) -> None:
     UserError
         The SuperLink could not start, or the run failed; the message says which log tells why.
     """
-    if config.privacy.sums == "secure" and not config.algorithm.masks():
+    if config.privacy.masked and not config.algorithm.masks():
         raise UserError(
             f"the server needs every single answer of {config.algorithm.name}, so they cannot be masked; choose "
             "another algorithm, or show them with --set privacy.sums=clear"

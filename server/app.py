@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 import torch
 from flwr.app import Context
@@ -13,13 +13,14 @@ from flwr.serverapp import Grid, ServerApp
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
 from fedkd.models.base import Recommender
+from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
-from fedkd.runs.federation import Federation, federation, metrics_protection, panel_protection, protection
+from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from fedkd.secure_aggregation.identities import read_directory
 from server.data import read_setup
-from server.releases import Releases
+from server.release_plan import ReleasePlan
 from server.run_writer import Recorder
 from server.secure import SecureExchange
 from server.strategy import Distillation
@@ -40,16 +41,14 @@ def main(grid: Grid, context: Context) -> None:
     path = run_path(config, context.run_id)
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
-    guard, count = protection(config, setup.num_clients), setup.num_clients
-    panel, measured = panel_protection(config, count), metrics_protection(config, count)
+    planned = mechanisms(config, setup.num_clients)
+    plans = {kind: release_plan(config, planned.of(kind), kind, folder) for kind in (PANEL, METRICS)}
     strategy = Distillation(
         config.algorithm,
         recorder.progress(setup),
-        releases(config, Releases(guard), folder),
-        None if panel is None else releases(config, Releases(panel, "panel", "train.panel"), folder),
-        None
-        if measured is None
-        else releases(config, Releases(measured, "metrics", "evaluate", "evaluation-up-bytes"), folder),
+        release_plan(config, planned.answers, ANSWERS, folder),
+        plans[PANEL],
+        plans[METRICS],
         timeout=config.runtime.timeout_seconds,
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
@@ -61,11 +60,16 @@ def main(grid: Grid, context: Context) -> None:
     recorder.finish(strategy)
 
 
-def releases(config: Config, planned: Releases, folder: RunFolder) -> Releases:
-    """Return planned releases, written down in the run folder, and paid for where the server must pay."""
-    pays = config.privacy.mode in ("central", "distributed")
-    account = planned.protection.account(*books(config, folder.path)) if pays else None
-    return replace(planned, account=account, run=folder.run, charge=lambda line: folder.append("privacy.jsonl", line))
+@overload
+def release_plan(config: Config, mechanism: Mechanism, kind: str, folder: RunFolder) -> ReleasePlan: ...
+@overload
+def release_plan(config: Config, mechanism: None, kind: str, folder: RunFolder) -> None: ...
+def release_plan(config: Config, mechanism: Mechanism | None, kind: str, folder: RunFolder) -> ReleasePlan | None:
+    """Return the plan of a kind of release, written down in the run folder, and paid for where the server must pay."""
+    if mechanism is None:
+        return None
+    account = mechanism.account(*books(config, folder.path)) if mechanism.server_pays else None
+    return ReleasePlan(mechanism, kind, account, folder.run, lambda line: folder.append("privacy.jsonl", line))
 
 
 def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
@@ -85,9 +89,9 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
         There are fewer clients in a round than a secure sum needs, or no directory of their public keys.
     """
     privacy, data = config.privacy, config.runtime.server_data
-    if privacy.sums == "clear" or (data is None and not config.algorithm.masks()):
+    if not privacy.masked or (data is None and not config.algorithm.masks()):
         return None
-    asked = protection(config, setup.num_clients).participants
+    asked = mechanisms(config, setup.num_clients).answers.participants
     if asked < privacy.minimum_cohort:
         few = (
             f"a round asks {asked} clients, and privacy.minimum-cohort is {privacy.minimum_cohort}: ask more, or set "

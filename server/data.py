@@ -12,7 +12,7 @@ from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.ragged import Ragged
 from fedkd.runs.config import Config
-from fedkd.runs.federation import protection
+from fedkd.runs.federation import mechanisms
 
 
 def write_depot(folder: Path, setup: Setup) -> None:
@@ -59,8 +59,9 @@ def read_setup(folder: Path, config: Config) -> Setup:
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(table["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
     public = Interactions(np.arange(users).astype(np.str_), histories, catalogue)
-    guard = protection(config, clients)
-    return Setup(public, clients, private, config.num_server_rounds, config.seed, guard.participants, guard.noise)
+    answers = mechanisms(config, clients).answers
+    known = (clients, private, config.num_server_rounds, config.seed, answers.participants, answers.answer_budget)
+    return Setup(public, *known)
 
 
 def _catalogue(folder: Path, items: int) -> Catalogue:

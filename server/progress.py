@@ -1,4 +1,4 @@
-"""What a run has reached, and what it has cost so far, client by client."""
+"""The progress of a run, and its cost so far, client by client."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL
 from fedkd.protocols.base import State
 
 COUNTS = (
@@ -20,10 +21,12 @@ COUNTS = (
     "handshake-bytes",
 )
 
+RELEASES = (ANSWERS, PANEL, METRICS)
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Everything that a checkpoint must hold.
+    """All that a checkpoint must hold.
 
     Attributes
     ----------
@@ -33,29 +36,34 @@ class Progress:
         Rounds done.
     clients : dict of str to ndarray of int64, shape [registered clients]
         Counts and bytes by client, named as in ``COUNTS``.
+    releases : dict of str to int
+        How often each kind of release was made; from them alone epsilon follows.
     seconds, teaching_seconds : float
-        Time spent in rounds, evaluation left out, and what of it the server's teaching took.
-    paid : int
-        Rounds in which clients were asked; under protection their budget allowed them.
+        Time spent in rounds, evaluation left out, and the server's teaching in it.
     """
 
     state: State
     round: int
     clients: dict[str, NDArray[np.int64]]
+    releases: dict[str, int]
     seconds: float = 0.0
     teaching_seconds: float = 0.0
-    paid: int = 0
 
     @classmethod
     def begin(cls, state: State) -> "Progress":
         """Return the progress before the first round."""
-        return cls(state, 0, {name: np.zeros(state.setup.num_clients, np.int64) for name in COUNTS})
+        counts = {name: np.zeros(state.setup.num_clients, np.int64) for name in COUNTS}
+        return cls(state, 0, counts, dict.fromkeys(RELEASES, 0))
 
     def counted(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int = 1) -> "Progress":
         """Return the progress with an amount added to a count of some clients."""
         counts = self.clients[name].copy()
         counts[clients] += amount
         return replace(self, clients={**self.clients, name: counts})
+
+    def released(self, kind: str) -> "Progress":
+        """Return the progress with one more release of a kind."""
+        return replace(self, releases={**self.releases, kind: self.releases[kind] + 1})
 
     def total(self, names: Iterable[str]) -> int:
         """Return the sum of some counts over all clients."""
@@ -69,7 +77,7 @@ Record = dict[str, Any]
 def round_record(
     before: Progress, after: Progress, failures: dict[str, int], metrics: Mapping[str, Any], seconds: float
 ) -> Record:
-    """Return what a round cost and gave, from the progress on both its sides."""
+    """Return the cost and the metrics of a round, from the progress on both its sides."""
     spent = {name: after.total([name]) - before.total([name]) for name in after.clients}
     return {
         "round": after.round,

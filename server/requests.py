@@ -1,45 +1,43 @@
-"""Questions to the clients that nodes host: messages out, usable answers back, every other one counted by reason."""
+"""Requests to the clients that nodes host: questions out, usable answers back, every other one counted by reason."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from fedkd.messages.flower import ask_bytes, ask_record, read_answer
+from fedkd.aggregation.aggregator import Aggregator
+from fedkd.messages.flower import answer_bytes, ask_bytes, ask_record, read_answer
+from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.serialisation import MalformedError
-from fedkd.messages.types import Answers, Asks, Spec
-from fedkd.privacy.mechanism import Protection
+from fedkd.messages.types import Answers, Asks
 from server.node_registry import Hosts
 from server.secure import SecureExchange
 from server.transport import collect, deliver, missing
 
-Answered = tuple[Answers, Mapping[str, Spec]]
-"""Usable answers, and what they look like."""
-
 
 @dataclass
-class Questions:
-    """Asks the clients behind a grid, one question at a time.
+class Requests:
+    """The clients behind a grid, asked one question at a time.
 
     Attributes
     ----------
     nodes : Hosts
         The grid's, with the clients they host, and how long an answer is waited for.
     count : callable
-        Told of what adds up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
+        Told of counts that add up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
     secure : SecureExchange, optional
         Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
-    failures : Counter of str
+    failures : Counter of Failure
         Missing answers since it was last cleared, by reason.
     """
 
     nodes: Hosts
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: Counter[Failure] = field(default_factory=Counter)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
@@ -71,44 +69,61 @@ class Questions:
         return self._sent
 
     def send(self) -> Iterable[Message]:
-        """Send what was written, and return the replies."""
+        """Send the questions that were written, and return the replies."""
         return deliver(self.nodes.grid, self._sent, self.nodes.timeout)
 
-    def read(self, replies: Iterable[Message], specs_of: Callable[[Asks], Mapping[str, Spec]]) -> Iterable[Answered]:
-        """Yield the usable answers, ordered by client, and count the rest by reason."""
+    def total(self, kind: str, aggregator: Aggregator, counted: str) -> Answers | None:
+        """Send what was written, and return all usable answers merged; their bytes add to ``counted``.
+
+        Where only sums may be seen it is their secure sum. None where nobody answered.
+        """
+        if self.secure is not None:
+            return self._summed(self.secure, kind, aggregator, counted)
+        return self.merged(self.send(), aggregator, counted)
+
+    def merged(self, replies: Iterable[Message], aggregator: Aggregator, counted: str) -> Answers | None:
+        """Return the usable answers of some replies merged, ordered by client, one after the other."""
+        total: Answers | None = None
+        for answers in self.read(replies, aggregator, counted):
+            total = aggregator.merge([total, answers] if total is not None else [answers])
+        return total
+
+    def read(self, replies: Iterable[Message], aggregator: Aggregator, counted: str) -> Iterable[Answers]:
+        """Yield the usable answers of every node, ordered by client, and count the rest by reason."""
         matched = collect(self._sent, list(replies))
-        for node, reason in matched.failures.items():
-            self._fail(self._asked[node].clients, reason)
+        for node, failure in matched.failures.items():
+            self.fail(self._asked[node].clients, failure)
         for node in sorted(matched.contents, key=lambda node: int(self._asked[node].clients[0])):
             asks = self._asked[node]
-            specs = specs_of(asks)
             try:
-                answers = read_answer(matched.contents[node], asks, specs)
+                answers = read_answer(matched.contents[node], asks, aggregator.specs)
             except MalformedError as error:
-                self._fail(asks.clients, f"malformed: {error}")
+                self.fail(asks.clients, error.failure)
                 continue
             for reason, clients in missing(asks, answers):
-                self._fail(clients, reason)
+                self.fail(clients, Failure(reason))
             if len(answers.clients):
-                yield answers, specs
+                self.count(counted, answers.clients, answer_bytes(answers, aggregator.specs))
+                yield answers
 
-    def summed(self, kind: str, plain: Mapping[str, Spec], guard: Protection) -> list[Answered]:
-        """Send what was written so that only the sum is seen; count who is not in it and what the keys cost."""
-        if self.secure is None or not self._asked:
-            return []
-        total = self.secure.sum(self.nodes.grid, kind, self._asked, plain, guard.maskable(plain), guard.quorum)
-        for client, reason in self.secure.failures.items():
-            self._fail(np.array([client]), reason)
-        for client, count in self.secure.handshake.items():
-            self.count("handshake-bytes", np.array([client]), count)
-        return [] if total is None else [(total, guard.maskable(plain))]
-
-    def answers(self, kind: str, specs: Mapping[str, Spec], guard: Protection) -> list[Answered]:
-        """Send what was written, under masks if single answers must not be seen, and return what can be used."""
-        if self.secure is not None:
-            return self.summed(kind, specs, guard)
-        return list(self.read(self.send(), lambda asks: specs))
-
-    def _fail(self, clients: NDArray[np.int64], reason: str) -> None:
-        self.failures[reason] += len(clients)
+    def fail(self, clients: NDArray[np.int64], failure: Failure) -> None:
+        """Count missing answers."""
+        self.failures[failure] += len(clients)
         self.count("failed", clients, 1)
+
+    def exhausted(self) -> bool:
+        """Return whether answers are missing for no other reason than that their budget is exhausted."""
+        return bool(self.failures) and {failure.reason for failure in self.failures} == {Missing.EXHAUSTED}
+
+    def _summed(self, secure: SecureExchange, kind: str, aggregator: Aggregator, counted: str) -> Answers | None:
+        """Ask for the secure sum alone; count who is not in it, and the bytes of keys and shares."""
+        if not self._asked:
+            return None
+        total = secure.sum(self.nodes.grid, kind, self._asked, aggregator)
+        for client, failure in secure.failures.items():
+            self.fail(np.array([client]), failure)
+        for client, count in secure.handshake.items():
+            self.count("handshake-bytes", np.array([client]), count)
+        if total is not None:
+            self.count(counted, total.clients, answer_bytes(total, aggregator.specs))
+        return total

@@ -3,7 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
 from fedkd.models.base import Recommender
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State, export_arrays
 from fedkd.runs.config import Config
 from fedkd.runs.folder import Arrays, RunFolder
-from server.progress import COUNTS, Progress, Record
+from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
 
 INFO = 20
@@ -49,16 +49,16 @@ class Recorder:
         setup = replace(setup, popularity=arrays.pop("run/popularity", None))
         number = int(arrays.pop("run/round"))
         seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
-        clients, paid = {name: arrays.pop(f"clients/{name}") for name in COUNTS}, int(arrays.pop("run/paid"))
+        clients = {name: arrays.pop(f"clients/{name}") for name in COUNTS}
+        releases = {kind: int(arrays.pop(f"releases/{kind}")) for kind in RELEASES}
         self.folder.forget_rounds(number)
-        return Progress(State(setup, arrays), number, clients, seconds, teaching, paid)
+        return Progress(State(setup, arrays), number, clients, releases, seconds, teaching)
 
     def _check(self, arrays: Arrays, setup: Setup) -> None:
         """Refuse a checkpoint that another run wrote, or this one for other clients."""
         counts = [arrays.get(f"clients/{name}") for name in COUNTS]
-        if not {"run/round", "run/seconds", "run/teaching-seconds"} <= arrays.keys() or any(
-            count is None or len(count) != setup.num_clients for count in counts
-        ):
+        named = {"run/round", "run/seconds", "run/teaching-seconds", *(f"releases/{kind}" for kind in RELEASES)}
+        if not named <= arrays.keys() or any(count is None or len(count) != setup.num_clients for count in counts):
             raise UserError(
                 f"{self.folder.path / CHECKPOINT} was not written by this run for its {setup.num_clients} clients; "
                 "restore it, config.toml and the data as they were, or begin a new run with another --out"
@@ -76,7 +76,8 @@ class Recorder:
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         if (popularity := progress.state.setup.popularity) is not None:
             kept["run/popularity"] = popularity
-        kept |= {"run/teaching-seconds": np.array(progress.teaching_seconds), "run/paid": np.array(progress.paid)}
+        kept |= {"run/teaching-seconds": np.array(progress.teaching_seconds)}
+        kept |= {f"releases/{kind}": np.array(count) for kind, count in progress.releases.items()}
         self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
 
     def finish(self, strategy: Distillation) -> None:
@@ -116,29 +117,30 @@ class Recorder:
                 "answered": int((progress.clients["answered"] > 0).sum()),
                 "failed-answers": progress.total(["failed"]),
             },
-            "privacy": privacy(self.config, strategy.protection, progress) | {"metrics": strategy.quality},
+            "privacy": privacy(self.config, strategy.mechanism, progress) | {"metrics": strategy.quality},
         }
 
 
-def privacy(config: Config, protection: Protection, progress: Progress) -> dict[str, Any]:
-    """Return what was promised and spent; epsilon and delta are None where nothing is protected.
+def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[str, Any]:
+    """Return the promise, and the budget spent; epsilon and delta are None where nothing is protected.
 
     ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
     """
     options = config.privacy
-    told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
-    told["sums"] = options.sums if config.algorithm.masks() else "single"
+    report: dict[str, Any] = {"mode": mechanism.name, "epsilon": None, "delta": None, "statement": config.promise}
+    report["sums"] = options.sums if config.algorithm.masks() else "single"
+    report["way"] = asdict(mechanism.way)
     if options.student.epsilon is not None:
-        told["students"] = options.student.told(progress.paid, config.num_server_rounds)
-    if not protection.active:
-        return told
-    return told | {
-        "epsilon": protection.spent(progress.paid, measured=progress.round >= config.num_server_rounds),
+        report["students"] = options.student.told(progress.releases[ANSWERS], config.num_server_rounds)
+    if not mechanism.active:
+        return report
+    return report | {
+        "epsilon": mechanism.spent(progress.releases),
         "epsilon-planned": options.epsilon,
-        **protection.conditions,
-        "noise-multiplier": protection.multiplier,
-        "noise-on-the-sum": protection.noise,
-        "releases-per-client": protection.releases,
+        **mechanism.guarantee.conditions,
+        "noise-multiplier": mechanism.multiplier,
+        "noise-on-the-sum": mechanism.noise,
+        "releases-per-client": mechanism.releases,
     }
 
 

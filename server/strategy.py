@@ -1,7 +1,7 @@
-"""The round loop: one Flower strategy for every protocol and every runtime."""
+"""The round loop on the server: one Flower strategy for every protocol and every runtime."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,22 +11,23 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from fedkd.aggregation.release import merge
-from fedkd.distillation.item_popularity import PANEL, panel_spec, probable_popularity
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged
+from fedkd.aggregation.aggregator import Specs, Sum
+from fedkd.distillation.item_popularity import PANEL as ITEMS
+from fedkd.distillation.item_popularity import panel_spec, probable_popularity
+from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated
 from fedkd.evaluation.evaluator import PerUser
-from fedkd.messages.flower import answer_bytes
-from fedkd.messages.types import Answers, Asks, Spec
+from fedkd.messages.missing import Failure, Missing
+from fedkd.messages.records import load_estimates
+from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
-from fedkd.privacy.ledger_account import EXHAUSTED, Paid
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import Protocol
+from fedkd.protocols.rounds import play_round
 from fedkd.ragged import Ragged
-from fedkd.random_streams import stream
 from server.node_registry import Hosts
 from server.progress import Progress, Record, round_record
-from server.releases import Releases, quality
-from server.requests import Answered, Questions
+from server.release_plan import BYTES, ReleasePlan
+from server.requests import Requests
 from server.secure import SecureExchange
 
 INFO = 20
@@ -39,16 +40,16 @@ class Distillation(Strategy):
     Attributes
     ----------
     protocol : Protocol
-        What is asked, learnt, pooled and taught.
+        The four verbs.
     progress : Progress
-        Where the run stands; a resumed run begins with a saved one.
-    training : Releases
-        How answers are protected, and what pays for it.
-    panel : Releases, optional
-        How the one release of what items clients have is, before the first round; without it the public users alone
-        say which items are popular.
-    metrics : Releases, optional
-        How the one release of metrics under protection is; without it devices say nothing of their quality then.
+        The progress so far; a resumed run begins with a saved one.
+    training : ReleasePlan
+        Protection of the answers, and the account that pays for it.
+    panel : ReleasePlan, optional
+        The one release of the items that clients have, before the first round; without it the public users alone say
+        which items are popular.
+    metrics : ReleasePlan, optional
+        The one release of metrics under protection; without it devices say nothing of their quality then.
     timeout, wait : float
         Seconds until an answer counts as missing, and for all clients to connect.
     evaluate_every : int
@@ -63,16 +64,16 @@ class Distillation(Strategy):
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
     student_quality : dict of str to dict
-        Means and intervals of the latest evaluation where devices told sums alone.
+        Means and intervals of the latest evaluation where devices tell sums alone.
     quality : dict of str to float
-        What the release of metrics said of the student.
+        The student's quality as the release of metrics tells it.
     """
 
     protocol: Protocol
     progress: Progress
-    training: Releases
-    panel: Releases | None = None
-    metrics: Releases | None = None
+    training: ReleasePlan
+    panel: ReleasePlan | None = None
+    metrics: ReleasePlan | None = None
     timeout: float = 600.0
     wait: float = 60.0
     evaluate_every: int = 1
@@ -83,28 +84,25 @@ class Distillation(Strategy):
     teacher_per_user: PerUser | None = None
     student_quality: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
-    _questions: Questions | None = None
-    _asks: Asks | None = None
-    _paid: Paid | None = None
-    _opened: list[Answered] | None = None
+    _requests: Requests | None = None
 
     @property
-    def protection(self) -> Protection:
+    def mechanism(self) -> Mechanism:
         """The noise of every answer."""
-        return self.training.protection
+        return self.training.mechanism
 
     @property
-    def questions(self) -> Questions:
+    def requests(self) -> Requests:
         """The clients, once the run has started."""
-        if self._questions is None:
+        if self._requests is None:
             raise RuntimeError("clients are asked after start")
-        return self._questions
+        return self._requests
 
     def summary(self) -> None:
-        """Log what will run."""
+        """Log the protocol and the sizes of the run."""
         setup = self.progress.state.setup
         log(INFO, "\t├── protocol: %s", self.protocol.name)
-        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self.protection.participants)
+        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self.mechanism.participants)
         log(INFO, "\t└── public users: %d, items: %d", setup.public.num_users, setup.public.num_items)
 
     def start(
@@ -125,8 +123,8 @@ class Distillation(Strategy):
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         directory = self.secure.directory if self.secure else None
         nodes = Hosts(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
-        self._questions = Questions(nodes, self._count, self.secure)
-        self._questions.connect(self.wait)
+        self._requests = Requests(nodes, self._count, self.secure)
+        self._requests.connect(self.wait)
         self.summary()
         result = Result()
         for number in range(self.progress.round + 1, num_rounds + 1):
@@ -136,164 +134,145 @@ class Distillation(Strategy):
         return result
 
     def _round(self, number: int, last: bool) -> Record:
-        """Ask, learn, pool, teach; evaluate; tell the sinks."""
+        """Play a round, evaluate, and tell the sinks."""
         begun, before = time.monotonic(), self.progress
-        self.questions.failures.clear()
+        self.requests.failures.clear()
         if number > 1:
-            self.questions.look_again()
+            self.requests.look_again()
         elif self.panel is not None:
             self._choose_panel(self.panel)
-        _, taught = self.aggregate_train(number, self._replies(number))
-        if self._was_refused(before):
-            self.progress = replace(self.progress, paid=before.paid)
-        metrics, trained = dict(taught or {}), time.monotonic() - begun
+        reached, most = self.requests.connected, self.mechanism.participants
+        played = play_round(self.protocol, self.progress.state, number, reached, most, self._collect)
+        trained = time.monotonic() - begun
+        self.progress = replace(
+            self.progress,
+            state=played.state,
+            round=number,
+            seconds=self.progress.seconds + trained,
+            teaching_seconds=self.progress.teaching_seconds + played.teaching_seconds,
+        )
+        metrics = dict(played.metrics)
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            metrics |= {} if self.protection.active else self._told(number)
+            metrics |= {} if self.mechanism.active else self._told(number)
             metrics |= self._measured()
         if last and self.metrics is not None:
             self.quality = self._released_metrics(number + 1, self.metrics)
-        self.progress = replace(self.progress, round=number, seconds=self.progress.seconds + trained)
-        failures = dict(self.questions.failures)
+        failures = {str(failure): count for failure, count in self.requests.failures.items()}
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
-        if self.protection.active:
-            spent = self.protection.spent(self.progress.paid, measured=last)
-            planned = self.protection.options.budget[0]
-            record |= {"epsilon": spent, "epsilon-planned": planned, **self.protection.conditions}
+        if self.mechanism.active:
+            guarantee = self.mechanism.guarantee
+            record |= {"epsilon": self.spent, "epsilon-planned": guarantee.budget[0], **guarantee.conditions}
         for sink in self.sinks:
             sink(record, self.progress)
         return record
 
-    def _replies(self, number: int) -> Iterable[Message]:
-        """Ask the clients, unless the release must not be made, or was made before the run was interrupted."""
-        self._opened = []
-        self._paid = self.training.pay(number)
-        if not len(self._paid.owners):
-            self.questions.failures[EXHAUSTED] += self.protection.participants
-            return []
-        self.progress = replace(self.progress, paid=self.progress.paid + 1)
-        if self._paid.kept is not None:
-            return []
-        sent = list(self.configure_train(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
-        self.training.tell(number, self.protection.spent(self.progress.paid))
-        if self.secure is None or not sent or self._asks is None:
-            self._opened = None
-            return self.questions.send()
-        self._opened = self.questions.summed("train", self._specs(self._asks), self.protection)
-        return []
+    @property
+    def spent(self) -> float:
+        """Epsilon of all releases so far."""
+        return self.mechanism.spent(self.progress.releases)
 
-    def _was_refused(self, before: Progress) -> bool:
-        """Say whether the budget of everyone who was asked in this round was exhausted, so that it cost nothing."""
-        reasons = self.questions.failures
-        silent = self.progress.total(["answered"]) == before.total(["answered"])
-        return silent and bool(reasons) and all(EXHAUSTED in reason for reason in reasons)
+    def _collect(self, asks: Asks) -> Estimates | None:
+        """Bring the answers of a round."""
+        before = self.progress.releases
+        found = self._released(self.training, asks, self.protocol.expects(asks))
+        if found is None and self.requests.exhausted():
+            self.progress = replace(self.progress, releases=before)  # it cost nobody anything
+        return found
 
-    def _choose_panel(self, releases: Releases) -> None:
-        """Begin with what one protected sum says of the items that clients have."""
+    def _released(self, plan: ReleasePlan, asks: Asks, plain: Specs, number: int | None = None) -> Estimates | None:
+        """Pay for a release, ask for it, and estimate; None where it must not be made or nobody answers.
+
+        A release that was made before the run was interrupted is read from the ledger, and nobody is asked.
+        """
+        number = asks.round if number is None else number
+        paid = plan.pay(number)
+        if paid.refused:
+            self.requests.failures[Failure(Missing.EXHAUSTED)] += plan.mechanism.participants
+            return None
+        self.progress = self.progress.released(plan.kind)
+        if paid.kept is not None:
+            return load_estimates(paid.kept)
+        down, up = BYTES[plan.kind]
+        if plan is self.training:
+            self._count("asked", asks.clients, 1)
+        self.requests.write(asks, plan.message, down)
+        plan.announce(number, self.spent)
+        aggregator = plan.aggregator(plain, masked=self.secure is not None)
+        total = self.requests.total(plan.message, aggregator, up)
+        if total is None:
+            return None
+        if plan is self.training:
+            self._count("answered", total.clients, 1)
+        if len(total.clients) < aggregator.quorum:
+            self.requests.failures[Failure(Missing.TOO_FEW)] += len(total.clients)
+            return None
+        return plan.estimates(paid, aggregator, total)
+
+    def _choose_panel(self, plan: ReleasePlan) -> None:
+        """Begin with the popularity of items that one protected sum tells."""
         setup = self.progress.state.setup
-        asks = Asks(0, self.questions.connected, {"items": np.array([setup.public.num_items])})
-        self.questions.write(asks, releases.kind, "down-bytes")
-        total = self._released(releases, 1, panel_spec(setup.public.num_items), self.protection.spent(0))
-        if total is not None:
-            noise = releases.protection.noise
-            popularity = probable_popularity(total.values[PANEL], setup.public, setup.num_private_users, noise)
-            state = self.protocol.begin(replace(setup, popularity=popularity))
-            self.progress = replace(self.progress, state=state)
+        asks = Asks(0, self.requests.connected, {"items": np.array([setup.public.num_items])})
+        found = self._released(plan, asks, panel_spec(setup.public.num_items), number=1)
+        if found is not None:
+            total = found.values[ITEMS]
+            popularity = probable_popularity(total.value, setup.public, setup.num_private_users, total.std)
+            self.progress = replace(self.progress, state=self.protocol.begin(replace(setup, popularity=popularity)))
+
+    def _released_metrics(self, number: int, plan: ReleasePlan) -> dict[str, float]:
+        """Return the student's quality as one protected sum of all devices' metrics tells it."""
+        asks = self.protocol.deploy(self.progress.state, self.requests.connected, number)
+        found = self._released(plan, asks, METRICS_SUM)
+        if found is None:
+            return {}
+        total = found.values["metrics"]
+        return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
 
     def _told(self, number: int) -> dict[str, float]:
-        """Return what devices say of their own recommendations: one by one, or under masks their sum alone."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
+        """Return the devices' own metrics: one by one, or under masks their sum alone."""
+        self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.requests.nodes.grid)
         if self.secure is None:
-            told = dict(self.aggregate_evaluate(number, self.questions.send()) or {})
-            return {name: float(value) for name, value in told.items() if isinstance(value, float)}
-        for total, specs in self.questions.summed("evaluate", USERS_SUM, self.protection):
-            self._count("evaluation-up-bytes", total.clients, answer_bytes(total, specs))
-            self.student_quality = averaged(total.values["metrics"])
+            metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
+            return {name: float(value) for name, value in metrics.items() if isinstance(value, float)}
+        aggregator = self.training.aggregator(USERS_SUM, masked=True)
+        total = self.requests.total("evaluate", aggregator, "evaluation-up-bytes")
+        if total is not None:
+            self.student_quality = averaged(aggregator.decode(total).values["metrics"].value)
         return {f"student.{name}": found["mean"] for name, found in self.student_quality.items()}
-
-    def _released_metrics(self, number: int, releases: Releases) -> dict[str, float]:
-        """Return what one protected sum of all devices' metrics says of the student."""
-        list(self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.questions.nodes.grid))
-        total = self._released(releases, number, METRICS_SUM, self.protection.spent(number, measured=True))
-        return {} if total is None else quality(total, releases.protection)
-
-    def _released(self, releases: Releases, number: int, plain: Mapping[str, Spec], spent: float) -> Answers | None:
-        """Pay for the sum of the answers to the question that was just written, send it, and return that sum."""
-        guard, paid = releases.protection, releases.pay(number)
-        specs, answers = guard.specs(plain), list[Answered]()
-        if len(paid.owners) and paid.kept is None:
-            releases.tell(number, spent)
-            answers = self.questions.answers(releases.kind, specs, guard)
-        for part, form in answers:
-            self._count(releases.counted, part.clients, answer_bytes(part, form))
-        return releases.total(paid, merge([part for part, _ in answers], specs) if answers else None, specs)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Choose clients and write their asks, one message a node."""
-        del arrays, config, grid
-        chosen, state = self._sample(server_round), self.progress.state
-        self._count("asked", chosen, 1)
-        self._asks = self.protocol.ask(state, chosen, server_round, stream(state.setup.seed, "ask", server_round))
-        return self.questions.write(self._asks, "train", "down-bytes")
+        """Return nothing: rounds write their own messages."""
+        del server_round, arrays, config, grid
+        return []
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Check the answers, fold them into the state in a fixed order, and teach."""
-        parts: list[Answers] = []
-        state = self.progress.state
-        for answers, specs in self.questions.read(replies, self._specs) if self._opened is None else self._opened:
-            self._count("up-bytes", answers.clients, answer_bytes(answers, specs))
-            self._count("answered", answers.clients, 1)
-            if self.protection.active:
-                parts = [merge([*parts, answers], specs)]
-            else:
-                state = self.protocol.pool(state, answers)
-        if self.protection.active and self._paid is not None:
-            if parts and len(parts[0].clients) < self.protection.quorum:
-                self.questions.failures["too few answers for the noise"] += len(parts[0].clients)
-            total = self.training.total(self._paid, parts[0] if parts else None, specs if parts else {})
-            state = state if total is None else self.protocol.pool(state, total)
-        begun = time.monotonic()
-        state, metrics = self.protocol.teach(state, stream(state.setup.seed, "teach", server_round))
-        spent = self.progress.teaching_seconds + time.monotonic() - begun
-        self.progress = replace(self.progress, state=state, teaching_seconds=spent)
-        return None, MetricRecord(dict(metrics))
+        """Return nothing: rounds read their own replies."""
+        del server_round, replies
+        return None, None
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Send every connected client what it needs to recommend."""
         del arrays, config, grid
-        asks = self.protocol.deploy(self.progress.state, self.questions.connected, server_round)
-        return self.questions.write(asks, "evaluate", "evaluation-down-bytes")
+        asks = self.protocol.deploy(self.progress.state, self.requests.connected, server_round)
+        return self.requests.write(asks, "evaluate", "evaluation-down-bytes")
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average the devices' metrics over users."""
-        rows: list[Ragged] = []
-        for answers, specs in self.questions.read(replies, lambda asks: DEVICE_METRICS):
-            self._count("evaluation-up-bytes", answers.clients, answer_bytes(answers, specs))
-            rows.append(answers.values["metrics"])
+        answers = self.requests.read(replies, Sum(DEVICE_METRICS), "evaluation-up-bytes")
+        rows: list[Ragged] = [one.values["metrics"] for one in answers]
         if not rows:
             return None
         table = np.concatenate([ragged.values for ragged in rows]).astype(np.float64)
         self.per_user = PerUser(np.arange(len(table)), table)
         return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
 
-    def _specs(self, asks: Asks) -> Mapping[str, Spec]:
-        return self.protection.specs(self.protocol.expects(asks))
-
     def _count(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:
         self.progress = self.progress.counted(name, clients, amount)
-
-    def _sample(self, server_round: int) -> NDArray[np.int64]:
-        invited = self.protocol.invite(self.progress.state, self.questions.connected)
-        quota = self.protection.participants
-        if len(invited) <= quota:
-            return invited
-        rng = stream(self.progress.state.setup.seed, "sample", server_round)
-        return np.sort(rng.choice(invited, quota, replace=False))
 
     def _measured(self) -> dict[str, float]:
         """Measure the teacher where that is possible, and the student where devices may not say how good it is."""
@@ -303,7 +282,7 @@ class Distillation(Strategy):
         if (teacher := self.protocol.teacher(state)) is not None:
             self.teacher_per_user = self.score(teacher)
             metrics |= {f"teacher.{name}": mean for name, mean in self.teacher_per_user.means().items()}
-        if self.protection.active and (student := self.protocol.student(state)) is not None:
+        if self.mechanism.active and (student := self.protocol.student(state)) is not None:
             self.per_user = self.score(student)
             metrics |= {f"student.{name}": mean for name, mean in self.per_user.means().items()}
         return metrics

@@ -1,4 +1,4 @@
-"""One question to many nodes, and what came of it; a bad node costs its answer and never raises."""
+"""The transport of questions to nodes and of replies back; a bad node costs its answer and never raises."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.types import Answers, Asks
 from fedkd.messages.validation import short
 
@@ -19,18 +20,18 @@ WARNING = 30
 
 @dataclass(frozen=True)
 class Replies:
-    """What came back.
+    """The replies to one question.
 
     Attributes
     ----------
     contents : dict of int to RecordDict
         By node.
-    failures : dict of int to str
+    failures : dict of int to Failure
         Why a node's answer is missing.
     """
 
     contents: dict[int, RecordDict]
-    failures: dict[int, str]
+    failures: dict[int, Failure]
 
 
 def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout: float) -> Replies:
@@ -56,31 +57,31 @@ def collect(asked: list[Message], replies: list[Message]) -> Replies:
     """Match replies to what was asked; the sender of an error reply is not always its node."""
     node_of = {message.metadata.message_id: message.metadata.dst_node_id for message in asked}
     answers: dict[int, RecordDict] = {}
-    failures = dict.fromkeys(node_of.values(), "no answer in time")
+    failures = dict.fromkeys(node_of.values(), Failure(Missing.LATE))
     for reply in replies:
         node = node_of.get(reply.metadata.reply_to_message_id)
         if node is None or node in answers:
             continue
         if reply.has_error():
-            failures[node] = _reason(reply)
+            failures[node] = _failure(reply)
         else:
             answers[node] = reply.content
             del failures[node]
     return Replies(answers, failures)
 
 
-def missing(asks: Asks, answers: Answers) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield who of those asked is not in an answer, everyone once, and why."""
+def missing(asks: Asks, answers: Answers) -> Iterator[tuple[Missing, NDArray[np.int64]]]:
+    """Yield the clients who were asked and are not in an answer, everyone once, by reason."""
     left = np.setdiff1d(asks.clients, answers.clients)
-    for reason, named in [*answers.refused.items(), ("left out of the answer", left.tolist())]:
+    for reason, named in [*answers.refused.items(), (Missing.LEFT_OUT, left.tolist())]:
         clients = np.intersect1d(left, np.asarray(named, np.int64))
         left = np.setdiff1d(left, clients)
         if len(clients):
             yield reason, clients
 
 
-def _reason(reply: Message) -> str:
+def _failure(reply: Message) -> Failure:
     names = {int(code): name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
     name = names.get(reply.error.code, f"error {reply.error.code}").lower().replace("_", " ")
     log(WARNING, "a node failed: %s: %s", name, short(reply.error.reason))
-    return name
+    return Failure(Missing.NODE_FAILED, name)

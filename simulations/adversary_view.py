@@ -1,4 +1,4 @@
-"""What a server sees of single clients, for the attacks on it."""
+"""The adversary's view: single answers as a server sees them, for the attacks on them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,39 +6,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.release import release
+from fedkd.aggregation.aggregator import Masked
 from fedkd.messages.serialisation import unpack_bits
-from fedkd.messages.types import Answers, Spec, mask_bits
+from fedkd.messages.types import Spec, mask_bits
 from fedkd.runs.config import Config
-from fedkd.runs.federation import protection
 from fedkd.secure_aggregation import SecureSum
 from fedkd.secure_aggregation.harness import cast
-from simulations.dry_simulation import Rehearsal
+from simulations.dry_simulation import DrySimulation
 
 
-def seen_of_clients(config: Config, chosen: Rehearsal) -> NDArray[np.float64]:
+def seen_of_clients(config: Config, chosen: DrySimulation) -> NDArray[np.float64]:
     """Return what leaves every real client in the first round, shape [clients, ...]; several arrays are joined flat.
 
     Where sums are secure that is the answer under its masks, which real parties make here.
     """
     asks, plain = chosen.first_asks()
-    guard = protection(config, chosen.together.partition.num_clients)
-    specs = guard.maskable(guard.specs(plain)) if is_masking(config) else guard.specs(plain)
-    rows: list[list[NDArray[Any]]] = []
+    bare, mechanism = chosen.mechanism.aggregator(plain), chosen.mechanism
+    aggregator = Masked(bare, mechanism.participants) if config.masked else bare
+    specs, rows = aggregator.specs, list[list[NDArray[Any]]]()
     for client in chosen.clients:
-        own = asks.take(np.array([client]))
-        sent: Answers = release(chosen.learnt(own), specs, guard)
+        sent = aggregator.encode(chosen.learnt(asks.take(np.array([client]))))
         rows.append([np.asarray(sent.values[name], np.float64) for name in specs])
     if len(specs) == 1:
         seen = np.stack([row[0] for row in rows])
     else:
         seen = np.stack([np.concatenate([part.ravel() for part in row]) for row in rows])
-    return masked(seen, specs) if is_masking(config) else seen
-
-
-def is_masking(config: Config) -> bool:
-    """Say whether real clients of this configuration mask their answers."""
-    return config.privacy.sums == "secure" and config.algorithm.masks()
+    return masked(seen, specs) if config.masked else seen
 
 
 def masked(answers: NDArray[np.float64], specs: Mapping[str, Spec]) -> NDArray[np.float64]:

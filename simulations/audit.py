@@ -29,11 +29,11 @@ from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.plan import Plan
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config, load
-from fedkd.runs.federation import Federation, federation, protection
+from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder
-from simulations.adversary_view import is_masking, seen_of_clients
+from simulations.adversary_view import seen_of_clients
 from simulations.audit_results import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
-from simulations.dry_simulation import Rehearsal
+from simulations.dry_simulation import DrySimulation
 
 SEEN_NUMBERS = 20_000_000
 """Of single clients' answers that are held in memory at a time."""
@@ -54,8 +54,8 @@ def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
     if config.runtime.server_data is not None:
         raise UserError("this is a deployed run, and its private data is not here; audit a simulation of it")
     together = federation(config)
-    everyone = Rehearsal(config, together, np.arange(together.partition.num_clients))
-    if Kind.TRIPLES in {spec.kind for spec in everyone.first_asks()[1].values()}:
+    everyone = DrySimulation(config, together, np.arange(together.partition.num_clients))
+    if Kind.RATED_ITEMS in {spec.kind for spec in everyone.first_asks()[1].values()}:
         return upload_lines(everyone)
     lines = canary_lines(config, everyone, canaries) + student_lines(config, canaries)
     lines += membership_lines(config, together, pairs) if pairs else []
@@ -66,7 +66,7 @@ def membership_lines(config: Config, together: Federation, pairs: int) -> list[L
     """Tell the half of the clients that took part in a federation from the other half, alone and with shadows."""
     count, rng = together.partition.num_clients, stream(config.seed, "audit", "members")
     takes_part = np.concatenate([halves(count, 1, rng)[:1], halves(count, pairs, rng)])
-    models = [Rehearsal(config, together, np.flatnonzero(own)).model() for own in takes_part]
+    models = [DrySimulation(config, together, np.flatnonzero(own)).model() for own in takes_part]
     if any(model is None for model in models):
         return []
     owner, data = together.held_by(np.arange(count))
@@ -88,10 +88,10 @@ def _claims(config: Config, clients: int) -> tuple[float | None, float | None]:
     if options.epsilon is None or options.delta is None or options.unit != "user":
         return None, None
     area = best_auroc(1 / noise_multiplier(options.epsilon, options.delta))
-    return area, Plan(options, clients, protection(config, clients).releases, 1).power(FALSE_ALARMS)
+    return area, Plan(options, clients, mechanisms(config, clients).answers.releases, 1).power(FALSE_ALARMS)
 
 
-def upload_lines(everyone: Rehearsal) -> list[Line]:
+def upload_lines(everyone: DrySimulation) -> list[Line]:
     """Attack the item ids and scores that clients upload in clear."""
     uploads = [received for _, received in everyone.rounds()]
     _, data = everyone.together.held_by(everyone.clients)
@@ -108,7 +108,7 @@ def upload_lines(everyone: Rehearsal) -> list[Line]:
 
 def answer_lines(config: Config, together: Federation) -> list[Line]:
     """Attack the single answers that leave clients, as whoever receives them sees them."""
-    chosen = Rehearsal(config, together, np.arange(min(1, together.partition.num_clients)))
+    chosen = DrySimulation(config, together, np.arange(min(1, together.partition.num_clients)))
     size = sum(math.prod(spec.shape) for spec in chosen.first_asks()[1].values())
     most = max(10, min(together.partition.num_clients, SEEN_NUMBERS // size))
     clients = np.arange(together.partition.num_clients)[:most]
@@ -123,7 +123,7 @@ def answer_lines(config: Config, together: Federation) -> list[Line]:
     return [replace(line, single=True) for line in lines]
 
 
-def attribute_lines(chosen: Rehearsal, features: NDArray[np.float64]) -> list[Line]:
+def attribute_lines(chosen: DrySimulation, features: NDArray[np.float64]) -> list[Line]:
     """Infer each client's group (community, shop, region) from what it sends, where the source names one."""
     owner, data = chosen.together.held_by(chosen.clients)
     groups = data.train.groups
@@ -159,13 +159,6 @@ def conditions(config: Config) -> str:
     return f"unit {options.unit}, delta {options.delta:g}, {options.adjacency}, no amplification by sampling"
 
 
-RECEIVER = {
-    "none": "Mode none: no epsilon is claimed for answers.",
-    "central": "Mode central trusts the server: single answers reach it without noise.",
-    "local": "Mode local: a single answer carries all the noise.",
-}
-"""Who sees what the attacks on single answers see, if these are not masked."""
-
 MASKED = (
     "Attacks on single answers see them as a real server does, under the masks of a secure sum; the sum itself is "
     "open, and in this simulation nothing else was masked."
@@ -195,7 +188,7 @@ def main(
         if line.claimed is not None:
             console.print(line.sentence(conditions(config)), soft_wrap=True, style=_style(line.exceeded))
     if any(line.single for line in lines):
-        console.print(MASKED if is_masking(config) else RECEIVER[config.privacy.mode], soft_wrap=True)
+        console.print(MASKED if config.masked else config.privacy.mechanism.way.attacked, soft_wrap=True)
     console.print(verdict(lines), soft_wrap=True, style=_style(any(line.exceeded for line in lines)))
     if folder is not None:
         told = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
@@ -225,7 +218,7 @@ def _repeated(config: Config, canaries: int, repeat: int) -> tuple[int, int]:
             "set privacy.mode, privacy.epsilon and privacy.delta, or leave --repeat out"
         )
     together = federation(config)
-    return alarms(config, Rehearsal(config, together, np.arange(together.partition.num_clients)), canaries, repeat)
+    return alarms(config, DrySimulation(config, together, np.arange(together.partition.num_clients)), canaries, repeat)
 
 
 def _open(target: Path, overrides: list[str]) -> tuple[Config, RunFolder | None]:

@@ -11,16 +11,16 @@ from fedkd.attacks.canaries import CONFIDENCE, CanaryAudit, Claim, audit
 from fedkd.attacks.gradients import gradient_multiplier
 from fedkd.attacks.releases import joined, release_path
 from fedkd.errors import UserError
-from fedkd.messages.types import Outer
+from fedkd.messages.types import LowRankUpdate
 from fedkd.privacy.cost import Cost
 from fedkd.privacy.gaussian import epsilon
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import METRICS, PANEL, Mechanism
+from fedkd.privacy.mechanisms.votes import VoteMechanism
 from fedkd.privacy.student_options import StudentPrivacy
-from fedkd.privacy.vote_mechanisms import BallotProtection
 from fedkd.runs.config import Config
-from fedkd.runs.federation import protection, student_noise
+from fedkd.runs.federation import mechanisms, student_noise
 from fedkd.runs.folder import RunFolder
-from simulations.dry_simulation import Rehearsal
+from simulations.dry_simulation import DrySimulation
 
 TOGETHER = 250
 """Canaries in one call of the mechanism."""
@@ -72,35 +72,36 @@ class Line:
         return f"{self.attack}: {claimed}, {measured} ({self.about or conditions}, confidence {self.confidence:g})"
 
 
-def canary_lines(config: Config, everyone: Rehearsal, canaries: int) -> list[Line]:
+def canary_lines(config: Config, everyone: DrySimulation, canaries: int) -> list[Line]:
     """Audit the release of a run's answers with canaries; nothing where nothing is protected."""
     options = config.privacy
     if options.epsilon is None or options.delta is None:
         return []
     claim = Claim(options.epsilon, options.delta, options.unit, options.adjacency)
     rng = np.random.default_rng(secrets.randbits(128))
-    planned = protection(config, everyone.together.partition.num_clients)
-    if isinstance(planned, BallotProtection):
+    planned = everyone.mechanism
+    if isinstance(planned, VoteMechanism):
         found = ballot_epsilon(planned, claim, rng, canaries)
         how = f"{canaries:,} releases of one voter's votes, no assumption"
         return [Line("epsilon by a voter", claim.epsilon, found, CONFIDENCE, note=how)]
-    mechanism = joined([(release_path(*part), part[0].multiplier) for part in released(config, everyone, planned)])
-    return _canary_lines(audit(mechanism, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
+    attacked = joined([(release_path(*part), part[0].multiplier) for part in released(config, everyone, planned)])
+    return _canary_lines(audit(attacked, claim, 1.0, rng, canaries, min(TOGETHER, canaries)), claim)
 
 
 def released(
-    config: Config, everyone: Rehearsal, planned: Protection
-) -> list[tuple[Protection, dict[str, float], bool]]:
+    config: Config, everyone: DrySimulation, planned: Mechanism
+) -> list[tuple[Mechanism, dict[str, float], bool]]:
     """Return everything a run releases about a client: its noise, its bounds, and whether it is sent as factors.
 
     That is the answers, and with a share of the budget each the items and the metrics.
     """
-    guard = replace(planned, participants=math.ceil(TOGETHER / config.privacy.honest_fraction))
-    one = Rehearsal(config, everyone.together, everyone.clients[:1])
+    mechanism = replace(planned, participants=math.ceil(TOGETHER / config.privacy.honest_fraction))
+    one = DrySimulation(config, everyone.together, everyone.clients[:1])
     asks, specs = one.first_asks()
-    factored = any(isinstance(value, Outer) for value in one.learnt(asks).values.values())
-    parts = [(guard, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)]
-    return parts + [(part, {"x": 1.0}, False) for part in (guard.panel, guard.metrics) if part is not None]
+    factored = any(isinstance(value, LowRankUpdate) for value in one.learnt(asks).values.values())
+    parts = [(mechanism, {name: spec.clip or math.inf for name, spec in specs.items()}, factored)]
+    others = (mechanism.part(kind) for kind in (PANEL, METRICS))
+    return parts + [(part, {"x": 1.0}, False) for part in others if part is not None]
 
 
 def _canary_lines(found: CanaryAudit, claim: Claim) -> list[Line]:
@@ -139,7 +140,7 @@ def students_conditions(options: StudentPrivacy) -> str:
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
     """Compare the noise that a finished run wrote down with what its budget needs."""
     told, options = folder.read_json("summary.json").get("privacy"), config.privacy
-    if options.epsilon is None or options.delta is None or options.mode == "distributed":
+    if options.epsilon is None or options.delta is None or options.mechanism.shared:
         return []
     if not isinstance(told, dict) or not isinstance(told.get("noise-multiplier"), float):
         raise UserError(
@@ -148,13 +149,13 @@ def record_lines(config: Config, folder: RunFolder) -> list[Line]:
         )
     if told.get("epsilon") == 0:  # its ledger allowed no release
         return []
-    planned = protection(config, 1)
+    planned = mechanisms(config, 1).answers
     each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
     spent = epsilon(each, options.delta) / (1 + 1e-9)  # planned and written down with so many digits
     return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
 
 
-def alarms(config: Config, everyone: Rehearsal, canaries: int, repeat: int) -> tuple[int, int]:
+def alarms(config: Config, everyone: DrySimulation, canaries: int, repeat: int) -> tuple[int, int]:
     """Return how many of the comparisons accuse when the canaries are played anew so often, and how many there are."""
     lines = [
         line

@@ -1,17 +1,17 @@
-"""What a run will cost, before anything is sent: one cohort answers, and its bytes and seconds are multiplied."""
+"""The dry run: one cohort plays the first round, nothing is sent, and its bytes and seconds are multiplied."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedkd.aggregation.release import release
 from fedkd.messages.flower import answer_bytes, ask_bytes
-from fedkd.random_streams import stream
+from fedkd.messages.types import Asks, Estimates
+from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation, protection
-from fedkd.training.cohort import Cohort
+from fedkd.runs.federation import Federation
 from server.run_writer import peak_memory
+from simulations.dry_simulation import DrySimulation
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,11 @@ class Plan:
         Registered clients, and those asked in a round at most.
     up, down : float
         Bytes of one answer and one ask, serialised, the mean of a cohort.
-    seconds : float
-        Of all rounds on this machine, at most; teaching and evaluation come on top.
+    seconds, teaching_seconds : float
+        Of all rounds on this machine, at most: the clients' training, and the server's teaching; evaluation comes on
+        top.
     memory : int
-        Resident bytes of this process after one cohort's work.
+        Resident bytes of this process after one cohort's round.
     noise : float
         Standard deviation of the noise on a round's sum, over the clip; 0 where none is added.
     """
@@ -37,6 +38,7 @@ class Plan:
     up: float
     down: float
     seconds: float
+    teaching_seconds: float
     memory: int
     noise: float
 
@@ -46,7 +48,7 @@ class Plan:
         return [
             f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",
             f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
-            f"time: about {self.seconds:,.1f} s of training in this process; teaching and evaluation come on top",
+            f"time: about {self.seconds:,.1f} s of training, {self.teaching_seconds:,.1f} s of teaching in a process",
             f"memory: {self.memory / 1e9:.2f} GB after one cohort",
             *([f"noise on a round's sum: {self.noise:.3g} times the clip"] if self.noise else []),
             config.promise,
@@ -54,18 +56,39 @@ class Plan:
 
 
 def plan(config: Config, together: Federation) -> Plan:
-    """Let one cohort answer the first ask, send nothing, and predict the run from it."""
-    protocol, setup = config.algorithm, together.setup(config)
-    state = protocol.begin(setup)
-    asked = setup.participants
-    sample = np.arange(min(config.runtime.cohort_size, setup.num_clients))
-    asks = protocol.ask(state, sample, 1, stream(config.seed, "ask", 1))
-    owner, data = together.held_by(sample)
-    begun = time.monotonic()
-    _, answers = protocol.learn(Cohort(sample, owner, data, config.seed, ({},) * len(sample)), asks)
-    guard = protection(config, setup.num_clients)
-    specs = guard.specs(protocol.expects(asks))
-    released = release(answers, specs, guard)
-    seconds = (time.monotonic() - begun) / len(sample) * asked * config.num_server_rounds
-    up, down = answer_bytes(released, specs).mean(), ask_bytes(asks).mean()
-    return Plan(setup.num_clients, asked, float(up), float(down), seconds, peak_memory(), guard.noise)
+    """Let one cohort play the first round, send nothing, and predict the run from it."""
+    sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
+    watched = _Watched(DrySimulation(config, together, sample))
+    mechanism = watched.simulation.mechanism
+    played = play_round(config.algorithm, watched.simulation.begin(), 1, sample, len(sample), watched.collect)
+    asked, rounds = mechanism.participants, config.num_server_rounds
+    return Plan(
+        clients=together.partition.num_clients,
+        asked=asked,
+        up=watched.up,
+        down=watched.down,
+        seconds=watched.seconds / len(sample) * asked * rounds,
+        teaching_seconds=played.teaching_seconds * rounds,
+        memory=peak_memory(),
+        noise=mechanism.noise,
+    )
+
+
+@dataclass
+class _Watched:
+    """A simulation of one cohort, with the bytes and the seconds of its answers."""
+
+    simulation: DrySimulation
+    up: float = field(default=0.0)
+    down: float = field(default=0.0)
+    seconds: float = field(default=0.0)
+
+    def collect(self, asks: Asks) -> Estimates | None:
+        """Let the cohort answer, and measure it."""
+        simulation, begun = self.simulation, time.monotonic()
+        aggregator = simulation.mechanism.aggregator(simulation.config.algorithm.expects(asks))
+        encoded = aggregator.encode(simulation.learnt(asks))
+        self.seconds = time.monotonic() - begun
+        self.up = float(answer_bytes(encoded, aggregator.specs).mean())
+        self.down = float(ask_bytes(asks).mean())
+        return aggregator.decode(encoded)

@@ -1,4 +1,4 @@
-"""A federation of chosen clients played in memory, without messages: what an attacker would see of it."""
+"""A federation of chosen clients played in memory, without messages: all that an attacker would see of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,52 +6,56 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.release import merge, release
-from fedkd.messages.types import Answers, Asks, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
+from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import State
+from fedkd.protocols.rounds import play_round
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation, protection, student_noise
+from fedkd.runs.federation import Federation, mechanisms, student_noise
 from fedkd.training.cohort import ClientState, Cohort
 
 Ids = NDArray[np.int64]
 
 
 @dataclass
-class Rehearsal:
+class DrySimulation:
     """Some clients of a federation, and what they keep between rounds.
 
     Attributes
     ----------
     config : Config
-        Of the run that is rehearsed.
+        Of the run that is simulated.
     together : Federation
         Everyone's data.
     clients : ndarray of int64, shape [clients]
-        Who takes part, ascending; all others stay away, which no public constant shows.
+        The clients that take part, ascending; all others stay away, which no public constant shows.
     """
 
     config: Config
     together: Federation
     clients: Ids
     _kept: dict[int, ClientState] = field(default_factory=dict)
+    _received: Answers | None = None
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """The noise of every answer."""
+        return mechanisms(self.config, self.together.partition.num_clients).answers
 
     def rounds(self) -> Iterator[tuple[State, Answers]]:
         """Yield, after every round, the server's state and all that it received of the clients."""
-        protocol, setup = self.config.algorithm, self.together.setup(self.config)
-        state, guard = protocol.begin(setup), protection(self.config, setup.num_clients)
+        protocol, state = self.config.algorithm, self.begin()
         for number in range(1, self.config.num_server_rounds + 1):
-            chosen = self._sampled(protocol.invite(state, self.clients), guard.participants, number)
-            if len(chosen):
-                asks = protocol.ask(state, chosen, number, stream(self.config.seed, "ask", number))
-                specs = guard.specs(protocol.expects(asks))
-                size = self.config.runtime.cohort_size
-                chunks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-                received = merge([release(self.learnt(asks.take(own)), specs, guard) for own in chunks], specs)
-                state = protocol.pool(state, guard.sum(received, specs) if guard.active else received)
-            state, _ = protocol.teach(state, stream(self.config.seed, "teach", number))
-            yield state, received
+            most = self.mechanism.participants
+            state = play_round(protocol, state, number, self.clients, most, self.collect).state
+            assert self._received is not None
+            yield state, self._received
+
+    def begin(self) -> State:
+        """Return the server's state before the first round."""
+        return self.config.algorithm.begin(self.together.setup(self.config))
 
     def model(self) -> Recommender | None:
         """Return what the rounds end in and everyone may get: the global student, else the teacher, else None."""
@@ -59,6 +63,16 @@ class Rehearsal:
         for state, _ in self.rounds():
             last = state
         return protocol.student(last) or protocol.teacher(last)
+
+    def collect(self, asks: Asks) -> Estimates | None:
+        """Let the clients answer a question, cohort by cohort, and estimate."""
+        if not len(asks.clients):
+            return None
+        aggregator = self.mechanism.aggregator(self.config.algorithm.expects(asks))
+        size = self.config.runtime.cohort_size
+        chunks = [asks.clients[start : start + size] for start in range(0, len(asks.clients), size)]
+        self._received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
+        return aggregator.decode(self._received) if len(self._received.clients) else None
 
     def learnt(self, asks: Asks) -> Answers:
         """Return the clients' raw answers to asks that concern them."""
@@ -70,13 +84,7 @@ class Rehearsal:
         return answers
 
     def first_asks(self) -> tuple[Asks, dict[str, Spec]]:
-        """Return what the clients are asked in the first round, and what their answers look like without noise."""
+        """Return the question of the first round, and the form of its answers without noise."""
         protocol = self.config.algorithm
-        state = protocol.begin(self.together.setup(self.config))
-        asks = protocol.ask(state, self.clients, 1, stream(self.config.seed, "ask", 1))
+        asks = protocol.ask(self.begin(), self.clients, 1, stream(self.config.seed, "ask", 1))
         return asks, dict(protocol.expects(asks))
-
-    def _sampled(self, invited: Ids, quota: int, number: int) -> Ids:
-        if len(invited) <= quota:
-            return invited
-        return np.sort(stream(self.config.seed, "sample", number).choice(invited, quota, replace=False))

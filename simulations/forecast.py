@@ -16,7 +16,7 @@ from fedkd.models.base import Recommender
 from fedkd.runs.config import Config, dump, validate
 from fedkd.runs.federation import Federation, federation
 from simulations.baselines import unanswered
-from simulations.dry_simulation import Rehearsal
+from simulations.dry_simulation import DrySimulation
 
 METRIC = "ndcg@20"
 
@@ -89,10 +89,8 @@ def forecast(config: Config, together: Federation) -> Forecast:
 def _budget(config: Config) -> str:
     """Return every budget of a run with all that it is about; empty without any."""
     options, students, parts = config.privacy, config.privacy.student, list[str]()
-    if options.mode != "none":
-        epsilon, delta = options.budget
-        about = f"one {options.unit}, {options.adjacency}, no amplification"
-        parts.append(f"mode {options.mode}, epsilon {epsilon:g}, delta {delta:g}, {about}")
+    if options.mechanism.active:
+        parts.append(f"mode {options.mode}, epsilon {options.budget[0]:g}, {options.conditions_text}")
     if students.epsilon is not None:
         about = f"one {students.unit}, {students.adjacency}, secret Poisson sampling"
         parts.append(f"students under DP-SGD, epsilon {students.epsilon:g}, delta {students.delta:g}, {about}")
@@ -116,7 +114,7 @@ def made_up(config: Config, together: Federation) -> Config:
 
 def _rehearsed(config: Config) -> Recommender | None:
     together = federation(config)
-    return Rehearsal(config, together, np.arange(together.partition.num_clients)).model()
+    return DrySimulation(config, together, np.arange(together.partition.num_clients)).model()
 
 
 def _quality(student: Recommender | None, together: Federation) -> float:

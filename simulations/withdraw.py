@@ -1,5 +1,6 @@
 """``python -m simulations.withdraw RUN CLIENT...``: clients leave a simulated run and take their contribution back."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
         raise UserError(f"clients are numbered 0..{registered - 1}, it got {clients}")
     leaving = np.unique(np.asarray(clients, np.int64))
     state = config.algorithm.withdraw(progress.state, leaving)
-    recorder.save(type(progress)(state, progress.round, progress.clients, progress.seconds))
+    recorder.save(replace(progress, state=state))
     longer = config.model_copy(update={"num_server_rounds": progress.round + 1})
     folder.write_config(longer)
     (folder.path / "summary.json").unlink()

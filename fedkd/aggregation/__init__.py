@@ -1,1 +1,1 @@
-"""From clients' answers to the server's estimate: clip, quantise, noise, mask, sum."""
+"""Aggregation: how clients' answers become the server's estimate of their sum."""

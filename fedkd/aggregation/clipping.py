@@ -1,4 +1,4 @@
-"""How much one client may say: values are bounded in norm before any noise is drawn for them."""
+"""Clipping: values are bounded in norm, client by client, before any noise is drawn for them."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedkd.messages.types import Grid, Outer, Spec
+from fedkd.messages.types import LowRankUpdate, Quantiser, Spec
 
 
 def clipped(values: Any, spec: Spec, count: int) -> Any:
-    """Return values on the spec's grid whose Euclidean norm, client by client, is at most the clip.
+    """Return values of the quantiser whose Euclidean norm, client by client, is at most the clip.
 
     What is not finite becomes zero first. Rounding towards zero never makes a norm larger, so the bound holds exactly
     for the integers. All arithmetic is in double precision, scaled by the largest magnitude, so nothing overflows.
 
     Parameters
     ----------
-    values : ndarray or Outer
+    values : ndarray or LowRankUpdate
         One leading row per client, or factors.
     spec : Spec
         With a clip and a grid.
@@ -26,16 +26,16 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
 
     Returns
     -------
-    ndarray or Outer
+    ndarray or LowRankUpdate
         Multiples of the grid's step.
     """
     assert spec.clip is not None
-    assert spec.grid is not None
-    if isinstance(values, Outer):
-        return _clipped_outer(values, spec.clip, spec.grid, count)
+    assert spec.quantiser is not None
+    if isinstance(values, LowRankUpdate):
+        return _clipped_outer(values, spec.clip, spec.quantiser, count)
     flat = np.asarray(values, np.float64).reshape(count, -1)
     short = _shortened(flat, np.full(count, spec.clip))
-    return (np.trunc(short / spec.grid.step) * spec.grid.step).reshape(np.shape(values))
+    return (np.trunc(short / spec.quantiser.step) * spec.quantiser.step).reshape(np.shape(values))
 
 
 LARGEST = 1e150
@@ -45,7 +45,7 @@ ROUNDING = 1e-12
 """How much a clip is tightened, so that no floating-point error ever exceeds it."""
 
 
-def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
+def _clipped_outer(values: LowRankUpdate, clip: float, grid: Quantiser, count: int) -> LowRankUpdate:
     """Clip factors: first every row's product, then the sum of a client's rows by the triangle inequality.
 
     Cross terms would be tighter and could cancel beyond double precision; a client of one user has none.
@@ -56,7 +56,7 @@ def _clipped_outer(values: Outer, clip: float, grid: Grid, count: int) -> Outer:
     left = _shortened(_dense(values.left), np.divide(clip, size, out=np.zeros_like(size), where=size > 0))
     total = np.bincount(values.owner, np.linalg.norm(left, axis=1) * size, minlength=count)
     factor = np.where(total > clip, (1 - ROUNDING) * clip / np.where(total > 0, total, 1.0), 1.0)[values.owner]
-    return Outer(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
+    return LowRankUpdate(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
 
 
 def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Answers on the grid that everyone knows, as whole numbers, and their sums."""
+"""Quantisation: values as whole multiples of a public step, and their sums."""
 
 from typing import Any
 
@@ -6,25 +6,51 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedkd.messages.types import Grid, Outer, Spec
+from fedkd.messages.types import LowRankUpdate, Quantiser, Spec
 
 
-def coded(values: Any, spec: Spec) -> Any:
-    """Return values as they travel: on the spec's grid, and summed over the clients where the spec sums.
+def quantised(values: Any, spec: Spec) -> Any:
+    """Return values as whole multiples of the quantiser's step within its bounds; as they are without a quantiser.
+
+    A ``LowRankUpdate`` with a right factor of zeros and ones is rounded in its left factor: the products are the same.
 
     Parameters
     ----------
-    values : ndarray, Outer or Ragged
+    values : ndarray, LowRankUpdate or Ragged
+        Of any shape.
+    spec : Spec
+        The form of the values.
+    """
+    quantiser = spec.quantiser
+    if quantiser is None:
+        return values
+    if isinstance(values, LowRankUpdate):
+        if not np.isin(stored(values.right), (0, 1)).all():
+            raise ValueError("an outer product can be coded only if its right factor holds zeros and ones")
+        left = values.left.copy()
+        if isinstance(left, sparse.csr_array):
+            left.data = _rounded(left.data, quantiser)
+        else:
+            left = _rounded(left, quantiser)
+        return LowRankUpdate(left, values.right.astype(np.int64), values.owner)
+    return _rounded(values, quantiser)
+
+
+def summed(values: Any, spec: Spec) -> Any:
+    """Return the sum over clients, exact for whole numbers and in double precision for others; rows stay rows.
+
+    Parameters
+    ----------
+    values : ndarray, LowRankUpdate or Ragged
         One leading row per client, or factors.
     spec : Spec
+        The form of the values.
     """
-    if spec.grid is not None:
-        values = _on_grid(values, spec.grid)
     if not spec.sums:
         return values
-    if isinstance(values, Outer):
+    if isinstance(values, LowRankUpdate):
         return values.total().reshape(spec.shape)
-    return values.sum(axis=0, dtype=np.int64 if spec.grid is not None else np.float64)
+    return values.sum(axis=0, dtype=np.int64 if spec.quantiser is not None else np.float64)
 
 
 def stored(matrix: Any) -> NDArray[Any]:
@@ -32,22 +58,6 @@ def stored(matrix: Any) -> NDArray[Any]:
     return np.asarray(matrix.data if isinstance(matrix, sparse.csr_array) else matrix)
 
 
-def _on_grid(values: Any, grid: Grid) -> Any:
-    """Round to the nearest multiple of the step, as whole numbers within the grid's bounds.
-
-    An ``Outer`` with a right factor of zeros and ones is rounded in its left factor: the products are the same.
-    """
-    if isinstance(values, Outer):
-        if not np.isin(stored(values.right), (0, 1)).all():
-            raise ValueError("an outer product can be coded only if its right factor holds zeros and ones")
-        left = values.left.copy()
-        if isinstance(left, sparse.csr_array):
-            left.data = _round(left.data, grid)
-        else:
-            left = _round(left, grid)
-        return Outer(left, values.right.astype(np.int64), values.owner)
-    return _round(values, grid)
-
-
-def _round(values: NDArray[Any], grid: Grid) -> NDArray[np.int64]:
-    return np.clip(np.rint(np.asarray(values, np.float64) / grid.step), grid.low, grid.high).astype(np.int64)
+def _rounded(values: NDArray[Any], quantiser: Quantiser) -> NDArray[np.int64]:
+    coded = np.rint(np.asarray(values, np.float64) / quantiser.step)
+    return np.clip(coded, quantiser.low, quantiser.high).astype(np.int64)

@@ -1,44 +1,44 @@
-"""One voter against everybody: how well what is released of votes tells whether, or how, someone voted.
+"""The attack of one voter against everybody: how well released votes tell whether, or how, someone voted.
 
-Nobody else votes, so every count is decided by the noise and this one voter, who gives all his votes to one item. That
-is where a vote shows most: where others agree, it changes no winner.
+Nobody else votes, so every count is decided by the noise and this one voter, who gives all their votes to one item.
+That is where a vote shows most: where others agree, it changes no winner.
 """
 
 import numpy as np
 
-from fedkd.aggregation.release import release
 from fedkd.attacks.bounds import threshold_epsilon
 from fedkd.attacks.canaries import CONFIDENCE, Claim
-from fedkd.messages.types import Answers, Grid, Kind, Spec
-from fedkd.privacy.vote_mechanisms import BallotProtection
+from fedkd.messages.types import Answers, Kind, Quantiser, Spec
+from fedkd.privacy.mechanisms.votes import VoteMechanism
 
 
-def ballot_epsilon(protection: BallotProtection, claim: Claim, rng: np.random.Generator, trials: int) -> float:
+def ballot_epsilon(mechanism: VoteMechanism, claim: Claim, rng: np.random.Generator, trials: int) -> float:
     """Return a lower bound on epsilon of one release of votes, with the confidence of an audit.
 
     Parameters
     ----------
-    protection : BallotProtection
-        What the votes go through, clients' and server's part.
+    mechanism : VoteMechanism
+        The mechanism under attack, clients' and server's part.
     claim : Claim
-        The guarantee; its adjacency says what the voter does otherwise: nothing, or vote for another item.
+        The guarantee; by its adjacency the voter otherwise does nothing, or votes for another item.
     rng : numpy.random.Generator
-        Decides in which trials he votes.
+        Decides in which trials they vote.
     trials : int
         Releases, independent of one another.
     """
     present = rng.random(trials) < 0.5
-    scores = np.array([_score(protection, bool(voted), claim.adjacency) for voted in present])
+    scores = np.array([_score(mechanism, bool(voted), claim.adjacency) for voted in present])
     return threshold_epsilon(scores, present, claim.delta, 1 - CONFIDENCE)
 
 
-def _score(protection: BallotProtection, voted: bool, adjacency: str) -> float:
+def _score(mechanism: VoteMechanism, voted: bool, adjacency: str) -> float:
     """Return by how much the voter's item leads over the other, summed over the queries of one release."""
-    votes = np.zeros((1, protection.queries, protection.items), np.int64)
+    votes = np.zeros((1, mechanism.queries, mechanism.items), np.int64)
     if voted or adjacency == "replace-one":
         votes[..., 0 if voted else 1] = 1
-    shape = (protection.queries, protection.items)
-    specs = {"votes": Spec(Kind.VOTES, shape, grid=Grid(1.0, 0, 1, 8, signed=False), clip=float(shape[0] ** 0.5))}
-    sent = release(Answers(1, np.arange(1), {"votes": votes}), specs, protection)
-    counts = np.asarray(protection.sum(sent, specs).values["votes"], np.float64)
+    shape = (mechanism.queries, mechanism.items)
+    spec = Spec(Kind.VOTES, shape, quantiser=Quantiser(1.0, 0, 1, 8, signed=False), clip=float(shape[0] ** 0.5))
+    aggregator = mechanism.aggregator({"votes": spec})
+    sent = aggregator.encode(Answers(1, np.arange(1), {"votes": votes}))
+    counts = np.asarray(aggregator.decode(sent).values["votes"].value, np.float64)
     return float((counts[:, 0] - counts[:, 1]).sum())

@@ -1,18 +1,17 @@
-"""What a run releases about its clients, as mechanisms that an audit can play canaries against."""
+"""The releases of a run, as mechanisms that an audit can play canaries against."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fedkd.aggregation.release import release
-from fedkd.attacks.canaries import Floats, Mechanism
-from fedkd.messages.types import Answers, Kind, Outer, Spec
-from fedkd.privacy.mechanism import Protection
+from fedkd.attacks.canaries import Floats
+from fedkd.attacks.canaries import Mechanism as Attacked
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
+from fedkd.privacy.mechanisms.base import Mechanism
 
 
-def release_path(protection: Protection, clips: Mapping[str, float], factored: bool = False) -> Mechanism:
+def release_path(mechanism: Mechanism, clips: Mapping[str, float], factored: bool = False) -> Attacked:
     """Return the mechanism that a run's answers really go through: the clients' release and the server's sum.
 
     Contributions are in units of the clip. Where clients add the noise, who takes part is public: one that stays away
@@ -21,27 +20,27 @@ def release_path(protection: Protection, clips: Mapping[str, float], factored: b
 
     Parameters
     ----------
-    protection : Protection
+    mechanism : Mechanism
         In distributed mode, of so many participants that there are not more contributions than honest ones.
     clips : mapping of str to float
         The clip of every array of an answer; a canary is in all of them at once.
     factored : bool
         Whether contributions are sent as factors of a matrix, as residual distillation does.
     """
-    honest = max(1, math.floor(protection.options.honest_fraction * protection.participants))
 
-    def mechanism(contributions: Floats) -> Floats:
-        if protection.options.mode == "distributed":
-            contributions = np.vstack([contributions, np.zeros((honest - len(contributions), contributions.shape[1]))])
-        if protection.options.mode != "local":
-            return _released(protection, clips, contributions, factored)
-        rows = [_released(protection, clips, own[None], factored) for own in contributions]
+    def attacked(contributions: Floats) -> Floats:
+        if mechanism.quorum > len(contributions):  # the least number of clients that carry all the noise
+            absent = np.zeros((mechanism.quorum - len(contributions), contributions.shape[1]))
+            contributions = np.vstack([contributions, absent])
+        if not mechanism.alone:
+            return _released(mechanism, clips, contributions, factored)
+        rows = [_released(mechanism, clips, own[None], factored) for own in contributions]
         return np.concatenate([row[:, [i]] for i, row in enumerate(rows)] + [rows[0][:, len(rows) :]], axis=1)
 
-    return mechanism
+    return attacked
 
 
-def joined(mechanisms: Sequence[tuple[Mechanism, float]]) -> Mechanism:
+def joined(mechanisms: Sequence[tuple[Attacked, float]]) -> Attacked:
     """Return several releases about the same contributions as one mechanism.
 
     Parameters
@@ -63,21 +62,22 @@ def joined(mechanisms: Sequence[tuple[Mechanism, float]]) -> Mechanism:
     return mechanism
 
 
-def _released(protection: Protection, clips: Mapping[str, float], contributions: Floats, factored: bool) -> Floats:
+def _released(mechanism: Mechanism, clips: Mapping[str, float], contributions: Floats, factored: bool) -> Floats:
     """Return every released array over its clip, shape [releases x arrays, dim]."""
     count, dim = contributions.shape
     shape = (dim, 1) if factored else (dim,)
-    specs = protection.specs({name: Spec(Kind.SCORES, shape, clip=clip) for name, clip in clips.items()})
+    specs = {name: Spec(Kind.SCORES, shape, clip=clip) for name, clip in clips.items()}
+    aggregator = mechanism.aggregator(specs)
     values = {name: _sent(contributions * clip, factored) for name, clip in clips.items()}
     answers = Answers(1, np.arange(count), values)
     rows = []
-    for _ in range(protection.releases):
-        summed = protection.sum(release(answers, specs, protection), specs).values
-        rows += [np.asarray(summed[name], np.float64).ravel() / clip for name, clip in clips.items()]
+    for _ in range(mechanism.releases):
+        summed = aggregator.decode(aggregator.encode(answers)).values
+        rows += [np.asarray(summed[name].value, np.float64).ravel() / clip for name, clip in clips.items()]
     return np.stack(rows)
 
 
 def _sent(contributions: Floats, factored: bool) -> Any:
     if not factored:
         return contributions
-    return Outer(contributions, np.ones((len(contributions), 1)), np.arange(len(contributions)))
+    return LowRankUpdate(contributions, np.ones((len(contributions), 1)), np.arange(len(contributions)))

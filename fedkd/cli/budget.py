@@ -11,7 +11,9 @@ from rich.table import Table
 
 from fedkd.cli.terminal import check_picture
 from fedkd.errors import UserError
-from fedkd.privacy.options import TRUST, PrivacyOptions
+from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL
+from fedkd.privacy.mechanisms.table import MECHANISMS
+from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.plan import FALSE_ALARMS, Plan
 
 
@@ -20,8 +22,8 @@ def show(plan: Plan, plot: Path | None) -> None:
     if plot is not None:
         check_picture(plot)
     console, options = Console(highlight=False), plan.options
-    console.print(f"mode {options.mode}: {TRUST[options.mode]}{_quorum(plan)}\n")
-    console.print(f"All numbers are for epsilon {options.epsilon:g}, {_about(plan)}.")
+    console.print(f"mode {options.mode}: {plan.mechanism.trust}{_quorum(plan)}\n")
+    console.print(f"All numbers are for epsilon {options.epsilon:g}, {plan.options.conditions_text}.")
     for title, table in (_noise(plan), _spent(plan), _adversary(plan), _cheaper(plan)):
         console.print(f"\n{title}")
         console.print(table)
@@ -38,16 +40,10 @@ HOLLOW = (
 )
 
 
-def _about(plan: Plan) -> str:
-    """Return what every epsilon of a plan is about."""
-    options = plan.options
-    return f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
-
-
 def _quorum(plan: Plan) -> str:
-    if plan.options.mode != "distributed":
+    if not plan.mechanism.shared:
         return ""
-    share, least = plan.options.honest_fraction, plan.protection.quorum
+    share, least = plan.options.honest_fraction, plan.mechanism.quorum
     return f"; that share is {share:g}, and a sum of fewer than {least} of {plan.clients} clients teaches nothing"
 
 
@@ -67,7 +63,7 @@ def draw(plan: Plan, path: Path) -> None:
     axes.plot([plan.options.budget[0]], [plan.noise / plan.clients], "o", color="black", label="this plan")
     axes.set_xlabel("epsilon, total of the run")
     axes.set_ylabel("noise on the mean, in clips")
-    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {_about(plan)}", fontsize=8)
+    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {plan.options.conditions_text}", fontsize=8)
     axes.legend(frameon=False)
     try:
         figure.savefig(path)
@@ -83,9 +79,10 @@ def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
     UserError
         Which of them is wrong, and what mends it.
     """
-    if given["mode"] == "none":
+    mechanism = MECHANISMS.find(str(given["mode"]))
+    if not mechanism.active:
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
-    if given["honest-fraction"] is not None and given["mode"] != "distributed":
+    if given["honest-fraction"] is not None and not mechanism.shared:
         raise UserError(
             f"--honest-fraction says how many clients add their share of the noise, and in mode {given['mode']} none "
             "does; leave it out, or give --mode distributed"
@@ -119,7 +116,7 @@ def _table(*columns: str) -> Table:
 
 def _noise(plan: Plan) -> Titled:
     shown = _table("noise", "in clips")
-    shown.add_row("noise multiplier of a release", f"{plan.protection.multiplier:.4g}")
+    shown.add_row("noise multiplier of a release", f"{plan.mechanism.multiplier:.4g}")
     shown.add_row("on a coordinate of the sum", f"{plan.noise:.4g}")
     shown.add_row(f"on a coordinate of the mean of {plan.clients} clients", f"{plan.noise / plan.clients:.3g}")
     shown.add_row(
@@ -135,12 +132,13 @@ def _spent(plan: Plan) -> Titled:
     every = -(-plan.releases // LONGEST)
     skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
     shown = _table("after contribution", "epsilon")
-    if plan.protection.panel is not None:
-        shown.add_row("the items alone", f"{plan.protection.spent(0):.4g}")
+    first = {PANEL: 1}
+    if plan.mechanism.part(PANEL) is not None:
+        shown.add_row("the items alone", f"{plan.mechanism.spent(first):.4g}")
     for step in sorted({1, *range(every, plan.releases + 1, every), plan.releases}):
-        shown.add_row(str(step), f"{plan.protection.spent(step):.4g}")
+        shown.add_row(str(step), f"{plan.mechanism.spent({**first, ANSWERS: step}):.4g}")
     if plan.metrics_error is not None:
-        shown.add_row("and the metrics", f"{plan.protection.spent(plan.releases, measured=True):.4g}")
+        shown.add_row("and the metrics", f"{plan.mechanism.spent({**first, ANSWERS: plan.releases, METRICS: 1}):.4g}")
     return f"epsilon spent, at delta {plan.options.delta:g}{skipped}", shown
 
 

@@ -22,7 +22,7 @@ from scipy import linalg, sparse
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram
 from fedkd.distillation.content_prior import content_rows
-from fedkd.messages.types import Kind, Outer, Spec
+from fedkd.messages.types import Kind, LowRankUpdate, Spec
 from fedkd.ragged import Ragged
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,9 @@ def block_spec(panel: NDArray[np.int32]) -> Spec:
     return Spec(Kind.STATISTICS, (len(panel), len(panel)), clip=1.0)
 
 
-def block_answer(histories: Ragged, owner: NDArray[np.int64], panel: NDArray[np.int32], num_items: int) -> Outer:
+def block_answer(
+    histories: Ragged, owner: NDArray[np.int64], panel: NDArray[np.int32], num_items: int
+) -> LowRankUpdate:
     """Return ``x^T x / |x|^2`` on the panel for every client, the mean where a client has several users.
 
     Parameters
@@ -60,7 +62,7 @@ def block_answer(histories: Ragged, owner: NDArray[np.int64], panel: NDArray[np.
     lengths = np.asarray(rows.sum(axis=1)).ravel()
     share = np.bincount(owner)[owner] if len(owner) else np.ones(0)
     weights = sparse.diags_array(np.divide(1.0, lengths * share, out=np.zeros(len(lengths)), where=lengths > 0))
-    return Outer(sparse.csr_array(weights @ rows), rows, owner)
+    return LowRankUpdate(sparse.csr_array(weights @ rows), rows, owner)
 
 
 def protected_gram(

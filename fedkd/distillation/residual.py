@@ -17,7 +17,7 @@ from scipy import linalg, sparse
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram
 from fedkd.errors import UserError
-from fedkd.messages.types import Grid, Kind, Outer, Reference, Spec
+from fedkd.messages.types import Kind, LowRankUpdate, Quantiser, Reference, Spec
 from fedkd.ragged import Ragged
 
 COLUMNS_PER_REFERENCE = 6
@@ -111,13 +111,13 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
 def answer_spec(reference: Reference, weights: UserWeights, num_users: int) -> Spec:
     """Return what a client's answer looks like; sums over ``num_users`` users fit its grid without wrapping around."""
     limit = weights.levels * int(reference.histories.lengths.max())
-    grid = Grid(1.0, -limit, limit, (limit * num_users).bit_length(), signed=False)
-    return Spec(Kind.SCORES, (len(reference.histories), len(reference.panel)), grid=grid)
+    grid = Quantiser(1.0, -limit, limit, (limit * num_users).bit_length(), signed=False)
+    return Spec(Kind.SCORES, (len(reference.histories), len(reference.panel)), quantiser=grid)
 
 
 def answer(
     histories: Ragged, owner: NDArray[np.int64], reference: Reference, weights: UserWeights, num_items: int
-) -> Outer:
+) -> LowRankUpdate:
     """Return what private training changed in the zero student's scores: ``level (R x) x_P``, an outer product a user.
 
     Parameters
@@ -136,7 +136,7 @@ def answer(
     matrix = _matrix(histories, num_items)
     overlap = matrix @ _matrix(reference.histories, num_items).T
     levels = sparse.diags_array(weights.of(histories.lengths), dtype=np.int64)
-    return Outer(sparse.csr_array(levels @ overlap), matrix[:, reference.panel], owner)
+    return LowRankUpdate(sparse.csr_array(levels @ overlap), matrix[:, reference.panel], owner)
 
 
 def pooled_gram(

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.aggregation.answer_budget import AnswerBudget
+
 AGREEMENT = 0.1
 """Norm of the noise over that of a sum of clients at their clips and of one mind; chosen on validation."""
 
@@ -37,19 +39,17 @@ class Size:
     items: int
 
 
-def affordable(noise: float, participants: int, references: int, items: int) -> Size:
+def affordable(budget: AnswerBudget, references: int, items: int) -> Size:
     """Return how many coordinates keep the norm of the noise to ``AGREEMENT`` of the most that clients can say.
 
     Parameters
     ----------
-    noise : float
-        Standard deviation of the noise on every coordinate of the sum, over the clip; positive.
-    participants : int
-        How many clients are in the sum, a public constant.
+    budget : AnswerBudget
+        Of an answer.
     references, items : int
         How many there are.
     """
-    coordinates = (AGREEMENT * participants / noise) ** 2
+    coordinates = budget.numbers(AGREEMENT)
     directions = int(np.clip(round((coordinates / ITEMS_PER_DIRECTION) ** 0.5), 1, references))
     return Size(directions, int(np.clip(coordinates // directions, 1, items)))
 
@@ -89,7 +89,7 @@ def signal_share(pooled: NDArray[Any], noise: float) -> float:
     return max(0.0, 1.0 - pooled.size * noise**2 / square) if square else 0.0
 
 
-def denoised(pooled: NDArray[Any], noise: float) -> NDArray[np.float64]:
+def shrunk(pooled: NDArray[Any], noise: float) -> NDArray[np.float64]:
     """Return a noised sum with every row times its own share of signal, so that faint directions do no harm.
 
     Parameters

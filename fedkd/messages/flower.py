@@ -9,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from flwr.common.serde import recorddict_to_proto
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Failure
 from fedkd.messages.serialisation import (
     MalformedError,
     pack_answer,
@@ -18,7 +19,7 @@ from fedkd.messages.serialisation import (
     unpack_arrays,
 )
 from fedkd.messages.types import Answers, Asks, Reference, Spec
-from fedkd.messages.validation import number, numbers, octets, refusals, short, text
+from fedkd.messages.validation import number, numbers, octets, reason, refusals, short, text
 from fedkd.ragged import Ragged
 
 SCHEMA = 1
@@ -100,7 +101,7 @@ def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
     if answers.reference:
         head["reference"] = answers.reference
     if answers.refused:
-        head["refused"] = json.dumps(answers.refused)
+        head["refused"] = json.dumps({reason.value: clients for reason, clients in answers.refused.items()})
     return _record(ANSWER, pack_answer(answers.values, specs) if len(answers.clients) else b"", head)
 
 
@@ -148,9 +149,9 @@ def turn_of(round_number: int, kind: str) -> int:
     return 2 * round_number + (kind != "train")
 
 
-def refusal_record(reason: str) -> RecordDict:
-    """Write why a client does not take part."""
-    return _record(SECURE, b"", {"schema": SCHEMA, "refused": reason})
+def refusal_record(failure: Failure) -> RecordDict:
+    """Write why a client does not take part in a secure sum."""
+    return _record(SECURE, b"", {"schema": SCHEMA, "refused": failure.reason.value, "detail": failure.detail})
 
 
 def is_secure(record: RecordDict) -> bool:
@@ -172,7 +173,7 @@ def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
     except (KeyError, MalformedError) as error:
         raise MalformedError(f"the message of a secure sum cannot be read ({error})") from error
     if "refused" in config:
-        raise MalformedError(f"refused: {short(config['refused'])}")
+        raise MalformedError(short(config.get("detail", "")), reason(config["refused"]))
     return data, config
 
 
@@ -196,8 +197,8 @@ def answer_bytes(answers: Answers, specs: Mapping[str, Spec]) -> NDArray[np.int6
         values, itemsize = answers.values.get(name), np.dtype(spec.dtype).itemsize
         if isinstance(values, Ragged):
             payloads += 4 + values.lengths * int(np.prod(spec.shape[1:], dtype=np.int64)) * itemsize
-        elif spec.grid is not None:
-            payloads += packed_bytes(int(np.prod(spec.shape)), spec.grid.bits)
+        elif spec.quantiser is not None:
+            payloads += packed_bytes(int(np.prod(spec.shape)), spec.quantiser.bits)
         else:
             payloads += int(np.prod(spec.shape)) * itemsize
     distinct, same = np.unique(payloads, return_inverse=True)

@@ -7,12 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.types import Spec
 from fedkd.ragged import Ragged
 
 
 class MalformedError(ValueError):
-    """Bytes from elsewhere are not what they must be."""
+    """Bytes from elsewhere are not what they must be.
+
+    Parameters
+    ----------
+    message : str
+        For people.
+    reason : Missing
+        The reason why an answer is missing then.
+    """
+
+    def __init__(self, message: str, reason: Missing = Missing.MALFORMED) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason, message)
 
 
 def pack_bits(values: NDArray[np.int64], bits: int) -> bytes:
@@ -71,8 +84,8 @@ def unpack_answer(data: bytes, specs: Mapping[str, Spec], clients: int) -> dict[
 def _pack_one(values: Any, spec: Spec) -> bytes:
     if isinstance(values, Ragged):
         return values.lengths.astype("<u4").tobytes() + values.values.astype(_wire_dtype(spec)).tobytes()
-    if spec.grid is not None:
-        return pack_bits(values, spec.grid.bits)
+    if spec.quantiser is not None:
+        return pack_bits(values, spec.quantiser.bits)
     return np.asarray(values).astype(_wire_dtype(spec)).tobytes()
 
 
@@ -91,9 +104,9 @@ def _unpack_one(data: memoryview, name: str, spec: Spec, clients: int) -> tuple[
         return _unpack_ragged(data, name, spec, clients)
     shape = spec.shape if spec.sums else (clients, *spec.shape)
     count = int(np.prod(shape))
-    if spec.grid is not None:
-        mine, rest = _cut(data, packed_bytes(count, spec.grid.bits), name)
-        return unpack_bits(bytes(mine), spec.grid.bits, count, spec.grid.signed).reshape(shape), rest
+    if spec.quantiser is not None:
+        mine, rest = _cut(data, packed_bytes(count, spec.quantiser.bits), name)
+        return unpack_bits(bytes(mine), spec.quantiser.bits, count, spec.quantiser.signed).reshape(shape), rest
     mine, rest = _cut(data, count * _wire_dtype(spec).itemsize, name)
     return _checked(np.frombuffer(mine, _wire_dtype(spec)).reshape(shape), name), rest
 

@@ -1,4 +1,4 @@
-"""The nouns that travel between server and clients."""
+"""Asks, answers and references: all that server and clients say to each other."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Missing
 from fedkd.ragged import Ragged
 
 
 class Kind(StrEnum):
-    """What the numbers of an answer are."""
+    """The meaning of the numbers of an answer."""
 
     SCORES = "scores"
     PARAMETERS = "parameters"
     STATISTICS = "statistics"
-    FEATURES = "features"
     VOTES = "votes"
-    TRIPLES = "triples"
+    RATED_ITEMS = "rated items"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What soft labels are about: histories that everyone may see, and a panel of items to score.
+    """The subject of soft labels: histories that everyone may see, and a subset of items (the panel) to score.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Asks:
-    """What the server sends the clients of one node in one round.
+    """The question that the server sends the clients of one node in one round.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class Asks:
     clients : ndarray of int64, shape [clients]
         Who is asked, ascending.
     shared : mapping of str to ndarray
-        What every client gets (a model, pooled soft labels).
+        Arrays for every client (a model, pooled soft labels).
     own : mapping of str to Ragged
-        What each client gets for himself: one row a client, in the order of ``clients``.
+        Arrays for single clients: one row a client, in the order of ``clients``.
     reference : Reference, optional
-        What the answers must be about.
+        The subject of the answers.
     """
 
     round: int
@@ -79,8 +79,8 @@ class Asks:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A public grid of values for integer coding, and the modulus of sums.
+class Quantiser:
+    """Coding of values as whole multiples of a public step, and the modulus of their sums.
 
     Attributes
     ----------
@@ -100,15 +100,10 @@ class Grid:
     bits: int
     signed: bool = True
 
-    @classmethod
-    def for_sum(cls, step: float, limit: int, terms: int) -> "Grid":
-        """Return the grid of ``-limit..limit`` whose sums of ``terms`` values never wrap around."""
-        return cls(step, -limit, limit, (2 * limit * terms).bit_length())
-
 
 @dataclass(frozen=True)
-class Outer:
-    """Per-client matrices of low rank, kept as factors: client ``c`` means ``sum of left[r]^T right[r]`` over his rows.
+class LowRankUpdate:
+    """Per-client matrices of low rank, kept as factors: client ``c`` means ``sum of left[r]^T right[r]`` over its rows.
 
     The sum over all clients is then one matrix product, and no client's matrix need exist in a simulation.
 
@@ -133,65 +128,111 @@ class Outer:
     def of(self, client: int) -> NDArray[Any]:
         """Return the matrix of one client (a position), shape [references, panel]."""
         rows = np.flatnonzero(self.owner == client)
-        return Outer(self.left[rows], self.right[rows], self.owner[rows]).total()
+        return LowRankUpdate(self.left[rows], self.right[rows], self.owner[rows]).total()
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What one named array of an answer must look like; known to both sides, so that no layout need travel.
+    """The form of one named array of an answer; both sides know it, so that no layout need travel.
 
     Attributes
     ----------
     kind : Kind
-        What the numbers are.
+        The meaning of the numbers.
     shape : tuple of int
         Shape of one client's array. Where it does not sum, the leading ``-1`` of a shape stands for a length that
         differs between clients.
     sums : bool
         Whether the server only ever needs the sum over clients.
     dtype : str
-        How floats and ids travel where there is no grid.
-    grid : Grid, optional
-        How the release codes the values as integers.
+        Type in which floats and ids travel where there is no quantiser.
+    quantiser : Quantiser, optional
+        Coding as whole numbers.
     clip : float, optional
-        Largest Euclidean norm of one client's array, in the units of its values; the release scales longer ones down.
+        Largest Euclidean norm of one client's array, in the units of its values; where answers must be bounded, longer
+        ones are scaled down.
+    weighted : bool
+        Whether a client's array counts as much as its weight says (``Answers.weights``). Where answers must be bounded,
+        all clients weigh the same.
     """
 
     kind: Kind
     shape: tuple[int, ...]
     sums: bool = True
     dtype: str = "float32"
-    grid: Grid | None = None
+    quantiser: Quantiser | None = None
     clip: float | None = None
+    weighted: bool = False
 
 
 def mask_bits(specs: Mapping[str, Spec]) -> int:
     """Return the bits of a secure sum of all arrays of an answer, which are masked as one vector; at least 8."""
-    return max([8, *(spec.grid.bits for spec in specs.values() if spec.grid is not None)])
+    return max([8, *(spec.quantiser.bits for spec in specs.values() if spec.quantiser is not None)])
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the clients of a cohort answer, or what of it has been released.
+    """Answers of some clients: raw, as they learnt them, or encoded, as they travel.
 
     Attributes
     ----------
     round : int
-        The round it answers.
+        The round they answer.
     clients : ndarray of int64, shape [clients]
-        Whose answers these are, ascending.
-    values : mapping of str to ndarray, Outer or Ragged
-        Before the release: one leading row per client, or an ``Outer``. After it, where the spec sums: the sum over
-        ``clients``, without the client axis. What does not sum stays one row per client, ``Ragged`` where lengths
-        differ.
+        The clients, ascending.
+    values : mapping of str to ndarray, LowRankUpdate or Ragged
+        Raw: one leading row per client, or factors. Encoded, where the spec sums: the sum over ``clients``, without the
+        client axis. What does not sum stays one row per client, ``Ragged`` where lengths differ.
     reference : str
         Fingerprint of the reference that was scored, or an empty string.
-    refused : mapping of str to list of int
-        Clients whose answer could not be released, by reason.
+    refused : mapping of Missing to list of int
+        Clients whose answer may not leave, by reason.
+    weights : ndarray, shape [clients], optional
+        The weight of every raw answer; 1 without it.
     """
 
     round: int
     clients: NDArray[np.int64]
     values: Mapping[str, Any]
     reference: str = ""
-    refused: Mapping[str, list[int]] = field(default_factory=dict)
+    refused: Mapping[Missing, list[int]] = field(default_factory=dict)
+    weights: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A sum over clients as the server knows it.
+
+    Attributes
+    ----------
+    value : ndarray, or Ragged rows where answers do not sum
+        The sum, in the units of the answers.
+    std : float
+        Standard deviation of the noise on each of its numbers, in the same units; 0 where it is exact.
+    """
+
+    value: Any
+    std: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The estimates of one round, ready to be pooled.
+
+    Attributes
+    ----------
+    round : int
+        The round.
+    clients : ndarray of int64, shape [clients]
+        Everyone whose answer is in the sums, ascending.
+    values : mapping of str to Estimate
+        By the names of the protocol's specs.
+    weight : float
+        Divisor that turns weighted sums into means: the clients' weights together. Where answers must be bounded it is
+        the planned number of participants, since how many did answer depends on who takes part.
+    """
+
+    round: int
+    clients: NDArray[np.int64]
+    values: Mapping[str, Estimate]
+    weight: float

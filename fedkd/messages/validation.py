@@ -5,6 +5,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Missing
 from fedkd.messages.serialisation import MalformedError
 
 LENGTH = 200
@@ -49,12 +50,20 @@ def numbers(value: object) -> NDArray[np.int64]:
     return np.array(value, np.int64)
 
 
-def refusals(value: object) -> dict[str, list[int]]:
-    """Read who is refused an answer, by reason, out of JSON."""
+def refusals(value: object) -> dict[Missing, list[int]]:
+    """Read which clients are refused an answer, by reason, out of JSON."""
     try:
         told = json.loads(text(value))
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"refusals are no JSON ({type(error).__name__})") from None
     if not isinstance(told, dict) or len(told) > REASONS:
         raise MalformedError(f"refusals must be at most {REASONS} reasons, with the clients of each")
-    return {short(reason): numbers(clients).tolist() for reason, clients in told.items()}
+    return {reason(name): numbers(clients).tolist() for name, clients in told.items()}
+
+
+def reason(value: object) -> Missing:
+    """Read why an answer is missing."""
+    try:
+        return Missing(value)
+    except ValueError:
+        raise MalformedError(f"a reason must be one of {', '.join(one.value for one in Missing)}") from None

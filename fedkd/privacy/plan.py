@@ -1,4 +1,4 @@
-"""What a budget buys, before anything is released: noise, signal, an adversary's chances, what would be cheaper."""
+"""The plan of a budget, before anything is released: noise, signal, an adversary's chances, cheaper settings."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,7 +10,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import METRICS_SUM, estimated
 from fedkd.evaluation.metrics import METRICS
 from fedkd.privacy.cost import Cost
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import METRICS as METRICS_RELEASE
+from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.options import PrivacyOptions
 
 FAINTEST = 0.1
@@ -48,19 +49,19 @@ class Plan:
     dimensions: int
 
     @property
-    def protection(self) -> Protection:
+    def mechanism(self) -> Mechanism:
         """The noise that the plan means."""
-        return Protection(self.options, self.clients, self.releases, self.options.answers_share)
+        return self.options.planned(self.clients, self.releases, self.options.answers_share)
 
     @property
     def noise(self) -> float:
         """Standard deviation of the noise on every coordinate of the sum, over the clip."""
-        return self.protection.noise
+        return self.mechanism.noise
 
     @property
     def metrics_error(self) -> float | None:
         """Standard error that the noise gives to a released metric of 0.5; None where none is released."""
-        guard = self.protection.metrics
+        guard = self.mechanism.part(METRICS_RELEASE)
         if guard is None:
             return None
         sums = np.append(np.full(len(METRICS), self.clients / 2), self.clients)
@@ -131,7 +132,7 @@ class Plan:
     @property
     def _cost(self) -> Cost:
         """What everything costs that is released about one unit."""
-        return self.protection.cost.times(self.releases / self.protection.portion)
+        return self.mechanism.cost.times(self.releases / self.mechanism.portion)
 
     def _mend(self) -> str:
         """Return which settings would let a sum rise above the noise."""

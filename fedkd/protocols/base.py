@@ -1,4 +1,4 @@
-"""What a protocol is: a frozen set of parameters and four verbs."""
+"""Protocols: a frozen set of parameters and four verbs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Asks, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender, score
-from fedkd.options import Options
+from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
 
 Metrics = Mapping[str, float]
@@ -21,7 +22,7 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a server knows before the first round.
+    """The server's knowledge before the first round.
 
     Attributes
     ----------
@@ -37,8 +38,8 @@ class Setup:
         The run's seed.
     participants : int
         How many clients are asked in a round (a public constant); 0 stands for all of them.
-    noise : float
-        Standard deviation of the noise that will be on a round's sum, divided by the clip; public, 0 without noise.
+    answer_budget : AnswerBudget, optional
+        Public bounds of an answer: with them it is one array of limited norm, and few numbers are worth asking for.
     popularity : ndarray, optional
         How popular every item is with private users too, shape [items], where a release of its own was made about it.
     """
@@ -49,7 +50,7 @@ class Setup:
     num_rounds: int
     seed: int
     participants: int = 0
-    noise: float = 0.0
+    answer_budget: AnswerBudget | None = None
     popularity: NDArray[np.float64] | None = None
 
     @property
@@ -62,12 +63,12 @@ class Setup:
 
 @dataclass(frozen=True)
 class State:
-    """Everything a protocol remembers on the server: named arrays, and nothing else, so that it can be saved.
+    """All that a protocol remembers on the server: named arrays, and nothing else, so that it can be saved.
 
     Attributes
     ----------
     setup : Setup
-        What was known at the start.
+        The knowledge at the start.
     arrays : mapping of str to ndarray
         Models, accumulated sums, caches, counts.
     """
@@ -80,11 +81,12 @@ class State:
         return replace(self, arrays={**self.arrays, **arrays})
 
 
-class Protocol(Options, ABC):
-    """A federated distillation protocol: its hyper-parameters, and what server and clients do in a round.
+class Protocol(Choice, ABC):
+    """A federated distillation protocol: its hyper-parameters, and the work of server and clients in a round.
 
     State goes in and comes out; nothing is remembered elsewhere. Noise, quantisation, byte counts, checkpoints and
-    metrics are around the verbs, not in them.
+    metrics are around the verbs, not in them. A protocol of your own is a subclass in your own module;
+    ``algorithm.name`` takes its ``package.module:Class``.
     """
 
     name: str
@@ -95,19 +97,19 @@ class Protocol(Options, ABC):
 
     @abstractmethod
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Server: what these clients are sent."""
+        """Server: return the question to these clients."""
 
     @abstractmethod
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Both: what an answer to these asks must look like."""
+        """Both: return the form of an answer to these asks."""
 
     @abstractmethod
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Clients: digest what was sent, train privately, answer with one row per client."""
 
     @abstractmethod
-    def pool(self, state: State, answers: Answers) -> State:
-        """Server: fold one chunk of released answers into the state; order and grouping do not matter."""
+    def pool(self, state: State, estimates: Estimates) -> State:
+        """Server: fold the sums of one round, or of a part of its clients, into the state; order does not matter."""
 
     @abstractmethod
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
@@ -119,7 +121,7 @@ class Protocol(Options, ABC):
 
     @abstractmethod
     def student(self, state: State) -> Recommender | None:
-        """Return the global student, or None where every client keeps his own."""
+        """Return the global student, or None where every client keeps its own."""
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of ``clients`` that have something to contribute; all by default."""
@@ -127,7 +129,7 @@ class Protocol(Options, ABC):
         return clients
 
     def deploy(self, state: State, clients: NDArray[np.int64], round_number: int) -> Asks:
-        """Server: what devices need in order to recommend; by default the global student, as float16."""
+        """Server: return all that devices need in order to recommend; by default the global student, as float16."""
         student = self.student(state)
         arrays = {} if student is None else export_arrays(student)
         return Asks(round_number, clients, shared=arrays)
@@ -140,12 +142,8 @@ class Protocol(Options, ABC):
     def centralised(self, train: Interactions, seed: int) -> Recommender | None:
         """Return the student that everyone's histories in one place would give; None where there is no such thing."""
 
-    def unprotectable(self, mode: str) -> str | None:
-        """Return why answers cannot be protected in a privacy mode; None where they can.
-
-        What can be protected sums, and has a bound: every spec has a clip.
-        """
-        del mode
+    def unprotectable(self) -> str | None:
+        """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""
         return None
 
     def ballot(self) -> tuple[int, int] | None:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedkd.distillation.score_directions import signal_share
-from fedkd.messages.types import Answers, Asks, Kind, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.server_optimiser import adam_moved, moved, student_arrays, summed, taken_sums
-from fedkd.protocols.trained import EQUAL, TrainedStudent, equally_weighted, total_weight
+from fedkd.protocols.server_optimiser import adam_moved, moved, pooled, student_arrays, taken
+from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import replicate
@@ -25,7 +25,7 @@ class FedAvg(TrainedStudent):
 
     Every client trains the global student on its own histories and answers with the change of its parameters times its
     number of interactions ``n``; the server moves the student by the ``n``-weighted mean change, or takes that for the
-    gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under noise clients weigh the same.
+    gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under protection all weigh the same.
 
     Attributes
     ----------
@@ -59,16 +59,14 @@ class FedAvg(TrainedStudent):
         return State(setup, student_arrays(student))
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the global student, and whether clients weigh the same."""
+        """Send the global student."""
         del rng
-        shared = export_arrays(self.global_student(state))
-        return Asks(round_number, clients, equally_weighted(shared, state.setup))
+        return Asks(round_number, clients, export_arrays(self.global_student(state)))
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return the change of all parameters, one after the other, and the weight of the sum."""
-        size = sum(array.size for name, array in asks.shared.items() if name != EQUAL)
-        change = {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip)}
-        return change if EQUAL in asks.shared else {**change, "weight": Spec(Kind.STATISTICS, ())}
+        """Return the change of all parameters, one after the other."""
+        size = sum(array.size for array in asks.shared.values())
+        return {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed."""
@@ -79,25 +77,22 @@ class FedAvg(TrainedStudent):
             (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()
         ]
-        weight = np.ones(len(cohort)) if EQUAL in asks.shared else weights_of(cohort)
-        change = np.concatenate(changes, axis=1) * weight[:, None].astype(np.float32)
-        values = {"change": change} if EQUAL in asks.shared else {"change": change, "weight": weight}
-        return cohort, Answers(asks.round, cohort.clients, values)
+        values = {"change": np.concatenate(changes, axis=1)}
+        return cohort, Answers(asks.round, cohort.clients, values, weights=weights_of(cohort))
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the weighted changes."""
-        return summed(state, answers.values)
+        return pooled(state, estimates)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Move the student by the mean change."""
         del rng
-        state, sums = taken_sums(state)
-        weight = total_weight(sums, state.setup)
+        state, change, weight = taken(state, "change")
         if weight == 0:
             return state, {"change": 0.0}
-        mean = sums["change"] / weight
+        mean = change.value / weight
         step = moved if self.server_optimiser == "average" else adam_moved
-        signal = signal_share(sums["change"], self.clip * state.setup.noise)
+        signal = signal_share(change.value, change.std)
         taught = step(state, _shaped(mean, self.global_student(state)), signal * self.server_learning_rate)
         return taught, {"change": float(np.linalg.norm(mean)), "signal": signal}
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Asks, Grid, Kind, Outer, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, LowRankUpdate, Quantiser, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, gram
 from fedkd.models.linear import LowRank
@@ -63,14 +63,16 @@ class FederatedEASE(GlobalStudent):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send nothing but public sizes."""
         del rng
-        sizes = np.array([state.setup.public.num_items, state.setup.num_private_users, state.setup.noise > 0], np.int64)
+        setup = state.setup
+        bounded = setup.answer_budget is not None
+        sizes = np.array([setup.public.num_items, setup.num_private_users, bounded], np.int64)
         return Asks(round_number, clients, {"sizes": sizes})
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return counts of pairs, as whole numbers whose sum never wraps around; under noise a bounded matrix."""
-        items, users, noised = (int(size) for size in asks.shared["sizes"])
-        grid = None if noised else Grid(1.0, 0, 1, users.bit_length(), signed=False)
-        return {"gram": Spec(Kind.STATISTICS, (items, items), grid=grid, clip=self.clip)}
+        """Return counts of pairs, as whole numbers whose sum never wraps around, or a bounded matrix."""
+        items, users, bounded = (int(size) for size in asks.shared["sizes"])
+        quantiser = None if bounded else Quantiser(1.0, 0, 1, users.bit_length(), signed=False)
+        return {"gram": Spec(Kind.STATISTICS, (items, items), quantiser=quantiser, clip=self.clip)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Answer with every user's pairs of items."""
@@ -79,17 +81,17 @@ class FederatedEASE(GlobalStudent):
         if asks.shared["sizes"][2]:
             norms = np.bincount(cohort.owner, cohort.data.train.histories.lengths, minlength=len(cohort))
             scale = np.minimum(1.0, self.clip / np.maximum(norms, 1.0))[cohort.owner]
-        pairs = Outer(sparse.csr_array(sparse.diags_array(scale) @ rows), sparse.csr_array(rows), cohort.owner)
+        pairs = LowRankUpdate(sparse.csr_array(sparse.diags_array(scale) @ rows), sparse.csr_array(rows), cohort.owner)
         return cohort.with_states(({},) * len(cohort)), Answers(asks.round, cohort.clients, {"gram": pairs})
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Add up."""
         due = state.arrays["due"].copy()
-        due[answers.clients] = False
-        return state.with_arrays(gram=state.arrays["gram"] + answers.values["gram"], due=due)
+        due[estimates.clients] = False
+        return state.with_arrays(gram=state.arrays["gram"] + estimates.values["gram"].value, due=due)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Solve EASE on the sum; what noise made negative is left out."""
+        """Solve EASE on the sum; directions that noise made negative are left out."""
         del rng
         total = state.arrays["gram"]
         values, vectors = np.linalg.eigh((total + total.T) / 2)

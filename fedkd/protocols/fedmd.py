@@ -9,21 +9,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from fedkd.distillation.score_directions import denoised, signal_share
+from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Asks, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.server_optimiser import named, part, student_arrays, summed, taken_sums
-from fedkd.protocols.trained import (
-    DIRECTIONS,
-    EQUAL,
-    TrainedStudent,
-    equally_weighted,
-    released_directions,
-    total_weight,
-    within_noise,
-)
+from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
+from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows, TrainingOptions, Watch
@@ -107,19 +99,17 @@ class FedMD(TrainedStudent):
         lesson = part(state, LESSON)
         if lesson:
             lesson["scores"] = lesson["scores"].astype(np.float16)
-        shared = equally_weighted(named(LESSON, lesson), state.setup)
-        reference = self._reference(state.setup, round_number)
-        if EQUAL in shared:
+        shared, reference = named(LESSON, lesson), self._reference(state.setup, round_number)
+        if (budget := state.setup.answer_budget) is not None:
             shared |= named(COMMON, export_arrays(self.global_student(state)))
-            shared[DIRECTIONS] = released_directions(self._known(state, reference), state.setup)
+            shared[DIRECTIONS] = released_directions(self._known(state, reference), budget)
         return Asks(round_number, clients, shared, reference=reference)
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return the scores, and how many clients are in the sum."""
+        """Return the scores of every reference, or along the directions that were sent."""
         assert asks.reference is not None
-        rows = len(asks.shared[DIRECTIONS] if EQUAL in asks.shared else asks.reference.histories)
-        scores = {"scores": Spec(Kind.SCORES, (rows, len(asks.reference.panel)), clip=self.clip)}
-        return scores if EQUAL in asks.shared else {**scores, "weight": Spec(Kind.STATISTICS, ())}
+        shape = (len(asks.shared.get(DIRECTIONS, asks.reference.histories)), len(asks.reference.panel))
+        return {"scores": Spec(Kind.SCORES, shape, clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Digest the consensus, revisit the private data, and score the new references."""
@@ -131,32 +121,27 @@ class FedMD(TrainedStudent):
         train_privately(student, parameters, cohort, self.local, asks.round)
         history = padded_histories(asks.reference.histories, student.num_items)
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
-        values = {"scores": scores, "weight": np.ones(len(cohort))}
-        if EQUAL in asks.shared:
-            known = _scores(self._common(asks, student.num_items), asks.reference)
-            values = {"scores": asks.shared[DIRECTIONS] @ (scores - known)}
-        return keep_students(cohort, parameters), Answers(
-            asks.round, cohort.clients, values, asks.reference.fingerprint
-        )
+        if DIRECTIONS in asks.shared:
+            scores = along(asks, scores - _scores(self._common(asks, student.num_items), asks.reference))
+        fingerprint = asks.reference.fingerprint
+        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {"scores": scores}, fingerprint)
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the scores."""
-        return summed(state, answers.values).with_arrays(round=np.array(answers.round))
+        return pooled(state, estimates).with_arrays(round=np.array(estimates.round))
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Take the mean for the consensus, and let the global student digest it."""
-        state, sums = taken_sums(state)
-        count = total_weight(sums, state.setup)
+        state, total, count = taken(state, "scores")
         if count == 0:
             return state, {}
         reference = self._reference(state.setup, int(state.arrays["round"]))
         student = self.global_student(state)
-        noise = self.clip * state.setup.noise
-        signal, mean = signal_share(sums["scores"], noise), denoised(sums["scores"], noise) / count
+        signal, mean = signal_share(total.value, total.std), shrunk(total.value, total.std) / count
         consensus = mean.astype(np.float32)
-        if noise:
+        if (budget := state.setup.answer_budget) is not None:
             known = self._known(state, reference)
-            consensus = known + released_directions(known, state.setup).T @ consensus
+            consensus = known + released_directions(known, budget).T @ consensus
         distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), signal, rng)
         lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
         return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {
@@ -172,7 +157,7 @@ class FedMD(TrainedStudent):
         histories = nonempty(setup.public.histories)
         rng = stream(setup.seed, "references", round_number)
         rows = np.sort(rng.permutation(len(histories))[: self.references])
-        return within_noise(Reference(histories.take(rows), setup.popular[: self.panel or None]), setup)
+        return within_budget(Reference(histories.take(rows), setup.popular[: self.panel or None]), setup)
 
     def _known(self, state: State, reference: Reference) -> NDArray[np.float32]:
         """Return the scores of the global student as it is sent."""
@@ -185,7 +170,7 @@ class FedMD(TrainedStudent):
         Under protection they take the global student instead, so that they differ from it by what is private alone.
         """
         assert asks.reference is not None
-        if EQUAL in asks.shared:
+        if DIRECTIONS in asks.shared:
             student = self._common(asks, cohort.data.train.num_items)
             return student, own_students(student, cohort)
         student = self.model.build(cohort.data.train.num_items, cohort.seed)

@@ -36,7 +36,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.errors import UserError
 from fedkd.losses.functions import hard_label_loss
-from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
 from fedkd.models.base import Recommender, multi_hot, padded_histories, score
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, student_arrays
@@ -115,8 +115,8 @@ class GNMax(TrainedStudent):
         """Return the votes of every query, as whole numbers whose sum never wraps around."""
         assert asks.reference is not None
         shape = (len(asks.reference.histories), len(asks.reference.panel))
-        grid = Grid(1.0, 0, 1, int(asks.shared["sizes"][0]).bit_length(), signed=False)
-        return {"votes": Spec(Kind.VOTES, shape, grid=grid, clip=float(np.sqrt(shape[0])))}
+        grid = Quantiser(1.0, 0, 1, int(asks.shared["sizes"][0]).bit_length(), signed=False)
+        return {"votes": Spec(Kind.VOTES, shape, quantiser=grid, clip=float(np.sqrt(shape[0])))}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Fit every silo's own recommender, and vote."""
@@ -128,18 +128,19 @@ class GNMax(TrainedStudent):
             cast[row] = votes(silo_model(users, self.regularisation), asks.reference)
         return cohort, Answers(asks.round, cohort.clients, {"votes": cast}, asks.reference.fingerprint)
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the votes."""
-        total = state.arrays.get("votes", 0) + np.asarray(answers.values["votes"])
-        return state.with_arrays(votes=total, round=np.array(answers.round))
+        votes = estimates.values["votes"]
+        total = state.arrays.get("votes", 0) + np.asarray(votes.value)
+        return state.with_arrays(votes=total, std=np.array(votes.std), round=np.array(estimates.round))
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Take the confident answers for labels, and train the student anew on the labels of all rounds."""
         if "votes" not in state.arrays:
             return state, {"answered": 0}
-        arrays = {name: array for name, array in state.arrays.items() if name not in ("votes", "round")}
+        arrays = {name: array for name, array in state.arrays.items() if name not in ("votes", "std", "round")}
         counts, number = state.arrays["votes"], int(state.arrays["round"])
-        shares = confident(counts, *self._thresholds(state.setup, *counts.shape))
+        shares = confident(counts, *self._thresholds(state.setup, counts.shape[1], float(state.arrays["std"])))
         query, column = shares.nonzero()
         item = self._reference(state.setup, number).panel[column].astype(np.int64)
         new = {"round": np.full(len(query), number), "query": query, "item": item, "share": shares[query, column]}
@@ -147,11 +148,10 @@ class GNMax(TrainedStudent):
         state = State(state.setup, arrays).with_arrays(**named(LABEL, labels))
         return self._trained(state, rng), {"answered": len(np.unique(query))}
 
-    def _thresholds(self, setup: Setup, queries: int, panel: int) -> tuple[float, float]:
+    def _thresholds(self, setup: Setup, panel: int, std: float) -> tuple[float, float]:
         """Return the votes that answer a query, and those that noise alone reaches: both from public numbers."""
         silos = setup.participants or setup.num_clients
-        noise = setup.noise * np.sqrt(queries)
-        floor = float(noise * norm.isf(FALSE_ANSWERS / panel))
+        floor = float(std * norm.isf(FALSE_ANSWERS / panel))
         return max(self.agreement * silos, floor), floor
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,21 +11,13 @@ from pydantic import Field
 
 from fedkd.distillation.gauss_newton import parameter_change
 from fedkd.distillation.residual import history_reference
-from fedkd.distillation.score_directions import denoised, signal_share
+from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Asks, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
-from fedkd.protocols.server_optimiser import adam_moved, student_arrays, summed, taken_sums
-from fedkd.protocols.trained import (
-    DIRECTIONS,
-    EQUAL,
-    TrainedStudent,
-    equally_weighted,
-    released_directions,
-    total_weight,
-    within_noise,
-)
+from fedkd.protocols.server_optimiser import adam_moved, pooled, student_arrays, taken
+from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, replicate
@@ -100,18 +92,14 @@ class Iterated(TrainedStudent):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the student and the references; under protection the directions along which scores are asked for."""
         del rng
-        shared = equally_weighted(export_arrays(self.global_student(state)), state.setup)
-        reference = self._reference(state.setup)
-        if EQUAL in shared:
-            shared[DIRECTIONS] = self._directions(state, reference)
-        return Asks(round_number, clients, shared, reference=reference)
+        shared, reference = export_arrays(self.global_student(state)), self._reference(state.setup)
+        return Asks(round_number, clients, {**shared, **self._directions(state, reference)}, reference=reference)
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return the change of the scores on every reference, and the weight of the sums."""
+        """Return the change of the scores on every reference, or along the directions that were sent."""
         assert asks.reference is not None
-        rows = len(asks.shared[DIRECTIONS] if EQUAL in asks.shared else asks.reference.histories)
-        residual = {"residual": Spec(Kind.SCORES, (rows, len(asks.reference.panel)), clip=self.clip)}
-        return residual if EQUAL in asks.shared else {**residual, "weight": Spec(Kind.STATISTICS, ())}
+        shape = (len(asks.shared.get(DIRECTIONS, asks.reference.histories)), len(asks.reference.panel))
+        return {"residual": Spec(Kind.SCORES, shape, clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed in its scores."""
@@ -121,33 +109,25 @@ class Iterated(TrainedStudent):
         before = _reference_scores(student, replicate(student, 1), asks.reference)
         train_privately(student, parameters, cohort, self.local, asks.round)
         after = _reference_scores(student, parameters, asks.reference)
-        values: dict[str, NDArray[Any]]
-        if EQUAL in asks.shared:
-            values = {"residual": asks.shared[DIRECTIONS] @ (after - before)}
-        else:
-            weight = weights_of(cohort, 0.5)
-            values = {"residual": (after - before) * weight[:, None, None].astype(np.float32), "weight": weight}
-        return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
+        values = {"residual": along(asks, after - before)}
+        fingerprint, weights = asks.reference.fingerprint, weights_of(cohort, 0.5)
+        return cohort, Answers(asks.round, cohort.clients, values, fingerprint, weights=weights)
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the weighted residuals."""
-        return summed(state, answers.values)
+        return pooled(state, estimates)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Distil the mean residual into the student."""
-        state, sums = taken_sums(state)
-        weight = total_weight(sums, state.setup)
+        state, total, weight = taken(state, "residual")
         if weight == 0:
             return state, {}
-        student, pooled, noise = self.global_student(state), sums["residual"], self.clip * state.setup.noise
-        mean, signal = denoised(pooled, noise) / (weight * self.local.learning_rate), signal_share(pooled, noise)
+        student, signal = self.global_student(state), signal_share(total.value, total.std)
+        mean = shrunk(total.value, total.std) / (weight * self.local.learning_rate)
         residual = torch.from_numpy(mean).float()
         change, explained = self._explaining(state, student, residual)
-        if noise:
-            state = self._corrected(state, student, change, rng)
-        else:
-            wanted = self._with_public(state, student, change, rng)
-            state = adam_moved(state, wanted, self._rate(state), self.weight_decay)
+        step = self._corrected if total.std else self._stepped
+        state = step(state, student, change, rng)
         count = np.array(int(state.arrays["rounds-taught"]) + 1)
         metrics = {"residual": float(residual.square().mean().sqrt()), "explained": explained, "signal": signal}
         return state.with_arrays(**{"rounds-taught": count}), metrics
@@ -157,31 +137,35 @@ class Iterated(TrainedStudent):
     ) -> tuple[dict[str, torch.Tensor], float]:
         """Return the change of parameters that explains a mean residual, and how much of it."""
         reference = self._reference(state.setup)
-        directions = torch.from_numpy(self._directions(state, reference)) if state.setup.noise else None
+        sent = self._directions(state, reference)
+        directions = torch.from_numpy(sent[DIRECTIONS]) if sent else None
         return parameter_change(student, *_inputs(student, reference), residual, self.solver_steps, directions)
 
     def _reference(self, setup: Setup) -> Reference:
         items = setup.public.num_items
         count = min(self.references, setup.public.num_users)
-        return within_noise(history_reference(setup.public, setup.popular, count, self.panel or items), setup)
+        return within_budget(history_reference(setup.public, setup.popular, count, self.panel or items), setup)
 
-    def _directions(self, state: State, reference: Reference) -> NDArray[np.float32]:
-        """Return the directions of the round, from what the student as it is sent says of the references."""
+    def _directions(self, state: State, reference: Reference) -> dict[str, NDArray[np.float32]]:
+        """Return the directions of the round, from the scores of the student as it is sent; none without a budget."""
+        if (budget := state.setup.answer_budget) is None:
+            return {}
         sent = self.global_student(state)
         sent = load_arrays(sent, export_arrays(sent)).eval()
-        return released_directions(_reference_scores(sent, replicate(sent, 1), reference)[0], state.setup)
+        return {DIRECTIONS: released_directions(_reference_scores(sent, replicate(sent, 1), reference)[0], budget)}
 
     def _rate(self, state: State) -> float:
         done = min(1.0, int(state.arrays["rounds-taught"]) / state.setup.num_rounds)
         return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
-    def _with_public(
+    def _stepped(
         self, state: State, student: Recommender, private: Mapping[str, torch.Tensor], rng: np.random.Generator
-    ) -> dict[str, NDArray[Any]]:
-        """Return the mean change that private and public users want, each group by its size."""
+    ) -> State:
+        """Make a step of Adam along the mean change that private and public users want, each group by its size."""
         gradients = mean_gradient(student, state.setup.public.histories, self.local.visible, rng)
         share = _public_share(state.setup)
-        return {name: ((1 - share) * private[name] - share * g).numpy() for name, g in gradients.items()}
+        wanted = {name: ((1 - share) * private[name] - share * g).numpy() for name, g in gradients.items()}
+        return adam_moved(state, wanted, self._rate(state), self.weight_decay)
 
     def _corrected(
         self,

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.messages.types import Answers, Asks, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.trained import TrainedStudent
@@ -47,9 +47,9 @@ class LocalOnly(TrainedStudent):
         train_privately(student, parameters, cohort, self.local, asks.round)
         return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {})
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Return the state as it was."""
-        del answers
+        del estimates
         return state
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
@@ -62,9 +62,8 @@ class LocalOnly(TrainedStudent):
         del state
         return None
 
-    def unprotectable(self, mode: str) -> str | None:
-        """Say that there is nothing to protect."""
-        del mode
+    def unprotectable(self) -> str | None:
+        """Return that there is nothing to protect."""
         return "what clients learn stays with them, so no answer needs noise; leave privacy.mode at none"
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:

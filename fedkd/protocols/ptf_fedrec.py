@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Asks, Kind, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.ncf import NCF
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
@@ -102,9 +102,8 @@ class PTFFedRec(Protocol):
         items, values = taught_items(scores, uploaded, counts, self.download)
         return Asks(round_number, clients, own={"item": items, "score": values})
 
-    def unprotectable(self, mode: str) -> str | None:
+    def unprotectable(self) -> str | None:
         """Return why: counting the item ids over a few rounds reveals histories, whatever is done to the scores."""
-        del mode
         return "clients upload item ids in the clear; no noise on their scores hides which items they hold"
 
     def masks(self) -> bool:
@@ -115,8 +114,8 @@ class PTFFedRec(Protocol):
         """Return items and scores, of different number for every client."""
         del asks
         return {
-            "item": Spec(Kind.TRIPLES, (-1,), sums=False, dtype="int32"),
-            "score": Spec(Kind.TRIPLES, (-1,), sums=False),
+            "item": Spec(Kind.RATED_ITEMS, (-1,), sums=False, dtype="int32"),
+            "score": Spec(Kind.RATED_ITEMS, (-1,), sums=False),
         }
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
@@ -133,10 +132,10 @@ class PTFFedRec(Protocol):
         values = self._upload(cohort, parameters, (positives, negatives), asks.round)
         return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, values)
 
-    def pool(self, state: State, answers: Answers) -> State:
+    def pool(self, state: State, estimates: Estimates) -> State:
         """Collect the triples."""
-        items, scores = answers.values["item"], answers.values["score"]
-        users = np.repeat(answers.clients, items.lengths)
+        items, scores = estimates.values["item"].value, estimates.values["score"].value
+        users = np.repeat(estimates.clients, items.lengths)
         valid = (items.values >= 0) & (items.values < state.setup.public.num_items)
         new = {"user": users[valid], "item": items.values[valid].astype(np.int64), "score": scores.values[valid]}
         before = part(state, ROUND)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import State, load_arrays
 
@@ -70,15 +71,23 @@ def adam_moved(state: State, change: Arrays, rate: float, decay: float = 0.0) ->
     return state.with_arrays(**arrays, **{"adam-steps": np.array(count)})
 
 
-def summed(state: State, values: Arrays) -> State:
-    """Return the state whose sums, kept under ``sum.``, have grown by released answers."""
-    before = part(state, "sum.")
-    return state.with_arrays(
-        **named("sum.", {name: before.get(name, 0.0) + np.asarray(a, np.float64) for name, a in values.items()})
-    )
+SUM, VARIANCE, WEIGHT = "pooled.sum.", "pooled.variance.", "pooled.weight"
+"""Names of the sums of a round in a state, of the variances of their noise, and of their weight."""
 
 
-def taken_sums(state: State) -> tuple[State, dict[str, NDArray[Any]]]:
-    """Return the state without its sums, and the sums."""
-    rest = {name: array for name, array in state.arrays.items() if not name.startswith("sum.")}
-    return State(state.setup, rest), part(state, "sum.")
+def pooled(state: State, estimates: Estimates) -> State:
+    """Return the state whose sums have grown by some estimates."""
+    sums, variances = part(state, SUM), part(state, VARIANCE)
+    for name, estimate in estimates.values.items():
+        sums[name] = sums.get(name, 0.0) + np.asarray(estimate.value, np.float64)
+        variances[name] = np.array(variances.get(name, 0.0) + estimate.std**2)
+    weight = np.array(float(state.arrays.get(WEIGHT, 0.0)) + estimates.weight)
+    return state.with_arrays(**named(SUM, sums), **named(VARIANCE, variances), **{WEIGHT: weight})
+
+
+def taken(state: State, name: str) -> tuple[State, Estimate, float]:
+    """Return the state without its sums, one of the sums, and its weight: 0 where nothing was pooled."""
+    rest = {key: array for key, array in state.arrays.items() if not key.startswith("pooled.")}
+    std = float(state.arrays.get(VARIANCE + name, 0.0)) ** 0.5
+    total = Estimate(state.arrays.get(SUM + name, np.zeros(())), std)
+    return State(state.setup, rest), total, float(state.arrays.get(WEIGHT, 0.0))

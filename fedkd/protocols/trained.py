@@ -1,15 +1,15 @@
-"""What protocols have in common whose student is trained by gradient."""
+"""The common part of protocols whose student is trained by gradient."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
-from fedkd.messages.types import Reference
+from fedkd.messages.types import Asks, Reference
 from fedkd.models.base import Recommender
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import GlobalStudent, Setup, State
@@ -17,49 +17,34 @@ from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
 from fedkd.training.hard_labels import CentralTraining, train_centrally
 
-EQUAL = "equal"
-"""Marks asks under protection: clients weigh the same, and their weight does not travel."""
-
-
-def equally_weighted(shared: dict[str, NDArray[Any]], setup: Setup) -> dict[str, NDArray[Any]]:
-    """Return what every client is sent, marked where noise makes weights a public constant."""
-    return {**shared, EQUAL: np.ones(1, np.int8)} if setup.noise else shared
-
-
-def total_weight(sums: Mapping[str, NDArray[Any]], setup: Setup) -> float:
-    """Return what a sum is divided by: the weights that came with it, or the planned number of participants.
-
-    The number of those who did answer depends on who takes part, so under protection it is not used.
-    """
-    if setup.noise and sums:
-        return float(setup.participants)
-    return float(sums.get("weight", np.zeros(())))
-
-
 DIRECTIONS = "directions"
-"""Name of the directions among the references along which scores are released under protection."""
+"""Name of the directions among the references along which scores are asked for, where an answer has a budget."""
 
 
-def within_noise(reference: Reference, setup: Setup) -> Reference:
-    """Return a reference whose panel is as small as the noise demands; itself without noise."""
-    if not setup.noise:
+def within_budget(reference: Reference, setup: Setup) -> Reference:
+    """Return a reference whose panel is as small as the budget of an answer demands."""
+    if setup.answer_budget is None:
         return reference
-    size = affordable(setup.noise, setup.participants, len(reference.histories), len(reference.panel))
+    size = affordable(setup.answer_budget, len(reference.histories), len(reference.panel))
     return replace(reference, panel=reference.panel[: size.items])
 
 
-def released_directions(scores: NDArray[Any], setup: Setup) -> NDArray[np.float32]:
-    """Return the directions among the references that the noise leaves room for.
+def released_directions(scores: NDArray[Any], budget: AnswerBudget) -> NDArray[np.float32]:
+    """Return the directions among the references that are worth asking for.
 
     Parameters
     ----------
     scores : ndarray, shape [references, panel]
         Of the global student, as it is sent.
-    setup : Setup
-        With noise.
+    budget : AnswerBudget
+        Of an answer.
     """
-    size = affordable(setup.noise, setup.participants, *scores.shape)
-    return leading_directions(scores, size.directions)
+    return leading_directions(scores, affordable(budget, *scores.shape).directions)
+
+
+def along(asks: Asks, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scores of shape [..., references, panel] along the directions that were sent, or as they are."""
+    return asks.shared[DIRECTIONS] @ scores if DIRECTIONS in asks.shared else scores
 
 
 class TrainedStudent(GlobalStudent):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fedkd.evaluation.evaluator import over_seeds
-from fedkd.privacy.options import TRUST
+from fedkd.privacy.mechanisms.table import MECHANISMS
 from fedkd.report.charts import Chart, Series, epsilon_axis, value_axis
 from fedkd.report.page import count_text, percent, templates
 from fedkd.report.pictures import LEARNING
@@ -181,7 +181,7 @@ def write_curve(curve: Curve, folder: Path) -> Path:
         curve=curve,
         chart=chart,
         headline=headline(curve),
-        trust=TRUST.get(curve.mode, ""),
+        trust=MECHANISMS.find(curve.mode).trust,
         unprotected=math.inf in curve.rows,
         regrets={epsilon: regret(curve, epsilon) for epsilon in curve.epsilons},
     )

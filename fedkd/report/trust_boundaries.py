@@ -6,22 +6,6 @@ from dataclasses import dataclass
 from fedkd.report.run import Json, Run
 
 PLACES = ("Client", "What the sum holds", "Server", "Models, consumers")
-FLOW = {
-    "none": ("answers", "the exact sum", "", "no promise"),
-    "central": ("clips its answer", "the exact sum", "adds noise", "(epsilon, delta)"),
-    "distributed": ("clips, adds a share", "(epsilon, delta)", "", "(epsilon, delta)"),
-    "local": ("clips, adds all noise", "each (epsilon, delta)", "", "(epsilon, delta)"),
-}
-"""What every place does or holds, by mode: README's figure has the same words."""
-
-ALONE = {
-    "none": "one history each",
-    "central": "without noise",
-    "distributed": "a share of the noise in each",
-    "local": "all its noise in each",
-}
-"""What a single answer is, where the server sees it."""
-
 RELEASES = {
     "panel": "What items clients have",
     "answers": "Answers",
@@ -76,13 +60,13 @@ class Spent:
 def who_sees_what(run: Run) -> list[Place]:
     """Return the way of an answer through the run; empty where the run does not say what its server sees."""
     privacy = run.part("privacy")
-    mode, sums = privacy.get("mode"), privacy.get("sums")
-    if mode not in FLOW or sums is None:
+    way, sums = privacy.get("way"), privacy.get("sums")
+    if not isinstance(way, dict) or sums is None:
         return []
-    does = list(FLOW[mode])
+    does = [way["client"], way["total"], way["server"], way["models"]]
     if sums == "single":
         does[1] = "no sum: answers do not add up"
-    sees = (_leaves(run, sums), "", _server(run, mode, sums), _promise(privacy))
+    sees = (_leaves(run, sums), "", _server(run, way["single"], sums), _promise(privacy))
     return [Place(*place) for place in zip(PLACES, does, sees, strict=True)]
 
 
@@ -105,7 +89,7 @@ def _options(run: Run) -> Json:
 
 
 def _leaves(run: Run, sums: str) -> str:
-    options, open_ = _options(run), run.part("privacy")["mode"] == "none"
+    options, open_ = _options(run), run.part("privacy").get("epsilon-planned") is None
     what = ["what items it has (once)"] if options.get("panel-share") else []
     what += ["its answer"]
     what += ["its student's quality" + ("" if open_ else " (once)")] if open_ or options.get("metrics-share") else []
@@ -114,17 +98,17 @@ def _leaves(run: Run, sums: str) -> str:
     return f"What leaves: {', '.join(what)}. {masked}{noised}"
 
 
-def _server(run: Run, mode: str, sums: str) -> str:
+def _server(run: Run, single: str, sums: str) -> str:
     if sums == "secure":
         least, clients = _options(run)["minimum-cohort"], run.part("clients").get("registered", math.inf)
         if clients < least:
             return f"Sees nothing: {clients} real clients would refuse a sum of fewer than {least}."
         return f"Sees sums of at least {least} real clients, nothing else."
-    return f"Sees every single answer: {ALONE[mode]}."
+    return f"Sees every single answer: {single}."
 
 
 def _promise(privacy: Json) -> str:
-    if privacy["mode"] == "none":
+    if privacy.get("epsilon-planned") is None:
         return "What models give away of one client is not bounded."
     return (
         f"What they learn of one {privacy['unit']} is bounded by epsilon {privacy['epsilon-planned']:g} at delta "

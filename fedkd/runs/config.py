@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -13,7 +13,7 @@ from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.options import Options
-from fedkd.privacy.options import ONE_BY_ONE, SINGLE, SUMS, PrivacyOptions
+from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
@@ -68,19 +68,20 @@ class Config(Options):
     data: DataOptions = DataOptions()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
-    algorithm: Annotated[AnyProtocol, Field(discriminator="name")] = Residual()
+    algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
 
     @property
     def promise(self) -> str:
-        """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
-        seen = SUMS[self.privacy.sums] if self.algorithm.masks() else SINGLE
-        open_ = self.privacy.mode == "none" and (self.privacy.sums == "clear" or not self.algorithm.masks())
-        students = self.privacy.student.statement(self.num_server_rounds)
-        told = [self.privacy.statement, seen.format(self.privacy.minimum_cohort), ONE_BY_ONE if open_ else "", students]
-        return " ".join(filter(None, told))
+        """All that the run promises of privacy, and does not: the plain sentences of log and report."""
+        return self.privacy.promise(self.algorithm.masks(), self.num_server_rounds)
+
+    @property
+    def masked(self) -> bool:
+        """Whether real clients mask their answers."""
+        return self.privacy.masked and self.algorithm.masks()
 
     @model_validator(mode="after")
     def _students_take_noise(self) -> "Config":
@@ -94,17 +95,14 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _protectable(self) -> "Config":
-        mode = self.privacy.mode
-        if mode == "none":
+        mechanism = self.privacy.mechanism
+        if not mechanism.active:
             return self
-        if reason := self.algorithm.unprotectable(mode):
-            raise ValueError(f"privacy.mode={mode} and algorithm {self.algorithm.name} do not go together: {reason}")
-        if mode == "distributed" and self.privacy.sums == "clear":
+        if reason := self.algorithm.unprotectable():
             raise ValueError(
-                "in mode distributed a client adds only a share of the noise, so its answer must not be seen alone; "
-                "leave privacy.sums at secure, or set privacy.mode=local"
+                f"privacy.mode={mechanism.name} and algorithm {self.algorithm.name} do not go together: {reason}"
             )
-        if self.privacy.votes != "gaussian" and not all(self.algorithm.ballot() or (0,)):
+        if self.privacy.vote_mechanism is not None and not all(self.algorithm.ballot() or (0,)):
             raise ValueError(
                 f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; choose "
                 "algorithm gnmax and set algorithm.panel, for example to 50"
@@ -135,10 +133,6 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """Return the configuration that a nested mapping describes; a ``UserError`` lists everything wrong in it."""
-    tree = dict(tree)
-    algorithm = tree.get("algorithm")
-    if isinstance(algorithm, Mapping) and "name" not in algorithm:
-        tree["algorithm"] = {"name": Residual().name, **algorithm}
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -236,14 +230,7 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
 
 
 def _explain(detail: Any) -> str:
-    location = [str(part) for part in detail["loc"]]
-    if (
-        len(location) > 1
-        and location[0] == "algorithm"
-        and location[1] == detail.get("ctx", {}).get("tag", location[1])
-    ):
-        location.pop(1)  # pydantic names the chosen protocol here, which is no key
-    key = ".".join(location)
+    key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"{key}: no such key{_did_you_mean(key)}"
     if detail["type"] == "value_error":

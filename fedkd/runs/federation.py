@@ -14,9 +14,8 @@ from fedkd.data.partition import partition as deal
 from fedkd.data.sources import Loaded, load
 from fedkd.data.splits import split as divide
 from fedkd.errors import UserError
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.vote_mechanisms import BallotProtection
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config
 from fedkd.training.dp_sgd import GradientNoise
@@ -49,15 +48,16 @@ class Federation:
         return self.partition.clients.values
 
     def setup(self, config: Config) -> Setup:
-        """Return what a server may know of it."""
+        """Return the part that a server may know."""
+        answers = mechanisms(config, self.partition.num_clients).answers
         return Setup(
             public=self.fold.train.take(self.partition.public),
             num_clients=self.partition.num_clients,
             num_private_users=len(self.private),
             num_rounds=config.num_server_rounds,
             seed=config.seed,
-            participants=protection(config, self.partition.num_clients).participants,
-            noise=protection(config, self.partition.num_clients).noise,
+            participants=answers.participants,
+            answer_budget=answers.answer_budget,
         )
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
@@ -80,26 +80,34 @@ def federation(config: Config) -> Federation:
     return _federation(config.data, config.split, config.partition, *seeded)
 
 
-def protection(config: Config, num_clients: int) -> Protection:
-    """Return the noise of a run's training with so many registered clients, after its budgets were checked."""
+@dataclass(frozen=True)
+class Mechanisms:
+    """The privacy mechanisms of a run, one for each kind of release.
+
+    Attributes
+    ----------
+    answers : Mechanism
+        Of every round's answers.
+    panel, metrics : Mechanism, optional
+        Of the one release of the items that clients have, and of the one release of the student's quality, to both of
+        which every client is asked; None where the run makes none.
+    """
+
+    answers: Mechanism
+    panel: Mechanism | None
+    metrics: Mechanism | None
+
+    def of(self, kind: str) -> Mechanism | None:
+        """Return the mechanism of a kind of release."""
+        return {ANSWERS: self.answers, PANEL: self.panel, METRICS: self.metrics}[kind]
+
+
+def mechanisms(config: Config, num_clients: int) -> Mechanisms:
+    """Return the mechanisms of a run with so many registered clients, after its budgets were checked."""
     if config.privacy.student.epsilon is not None:
         config.privacy.student.limit(config.num_server_rounds, config.privacy.adaptive)
     releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
-    return _protection(config.privacy, config.fraction_train, releases, num_clients, ballot)
-
-
-def panel_protection(config: Config, num_clients: int) -> Protection | None:
-    """Return the noise of the one release of what items clients have; every client is asked. None without one."""
-    return _of_everyone(protection(config, num_clients).panel, num_clients)
-
-
-def metrics_protection(config: Config, num_clients: int) -> Protection | None:
-    """Return the noise of the one release of metrics, to which every client is asked; None where there is none."""
-    return _of_everyone(protection(config, num_clients).metrics, num_clients)
-
-
-def _of_everyone(guard: Protection | None, num_clients: int) -> Protection | None:
-    return None if guard is None else replace(guard, participants=num_clients)
+    return _mechanisms(config.privacy, config.fraction_train, releases, num_clients, ballot)
 
 
 def student_noise(config: Config) -> GradientNoise | None:
@@ -112,18 +120,19 @@ def student_noise(config: Config) -> GradientNoise | None:
 
 
 @lru_cache(maxsize=8)
-def _protection(
+def _mechanisms(
     privacy: PrivacyOptions, fraction: float, releases: int, num_clients: int, ballot: tuple[int, int] | None
-) -> Protection:
-    delta = privacy.budget[1]
-    if privacy.mode != "none" and delta >= 1 / num_clients:
+) -> Mechanisms:
+    participants = max(1, round(fraction * num_clients))
+    answers = privacy.planned(participants, releases, privacy.answers_share, ballot)
+    if answers.active and (delta := privacy.budget[1]) >= 1 / num_clients:
         raise UserError(
             f"privacy.delta is {delta:g} with {num_clients} clients: at 1 / clients or more, publishing someone's data "
             f"would be allowed; it must be below {1 / num_clients:.3g}, and safer is {0.1 / num_clients:.1g} or less"
         )
-    plan = (privacy, max(1, round(fraction * num_clients)), releases, privacy.answers_share)
-    guard = BallotProtection(*plan, *ballot) if ballot and privacy.votes != "gaussian" else Protection(*plan)
-    return guard.check()
+    others = (answers.part(kind) for kind in (PANEL, METRICS))
+    everyone = (None if part is None else replace(part, participants=num_clients) for part in others)
+    return Mechanisms(answers.check(), *everyone)
 
 
 @lru_cache(maxsize=2)

@@ -4,21 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from fedkd.aggregation.release import merge, release
-from fedkd.messages.types import Answers, Grid, Kind, Outer, Spec
+from fedkd.aggregation.aggregator import Sum
+from fedkd.messages.missing import Missing
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, Quantiser, Spec
 from fedkd.ragged import Ragged
 
-GRID = Grid(0.5, -4, 4, 12)
-SCORES = {"y": Spec(Kind.SCORES, (3, 4), grid=GRID)}
+GRID = Quantiser(0.5, -4, 4, 12)
+SCORES = {"y": Spec(Kind.SCORES, (3, 4), quantiser=GRID)}
 
 
-def outer(rng: np.random.Generator, clients: int, as_sparse: bool) -> Outer:
+def outer(rng: np.random.Generator, clients: int, as_sparse: bool) -> LowRankUpdate:
     owner = np.sort(rng.integers(0, clients, 2 * clients))
     left = rng.normal(size=(len(owner), 3))
     right = rng.integers(0, 2, (len(owner), 4))
     if as_sparse:
-        return Outer(sparse.csr_array(left), sparse.csr_array(right), owner)
-    return Outer(left, right, owner)
+        return LowRankUpdate(sparse.csr_array(left), sparse.csr_array(right), owner)
+    return LowRankUpdate(left, right, owner)
 
 
 @pytest.mark.parametrize("as_sparse", [False, True])
@@ -30,14 +31,14 @@ def test_coded_outer_products_equal_coding_every_clients_own_matrix(as_sparse: b
     naive = np.zeros((3, 4), np.int64)
     for row in range(len(left)):
         naive += np.clip(np.rint(np.outer(left[row], right[row]) / 0.5), -4, 4).astype(np.int64)
-    released = release(Answers(1, np.arange(5), {"y": factors}), SCORES)
+    released = Sum(SCORES).encode(Answers(1, np.arange(5), {"y": factors}))
     assert np.array_equal(released.values["y"], naive)
 
 
 def test_an_outer_product_with_other_right_factors_cannot_be_coded() -> None:
-    factors = Outer(np.ones((1, 3)), np.full((1, 4), 0.5), np.zeros(1, np.int64))
+    factors = LowRankUpdate(np.ones((1, 3)), np.full((1, 4), 0.5), np.zeros(1, np.int64))
     with pytest.raises(ValueError, match="zeros and ones"):
-        release(Answers(1, np.arange(1), {"y": factors}), SCORES)
+        Sum(SCORES).encode(Answers(1, np.arange(1), {"y": factors}))
 
 
 @given(st.integers(1, 6), st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 5))
@@ -48,11 +49,11 @@ def test_a_client_with_values_that_are_not_finite_is_refused_alone(clients: int,
     left = np.ones((clients, 3))
     left[who, 0] = bad
     rows = Ragged(np.where(np.arange(clients) == who, bad, 1.0), np.arange(clients + 1))
-    ones = Outer(left, np.ones((clients, 4), int), np.arange(clients))
-    for values, spec in ((dense, SCORES["y"]), (ones, SCORES["y"]), (rows, Spec(Kind.TRIPLES, (-1,), sums=False))):
-        released = release(Answers(1, np.arange(clients) + 10, {"y": values}), {"y": spec})
+    ones = LowRankUpdate(left, np.ones((clients, 4), int), np.arange(clients))
+    for values, spec in ((dense, SCORES["y"]), (ones, SCORES["y"]), (rows, Spec(Kind.RATED_ITEMS, (-1,), sums=False))):
+        released = Sum({"y": spec}).encode(Answers(1, np.arange(clients) + 10, {"y": values}))
         assert released.clients.tolist() == [10 + c for c in range(clients) if c != who]
-        assert released.refused == {"values were not finite": [10 + who]}
+        assert released.refused == {Missing.NOT_FINITE: [10 + who]}
         if spec.sums:
             assert np.array_equal(released.values["y"], np.full((3, 4), 2 * (clients - 1)))
 
@@ -61,17 +62,18 @@ def test_a_client_with_values_that_are_not_finite_is_refused_alone(clients: int,
 def test_integer_sums_do_not_depend_on_the_chunks(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(7, 3, 4))
-    whole = release(Answers(1, np.arange(7), {"y": values}), SCORES)
+    whole = Sum(SCORES).encode(Answers(1, np.arange(7), {"y": values}))
     parts = [
-        release(Answers(1, np.arange(7)[chunk], {"y": values[chunk]}), SCORES) for chunk in (slice(cut), slice(cut, 7))
+        Sum(SCORES).encode(Answers(1, np.arange(7)[chunk], {"y": values[chunk]}))
+        for chunk in (slice(cut), slice(cut, 7))
     ]
-    merged = merge(parts, SCORES)
+    merged = Sum(SCORES).merge(parts)
     assert np.array_equal(merged.values["y"], whole.values["y"])
     assert merged.clients.tolist() == whole.clients.tolist()
 
 
 def test_what_does_not_sum_is_joined_row_by_row() -> None:
-    spec = {"t": Spec(Kind.TRIPLES, (-1,), sums=False)}
+    spec = {"t": Spec(Kind.RATED_ITEMS, (-1,), sums=False)}
     parts = [Answers(1, np.array([c]), {"t": Ragged.from_rows([[c, c]], np.float32)}) for c in (3, 8)]
-    merged = merge(parts, spec)
+    merged = Sum(spec).merge(parts)
     assert [merged.values["t"][i].tolist() for i in range(2)] == [[3, 3], [8, 8]]

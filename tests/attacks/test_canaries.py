@@ -9,7 +9,6 @@ from fedkd.attacks.canaries import CONFIDENCE, Claim, audit, observe, separation
 from fedkd.attacks.releases import release_path
 from fedkd.errors import UserError
 from fedkd.privacy.gaussian import noise_multiplier
-from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
 
 DELTA, CLIP = 1e-5, 3.0
@@ -42,7 +41,7 @@ def test_most_of_a_true_epsilon_is_measured(correct_mechanism, epsilon):
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
 def test_the_real_release_is_correct_and_not_wasteful(mode, adjacency, factored):
     options = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA, adjacency=adjacency)
-    mechanism = release_path(Protection(options, math.ceil(200 / options.honest_fraction), 2), {"x": CLIP}, factored)
+    mechanism = release_path(options.planned(math.ceil(200 / options.honest_fraction), 2), {"x": CLIP}, factored)
     claim = Claim(4.0, DELTA, adjacency=adjacency)
     found = audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=3000, together=200)
     assert not found.broken
@@ -51,7 +50,7 @@ def test_the_real_release_is_correct_and_not_wasteful(mode, adjacency, factored)
 
 def test_several_arrays_that_would_each_fill_the_clip_are_refused():
     """Noise planned for one array does not protect four that one client fills at once."""
-    protection = Protection(PrivacyOptions(mode="central", epsilon=4, delta=DELTA), 300, 1)
+    protection = PrivacyOptions(mode="central", epsilon=4, delta=DELTA).planned(300, 1)
     with pytest.raises(UserError, match="one array"):
         release_path(protection, dict.fromkeys("abcd", CLIP))(np.zeros((3, 5)))
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fedkd.aggregation.release import release
 from fedkd.attacks.counting import (
     answer_attack,
     count_attack,
@@ -15,14 +14,14 @@ from fedkd.attacks.counting import (
     upload_counts,
 )
 from fedkd.distillation.residual import UserWeights, answer, item_reference
-from fedkd.messages.types import Answers, Kind, Outer, Spec
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
 from fedkd.privacy.gaussian import noise_multiplier
-from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
+from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 
 ITEMS = 300
@@ -47,7 +46,7 @@ def answers(histories, reference):
     return answer(histories, np.arange(len(histories)), reference, UserWeights(), ITEMS)
 
 
-def in_clear(answers: Outer, clients: int) -> np.ndarray:
+def in_clear(answers: LowRankUpdate, clients: int) -> np.ndarray:
     return np.stack([answers.of(client) for client in range(clients)]).astype(np.float64)
 
 
@@ -66,7 +65,7 @@ def test_twenty_rounds_of_ptf_fedrec_give_histories_away():
         cohort, answers = protocol.learn(cohort, asks)
         uploads.append(answers.values["item"])
         found[number] = count_attack(uploads, data.train.histories, 1682)
-        state, _ = protocol.teach(protocol.pool(state, answers), stream(0, "teach", number))
+        state, _ = protocol.teach(pooled(protocol, state, asks, answers), stream(0, "teach", number))
     assert found[20].value >= found[20].low >= 0.9
     assert found[1].value < 0.6 < found[10].value < found[20].value
     assert found[20].random < 0.1
@@ -79,15 +78,15 @@ def test_one_answer_in_clear_is_the_history(histories, reference, answers):
     assert found.random < 0.2
 
 
-def seen_of_clients(mode: str, answers: Outer, epsilon: float) -> np.ndarray:
+def seen_of_clients(mode: str, answers: LowRankUpdate, epsilon: float) -> np.ndarray:
     options = PrivacyOptions(mode=mode, epsilon=epsilon, delta=1e-5)
-    protection = Protection(options, 80, 1)
+    protection = options.planned(80, 1)
     specs = protection.specs({"residual": Spec(Kind.SCORES, (60, ITEMS), clip=300.0)})
     seen = []
     for client in range(80):
         rows = answers.owner == client
-        own = Outer(answers.left[rows], answers.right[rows], np.zeros(rows.sum(), np.int64))
-        released = release(Answers(1, np.array([client]), {"residual": own}), specs, protection)
+        own = LowRankUpdate(answers.left[rows], answers.right[rows], np.zeros(rows.sum(), np.int64))
+        released = protection.aggregator(specs).encode(Answers(1, np.array([client]), {"residual": own}))
         seen.append(released.values["residual"])
     return np.stack(seen).astype(np.float64)
 

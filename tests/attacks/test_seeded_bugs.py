@@ -9,18 +9,19 @@ import pytest
 
 import fedkd.aggregation.quantisation as grid_module
 import fedkd.privacy.mechanism as protection_module
-from fedkd.aggregation.release import release
 from fedkd.attacks.canaries import Claim, audit
 from fedkd.attacks.releases import release_path
 from fedkd.messages.types import Answers, Kind, Spec
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.ledger_account import Account, Paid, open_ledger
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import Mechanism
+from fedkd.privacy.mechanisms.distributed import Distributed
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.runs.config import load
 from fedkd.runs.folder import RunFolder
+from fedkd.testing.mechanisms import estimated
 from simulations.run import simulate
 from tests.attacks.conftest import clip_rows
 
@@ -121,8 +122,9 @@ def test_the_noise_of_another_adjacency_is_accused(epsilon):
 
 
 def halve(patch):
-    full = Protection.multiplier.func
-    patch.setattr(Protection, "multiplier", property(lambda self: full(self) / 2))
+    for kind in (Mechanism, Distributed):
+        full = kind.__dict__["multiplier"].func
+        patch.setattr(kind, "multiplier", property(lambda self, full=full: full(self) / 2))
 
 
 def skip_the_clip(patch):
@@ -147,7 +149,7 @@ def repeat_the_seed(patch):
 
 
 def forget_the_adjacency(patch):
-    patch.setattr(Protection, "sensitivity", property(lambda self: 1.0))
+    patch.setattr(Mechanism, "sensitivity", property(lambda self: 1.0))
 
 
 def forget_the_noise(patch):
@@ -181,17 +183,17 @@ def test_a_bug_planted_in_the_real_release_is_accused(monkeypatch, plant, mode):
     plant(monkeypatch)
     adjacency = "replace-one" if plant is forget_the_adjacency else "add-remove"
     options = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA, adjacency=adjacency)
-    mechanism = release_path(Protection(options, math.ceil(300 / options.honest_fraction), 1), {"x": CLIP})
+    mechanism = release_path(options.planned(math.ceil(300 / options.honest_fraction), 1), {"x": CLIP})
     claim = Claim(4.0, DELTA, adjacency=adjacency)
     assert audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=4500, together=300).exceeded
 
 
 def spread(mode, longest):
     """Return the noise on the released sum of clients that all hold such a vector, over what is planned."""
-    guard = Protection(PrivacyOptions(mode=mode, epsilon=4, delta=DELTA), 50, 1)
+    guard = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA).planned(50, 1)
     specs = guard.specs({"x": Spec(Kind.SCORES, (40,), clip=CLIP)})
     answers = Answers(1, np.arange(50), {"x": np.full((50, 40), longest)})
-    draws = [guard.sum(release(answers, specs, guard), specs).values["x"] for _ in range(200)]
+    draws = [estimated(guard, answers, specs).values["x"].value for _ in range(200)]
     return np.std(draws, axis=0).mean() / (CLIP * guard.noise)
 
 

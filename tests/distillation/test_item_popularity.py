@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from fedkd.aggregation.release import release
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.distillation.item_popularity import DOUBT, PANEL, panel_answer, panel_spec, probable_popularity
 from fedkd.messages.types import Answers
-from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.ragged import Ragged
 
@@ -37,14 +35,14 @@ def test_an_answer_is_the_mean_direction_of_a_clients_users():
 
 
 def test_ten_thousand_hard_contributions_stay_within_the_bound():
-    guard = Protection(PrivacyOptions(mode="central", epsilon=1.0, delta=1e-6), 10_000, 1)
+    guard = PrivacyOptions(mode="central", epsilon=1.0, delta=1e-6).planned(10_000, 1)
     rng, specs = np.random.default_rng(2), guard.specs(panel_spec(ITEMS))
     table = rng.normal(size=(10_000, ITEMS)) * 10.0 ** rng.integers(-300, 300, (10_000, 1))
     for value in (np.nan, np.inf, -np.inf, 1e38, 5e-324, 0.0):
         table[rng.random(table.shape) < 0.05] = value
-    step = specs[PANEL].grid.step
+    step = specs[PANEL].quantiser.step
     for row in table:
-        out = release(Answers(0, np.array([0]), {PANEL: row[None]}), specs, guard).values[PANEL]
+        out = guard.aggregator(specs).encode(Answers(0, np.array([0]), {PANEL: row[None]})).values[PANEL]
         assert np.linalg.norm(np.asarray(out, np.float64)) * step <= 1 + 1e-12
 
 

@@ -176,8 +176,8 @@ def test_the_largest_possible_sum_fits_the_modulus(users, levels, seed):
     spec = answer_spec(reference, weights, users)
     everything = Ragged.from_rows([np.arange(30)] * users, np.int32)
     outer = answer(everything, np.arange(users), reference, weights, 30)
-    assert outer.total().max() < 1 << spec.grid.bits
-    assert np.abs(outer.left.data).max() <= spec.grid.high
+    assert outer.total().max() < 1 << spec.quantiser.bits
+    assert np.abs(outer.left.data).max() <= spec.quantiser.high
 
 
 def test_order_of_references_is_popularity_then_catalogue():

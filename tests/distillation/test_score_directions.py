@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedkd.distillation.score_directions import AGREEMENT, affordable, denoised, leading_directions, signal_share
+from fedkd.distillation.score_directions import AGREEMENT, affordable, leading_directions, shrunk, signal_share
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_there_is_no_signal_in_pure_noise():
 
 def test_without_noise_all_is_signal_and_nothing_changes(scores):
     assert signal_share(scores, 0.0) == 1.0
-    np.testing.assert_array_equal(denoised(scores, 0.0), scores)
+    np.testing.assert_array_equal(shrunk(scores, 0.0), scores)
     assert signal_share(np.zeros((2, 3)), 0.0) == 0.0
 
 
@@ -57,6 +57,6 @@ def test_denoising_drops_faint_directions_and_comes_nearer_to_the_truth():
     rng = np.random.default_rng(4)
     truth = np.outer([5.0, 1.0, 0.0, 0.0], rng.standard_normal(300))
     seen = truth + rng.standard_normal((4, 300))
-    found = denoised(seen, 1.0)
+    found = shrunk(seen, 1.0)
     assert np.linalg.norm(found - truth) < 0.8 * np.linalg.norm(seen - truth)
     assert np.linalg.norm(found[2:]) < 0.5 * np.linalg.norm(seen[2:])

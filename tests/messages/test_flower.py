@@ -11,12 +11,13 @@ from fedkd.messages.flower import (
     read_ask,
     record_bytes,
 )
+from fedkd.messages.missing import Missing
 from fedkd.messages.serialisation import MalformedError
-from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Quantiser, Reference, Spec
 from fedkd.ragged import Ragged
 
 REFERENCE = Reference(Ragged.from_rows([[0], [1, 2]], np.int32), np.arange(3, dtype=np.int32))
-SPECS = {"y": Spec(Kind.SCORES, (2, 3), grid=Grid(1.0, 0, 7, 13, signed=False))}
+SPECS = {"y": Spec(Kind.SCORES, (2, 3), quantiser=Quantiser(1.0, 0, 7, 13, signed=False))}
 
 
 def asks() -> Asks:
@@ -90,7 +91,7 @@ def test_another_payload_type_is_malformed() -> None:
 
 
 def test_an_answer_about_nobody_is_legal() -> None:
-    nobody = Answers(4, np.zeros(0, np.int64), {}, REFERENCE.fingerprint, {"values were not finite": [2]})
+    nobody = Answers(4, np.zeros(0, np.int64), {}, REFERENCE.fingerprint, {Missing.NOT_FINITE: [2]})
     back = read_answer(answer_record(nobody, SPECS), asks(), SPECS)
     assert len(back.clients) == 0
-    assert back.refused == {"values were not finite": [2]}
+    assert back.refused == {Missing.NOT_FINITE: [2]}

@@ -13,7 +13,7 @@ from fedkd.messages.serialisation import (
     unpack_arrays,
     unpack_bits,
 )
-from fedkd.messages.types import Grid, Kind, Spec
+from fedkd.messages.types import Kind, Quantiser, Spec
 from fedkd.ragged import Ragged
 
 
@@ -37,9 +37,9 @@ def test_known_bytes() -> None:
 
 
 SPECS = {
-    "counts": Spec(Kind.STATISTICS, (2, 3), grid=Grid(1.0, 0, 7, 5, signed=False)),
+    "counts": Spec(Kind.STATISTICS, (2, 3), quantiser=Quantiser(1.0, 0, 7, 5, signed=False)),
     "scores": Spec(Kind.SCORES, (4,)),
-    "triples": Spec(Kind.TRIPLES, (-1, 2), sums=False),
+    "triples": Spec(Kind.RATED_ITEMS, (-1, 2), sums=False),
 }
 
 

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedkd.messages.missing import Missing
 from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.validation import LENGTH, REASONS, number, numbers, octets, refusals, short, text
 
@@ -13,7 +14,7 @@ def test_what_is_as_it_must_be_is_read() -> None:
     assert number(-(2**70)) == -(2**70)
     assert numbers([3, -1, 2**63 - 1]).tolist() == [3, -1, 2**63 - 1]
     assert numbers([]).dtype == np.int64
-    assert refusals('{"late": [1, 2], "ill": []}') == {"late": [1, 2], "ill": []}
+    assert refusals('{"late": [1, 2], "exhausted": []}') == {Missing.LATE: [1, 2], Missing.EXHAUSTED: []}
 
 
 @pytest.mark.parametrize("value", [True, 1.0, float("nan"), "1", b"1", None, [1]])
@@ -44,9 +45,11 @@ def test_refusals_are_reasons_and_lists_of_clients_alone(value: Any) -> None:
         refusals(value)
 
 
-def test_reasons_are_few_and_short_and_can_be_printed() -> None:
+def test_reasons_are_few_and_known_and_texts_short_and_printable() -> None:
     many = ", ".join(f'"{reason}": []' for reason in range(REASONS + 1))
     with pytest.raises(MalformedError, match="reasons"):
         refusals(f"{{{many}}}")
-    assert list(refusals(f'{{"{"x" * 999}": []}}')) == ["x" * LENGTH]
+    with pytest.raises(MalformedError, match="one of not-finite, exhausted"):
+        refusals('{"ill": []}')
+    assert short("x" * 999) == "x" * LENGTH
     assert short("\x1b[31mr\u00f4le\ud800\n") == "?[31mr\u00f4le??"

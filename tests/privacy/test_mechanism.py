@@ -9,22 +9,23 @@ from pydantic import ValidationError
 from scipy import sparse
 
 from fedkd.aggregation.clipping import clipped
-from fedkd.aggregation.release import release
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Kind, Outer, Spec
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
 from fedkd.privacy.gaussian import epsilon
-from fedkd.privacy.mechanism import FINEST, OPEN, Protection
+from fedkd.privacy.mechanisms.base import ANSWERS, FINEST, Mechanism
+from fedkd.privacy.mechanisms.none import NoMechanism
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
 from fedkd.runs.config import load
-from fedkd.runs.federation import protection as of_run
+from fedkd.runs.federation import mechanisms
+from fedkd.testing.mechanisms import estimated
 
 HARD = np.array([0.0, -0.0, 1.0, -1.0, 1e38, -1e38, 1e300, 5e-324, 1e-40, np.nan, np.inf, -np.inf, 1e-3, 7.0])
 
 
-def protection(mode: str = "central", participants: int = 100, releases: int = 1, **more: object) -> Protection:
+def protection(mode: str = "central", participants: int = 100, releases: int = 1, **more: object) -> Mechanism:
     options = PrivacyOptions.model_validate({"mode": mode, "epsilon": 4.0, "delta": 1e-5, **more})
-    return Protection(options, participants, releases)
+    return options.planned(participants, releases)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 200])
@@ -51,7 +52,7 @@ def test_no_client_exceeds_the_clip_in_factors(seed: int) -> None:
     right: Any = (rng.random((6000, 9)) < 0.4).astype(np.int64)
     if seed % 2:
         right = np.where(rng.random((6000, 9)) < 0.1, rng.choice(HARD, (6000, 9)), right)
-    bounded = clipped(Outer(sparse.csr_array(left), sparse.csr_array(right), owner), spec, 2500)
+    bounded = clipped(LowRankUpdate(sparse.csr_array(left), sparse.csr_array(right), owner), spec, 2500)
     norms = [np.linalg.norm(bounded.of(client)) for client in range(2500)]
     assert np.isfinite(norms).all()
     assert max(norms) <= 1.0
@@ -70,8 +71,8 @@ def test_a_neighbour_moves_the_sum_by_no_more_than_the_clip() -> None:
     specs = guard.specs({"x": Spec(Kind.SCORES, (20,), clip=2.0)})
     for _ in range(200):
         values = rng.normal(0, 10.0 ** rng.uniform(-3, 3), (50, 20))
-        everyone = release(Answers(1, np.arange(50), {"x": values}), specs, guard).values["x"]
-        without = release(Answers(1, np.arange(49), {"x": values[:-1]}), specs, guard).values["x"]
+        everyone = guard.aggregator(specs).encode(Answers(1, np.arange(50), {"x": values})).values["x"]
+        without = guard.aggregator(specs).encode(Answers(1, np.arange(49), {"x": values[:-1]})).values["x"]
         assert np.linalg.norm((everyone - without) * FINEST * 2.0) <= 2.0
 
 
@@ -80,7 +81,7 @@ def test_the_sum_carries_the_planned_noise(mode: str) -> None:
     guard = protection(mode, participants=40, honest_fraction=1.0)
     specs = guard.specs({"x": Spec(Kind.SCORES, (20_000,), clip=3.0)})
     answers = Answers(1, np.arange(40), {"x": np.zeros((40, 20_000))})
-    sums = guard.sum(release(answers, specs, guard), specs).values["x"]
+    sums = estimated(guard, answers, specs).values["x"].value
     assert np.std(sums) / 3.0 == pytest.approx(guard.noise, rel=0.03)
     assert abs(np.mean(sums)) < 6 * np.std(sums) / math.sqrt(20_000)
 
@@ -90,16 +91,16 @@ def test_noise_is_drawn_anew(mode: str) -> None:
     guard = protection(mode)
     specs = guard.specs({"x": Spec(Kind.SCORES, (50,), clip=1.0)})
     answers = Answers(1, np.arange(3), {"x": np.zeros((3, 50))})
-    first = guard.sum(release(answers, specs, guard), specs).values["x"]
-    second = guard.sum(release(answers, specs, guard), specs).values["x"]
+    first = estimated(guard, answers, specs).values["x"].value
+    second = estimated(guard, answers, specs).values["x"].value
     assert not np.array_equal(first, second)
 
 
 def test_the_budget_is_what_the_noise_costs() -> None:
     guard = protection(releases=10)
     assert epsilon(guard.multiplier / math.sqrt(10), 1e-5) == pytest.approx(4.0, rel=1e-6)
-    assert guard.spent(10) == 4.0
-    assert guard.spent(1) < guard.spent(5) < 4.0
+    assert guard.spent({ANSWERS: 10}) == 4.0
+    assert guard.spent({ANSWERS: 1}) < guard.spent({ANSWERS: 5}) < 4.0
     assert protection(adjacency="replace-one").multiplier == pytest.approx(2 * protection().multiplier)
 
 
@@ -124,7 +125,8 @@ def test_skellam_numbers_have_mean_zero_and_their_variance() -> None:
 def test_what_has_no_bound_cannot_be_protected() -> None:
     with pytest.raises(UserError, match="no bound"):
         protection().specs({"x": Spec(Kind.SCORES, (3,))})
-    assert OPEN.specs({"x": Spec(Kind.SCORES, (3,))}) == {"x": Spec(Kind.SCORES, (3,))}
+    open_ = NoMechanism(PrivacyOptions(), 1, 1).aggregator({"x": Spec(Kind.SCORES, (3,))})
+    assert open_.specs == {"x": Spec(Kind.SCORES, (3,))}
 
 
 def test_a_budget_is_for_one_array_and_a_sensible_delta() -> None:
@@ -133,8 +135,8 @@ def test_a_budget_is_for_one_array_and_a_sensible_delta() -> None:
         protection().specs({"x": one, "y": one})
     config = load(None, ["privacy.mode=central", "privacy.epsilon=1", "privacy.delta=0.01", "fraction-train=0.1"])
     with pytest.raises(UserError, match=r"privacy\.delta.*540 clients"):
-        of_run(config, 540)  # 54 are asked in a round, but any of 540 could be published
-    assert of_run(config, 99).participants == 10
+        mechanisms(config, 540)  # 54 are asked in a round, but any of 540 could be published
+    assert mechanisms(config, 99).answers.participants == 10
 
 
 @pytest.mark.parametrize(

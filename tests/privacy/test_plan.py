@@ -66,7 +66,7 @@ def test_a_bound_for_other_noise_lies_between_the_exact_number_and_what_the_budg
 
 def test_a_bound_holds_for_simulated_skellam_noise() -> None:
     rng, own = np.random.default_rng(2), plan(epsilon=8.0, mode="distributed")
-    variance = (own.protection.multiplier * 256) ** 2
+    variance = (own.mechanism.multiplier * 256) ** 2
     noise = [rng.poisson(variance / 2, 400_000) - rng.poisson(variance / 2, 400_000) for _ in range(2)]
     for rate in (0.01, 0.1):
         assert (noise[1] + 256 > np.quantile(noise[0], 1 - rate)).mean() < own.power(rate)

@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedkd.aggregation.release import release
 from fedkd.attacks.ballots import ballot_epsilon
 from fedkd.attacks.canaries import Claim
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Grid, Kind, Spec
-from fedkd.privacy import vote_mechanisms
+from fedkd.messages.types import Answers, Kind, Quantiser, Spec
 from fedkd.privacy.cost import total
+from fedkd.privacy.mechanisms.base import ANSWERS, METRICS
+from fedkd.privacy.mechanisms.votes import VoteMechanism
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.privacy.vote_mechanisms import BallotProtection
 from fedkd.runs.config import load
-from fedkd.runs.federation import metrics_protection, protection
+from fedkd.runs.federation import mechanisms
 from fedkd.runs.folder import RunFolder
+from fedkd.testing.mechanisms import estimated
 from simulations.run import simulate
 
 DELTA = 1e-5
@@ -28,14 +28,13 @@ HARD = [0.0, 1.0, -1.0, 1e38, -1e38, 5e-324, np.nan, np.inf, -np.inf, 3.0]
 def guard(votes, epsilon=4.0, queries=8, items=5, participants=100, releases=1, adjacency="add-remove", **more):
     mode, adjacency = ("local", "replace-one") if votes == "randomised-response" else ("central", adjacency)
     given = {"mode": mode, "epsilon": epsilon, "delta": DELTA, "votes": votes, "adjacency": adjacency, "unit": "client"}
-    return BallotProtection(
-        PrivacyOptions.model_validate({**given, **more}), participants, releases, 1.0, queries, items
-    )
+    options = PrivacyOptions.model_validate({**given, **more})
+    return options.planned(participants, releases, ballot=(queries, items))
 
 
 def specs(queries=8, items=5):
-    grid = Grid(1.0, 0, 1, 12, signed=False)
-    return {"votes": Spec(Kind.VOTES, (queries, items), grid=grid, clip=math.sqrt(queries))}
+    grid = Quantiser(1.0, 0, 1, 12, signed=False)
+    return {"votes": Spec(Kind.VOTES, (queries, items), quantiser=grid, clip=math.sqrt(queries))}
 
 
 def ballots_of(voters, queries=8, items=5, seed=0):
@@ -49,15 +48,16 @@ def ballots_of(voters, queries=8, items=5, seed=0):
 def test_all_queries_of_all_rounds_cost_the_budget_and_no_more(votes, epsilon, releases):
     own = guard(votes, epsilon, releases=releases)
     assert 0.999 * epsilon < total([own.cost.times(releases)]).epsilon(DELTA) <= epsilon * (1 + 1e-9)
-    assert own.spent(1) < epsilon or releases == 1
+    assert own.spent({ANSWERS: 1}) < epsilon or releases == 1
 
 
 def test_votes_and_metrics_share_one_budget():
     for votes in ("noisy-max", "randomised-response"):
         own = replace(guard(votes, **{"metrics-share": 0.2}), portion=0.8)
-        assert own.metrics is not None
-        assert not isinstance(own.metrics, BallotProtection)
-        assert total([own.cost, own.metrics.cost]).epsilon(DELTA) <= 4.0 * (1 + 1e-9)
+        metrics = own.part(METRICS)
+        assert metrics is not None
+        assert not isinstance(metrics, VoteMechanism)
+        assert total([own.cost, metrics.cost]).epsilon(DELTA) <= 4.0 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("votes", ["noisy-max", "randomised-response"])
@@ -82,8 +82,8 @@ def test_neighbours_differ_by_one_vote_a_query_before_the_maximum():
 def test_what_is_released_of_a_maximum_is_one_winner_a_query_and_no_count():
     own = guard("noisy-max", epsilon=20_000.0)
     cast = ballots_of(60)
-    sent = release(Answers(1, np.arange(60), {"votes": cast}), specs(), own)
-    told = own.sum(sent, specs()).values["votes"]
+    sent = own.aggregator(specs()).encode(Answers(1, np.arange(60), {"votes": cast}))
+    told = own.aggregator(specs()).decode(sent).values["votes"].value
     assert set(np.unique(told)) == {0, own.participants}
     counts = cast.sum(axis=0)
     np.testing.assert_array_equal(counts[np.arange(8), told.argmax(axis=1)], counts.max(axis=1))
@@ -93,14 +93,12 @@ def test_what_is_released_of_a_maximum_is_one_winner_a_query_and_no_count():
 def test_responses_are_unbiased_with_the_noise_that_is_promised():
     own, cast = guard("randomised-response", epsilon=30.0, participants=80), ballots_of(80, seed=3)
     draws = [
-        own.sum(release(Answers(1, np.arange(80), {"votes": cast}), specs(), own), specs()).values["votes"]
-        for _ in range(1500)
+        estimated(own, Answers(1, np.arange(80), {"votes": cast}), specs()).values["votes"].value for _ in range(1500)
     ]
     np.testing.assert_allclose(np.mean(draws, axis=0), cast.sum(axis=0), atol=1.0)
     nobody = np.zeros_like(cast)
     empty = [
-        own.sum(release(Answers(1, np.arange(80), {"votes": nobody}), specs(), own), specs()).values["votes"]
-        for _ in range(600)
+        estimated(own, Answers(1, np.arange(80), {"votes": nobody}), specs()).values["votes"].value for _ in range(600)
     ]
     assert np.std(empty) == pytest.approx(own.noise * math.sqrt(8), rel=0.05)
 
@@ -111,7 +109,7 @@ def test_responses_are_unbiased_with_the_noise_that_is_promised():
 )
 def test_one_voter_shows_no_more_than_is_claimed_and_a_bug_shows_more(votes, adjacency):
     own = guard(votes, 2.0, queries=6, items=3, adjacency=adjacency)
-    claim = Claim(2.0, DELTA, "client", own.options.adjacency)
+    claim = Claim(2.0, DELTA, "client", own.guarantee.adjacency)
     honest = ballot_epsilon(own, claim, np.random.default_rng(0), 4000)
     assert honest <= 2.0
     own.__dict__["query_epsilon"] *= 8  # an eighth of the noise
@@ -175,6 +173,6 @@ def test_a_run_votes_through_them_and_writes_down_what_it_cost(tmp_path, how):
     assert "Gaussian" in lines[1]["mechanism"]
     assert lines[-1]["epsilon-so-far"] <= 60
     assert done.lines("rounds.jsonl")[-1]["answers"] == 12
-    parts = [protection(config, 12).cost, metrics_protection(config, 12).cost]
+    parts = [mechanisms(config, 12).answers.cost, mechanisms(config, 12).metrics.cost]
     assert 59.9 < total(parts).epsilon(1e-4) <= 60 * (1 + 1e-9)
-    assert vote_mechanisms.BallotProtection is type(protection(config, 12))
+    assert isinstance(mechanisms(config, 12).answers, VoteMechanism)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.fold import Fold
+from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import multi_hot, padded_histories
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import export_arrays, load_arrays
@@ -50,7 +52,7 @@ def test_a_silo_trains_on_all_its_users(run_federation, public_setup, private_fo
     asks = protocol.ask(protocol.begin(public_setup()), np.array([0, 1]), 1, np.random.default_rng(0))
     _, answers = protocol.learn(Cohort(np.array([0, 1]), np.array([0, 0, 0, 0, 1, 1]), fold, SEED, ({}, {})), asks)
     lengths = fold.train.histories.lengths
-    assert answers.values["weight"].tolist() == [lengths[:4].sum(), lengths[4:].sum()]
+    assert answers.weights.tolist() == [lengths[:4].sum(), lengths[4:].sum()]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +69,12 @@ def test_the_student_learns_what_the_clients_like(optimiser, rate, rounds, run_f
 
 def test_steps_are_as_much_smaller_as_the_sum_holds_noise(public_setup):
     protocol = FedAvg(model=SMALL, clip=1.0)
-    state = protocol.begin(replace(public_setup(), participants=20, noise=1.0))
+    state = protocol.begin(replace(public_setup(), participants=20, answer_budget=AnswerBudget(20, 1.0)))
     size = sum(p.numel() for p in protocol.student(state).parameters())
     pure, clear = np.random.default_rng(0).standard_normal(size), np.full(size, 20.0)
     for total, least, most in ((0.9 * pure, 0.0, 0.0), (clear, 0.99, 1.0)):
-        taught, metrics = protocol.teach(state.with_arrays(**{"sum.change": total}), np.random.default_rng(0))
+        estimates = Estimates(1, np.arange(20), {"change": Estimate(total, 1.0)}, 20.0)
+        taught, metrics = protocol.teach(protocol.pool(state, estimates), np.random.default_rng(0))
         assert least <= metrics["signal"] <= most
         move = taught.arrays["student.encoder.bias"] - state.arrays["student.encoder.bias"]
         assert np.abs(move).max() == pytest.approx(
@@ -96,5 +99,5 @@ def test_the_empty_histories_of_a_client_count_nothing(run_federation, public_se
     protocol = FedAvg(model=SMALL, local=LOCAL)
     asks = protocol.ask(protocol.begin(public_setup()), np.arange(2), 1, np.random.default_rng(0))
     _, answers = protocol.learn(Cohort(np.arange(2), np.arange(2), Fold(data, data, data), SEED, ({}, {})), asks)
-    assert answers.values["weight"][0] == 0
+    assert answers.weights[0] == 0
     assert not np.any(answers.values["change"][0])

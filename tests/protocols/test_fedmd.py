@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.errors import UserError
-from fedkd.messages.types import Asks
+from fedkd.messages.types import Asks, Estimate, Estimates
 from fedkd.models.base import padded_histories, score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.fedmd import LESSON, FedMD
@@ -102,10 +103,16 @@ NOISY = FedMD(model=SMALL, references=5, panel=12, transfer=CentralTraining(epoc
 
 @pytest.fixture
 def noisy(public_setup, private_fold):
-    state = NOISY.begin(replace(public_setup(), participants=20, noise=0.15))
+    state = NOISY.begin(replace(public_setup(), participants=20, answer_budget=AnswerBudget(20, 0.15)))
     asks = NOISY.ask(state, np.arange(3), 1, np.random.default_rng(0))
     learnt, answers = NOISY.learn(Cohort(np.arange(3), np.arange(3), private_fold(3, seed=1), SEED, ({},) * 3), asks)
-    return state, asks, learnt, NOISY.pool(state, replace(answers, values={"scores": answers.values["scores"].sum(0)}))
+    return state, asks, learnt, noised(state, answers.values["scores"].sum(0))
+
+
+def noised(state, total):
+    """The state after a sum of all 20 participants was pooled."""
+    estimate = Estimate(total, state.setup.answer_budget.std * NOISY.clip)
+    return NOISY.pool(state, Estimates(1, np.arange(20), {"scores": estimate}, 20.0))
 
 
 def test_under_noise_answers_are_distances_to_the_global_student_along_few_directions(noisy):
@@ -118,15 +125,15 @@ def test_under_noise_answers_are_distances_to_the_global_student_along_few_direc
         student = NOISY.blank_student(30)
         student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
         naive += directions @ (score(student, references.histories)[:, references.panel] - known)
-    np.testing.assert_allclose(pooled.arrays["sum.scores"], naive, atol=0.02)
+    np.testing.assert_allclose(pooled.arrays["pooled.sum.scores"], naive, atol=0.02)
     assert NOISY.expects(asks)["scores"].shape == naive.shape
 
 
 def test_with_nothing_but_noise_the_global_student_stays(noisy):
     state, _, _, pooled = noisy
-    pure = np.random.default_rng(0).standard_normal(pooled.arrays["sum.scores"].shape)
-    pure *= 0.1 * state.setup.noise * NOISY.clip
-    taught, metrics = NOISY.teach(pooled.with_arrays(**{"sum.scores": pure}), np.random.default_rng(0))
+    pure = np.random.default_rng(0).standard_normal(pooled.arrays["pooled.sum.scores"].shape)
+    pure *= 0.1 * state.setup.answer_budget.std * NOISY.clip
+    taught, metrics = NOISY.teach(noised(state, pure), np.random.default_rng(0))
     assert metrics["signal"] == 0
     for name, array in state.arrays.items():
         np.testing.assert_array_equal(taught.arrays[name], array)

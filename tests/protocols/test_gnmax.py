@@ -10,20 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.aggregation.clipping import clipped
-from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
-from fedkd.messages.types import Answers, Reference
+from fedkd.messages.types import Answers, Estimate, Estimates, Reference
 from fedkd.models.base import score
 from fedkd.models.ease import fit_ease
 from fedkd.models.spec import ModelSpec
 from fedkd.privacy.accounting import epsilon
-from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.protocols.gnmax import GNMax, confident, drawn_queries, votes
 from fedkd.ragged import Ragged
+from fedkd.testing.mechanisms import estimated
+from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining
 
@@ -71,10 +72,10 @@ def test_a_lone_item_is_answered_as_often_as_the_normal_tail_says(sigma):
 
 
 def test_noise_alone_is_hardly_ever_an_answer(public_setup):
-    setup = replace(public_setup(), noise=1.5, participants=40, num_clients=40)
+    setup = replace(public_setup(), answer_budget=AnswerBudget(40, 1.5), participants=40, num_clients=40)
     queries, panel = 200, 300
-    threshold, floor = QUICK._thresholds(setup, queries, panel)
-    sigma = setup.noise * math.sqrt(queries)
+    sigma = setup.answer_budget.std * math.sqrt(queries)
+    threshold, floor = QUICK._thresholds(setup, panel, sigma)
     assert threshold >= floor == pytest.approx(norm.isf(0.01 / panel) * sigma)
     nothing = np.random.default_rng(3).normal(0, sigma, (queries, panel))
     assert confident(nothing, threshold, floor).any(axis=1).mean() <= 0.03
@@ -83,7 +84,7 @@ def test_noise_alone_is_hardly_ever_an_answer(public_setup):
 def test_thresholds_are_made_of_public_numbers(public_setup):
     """They are the same whatever silos hold, and however many answered."""
     setup = replace(public_setup(), participants=7)
-    assert QUICK._thresholds(setup, 12, 20) == (pytest.approx(0.2 * 7), 0.0)
+    assert QUICK._thresholds(setup, 20, 0.0) == (pytest.approx(0.2 * 7), 0.0)
 
 
 def test_an_unanswered_query_leaves_nothing_behind(public_setup):
@@ -96,7 +97,7 @@ def test_an_unanswered_query_leaves_nothing_behind(public_setup):
         counts = np.zeros(shape)
         counts[0, 3], counts[1, :3] = 20, few
         state = QUICK.begin(setup)
-        pooled = QUICK.pool(state, Answers(1, np.arange(20), {"votes": counts}, asks.reference.fingerprint))
+        pooled = QUICK.pool(state, Estimates(1, np.arange(20), {"votes": Estimate(counts)}, 20.0))
         taught, said = QUICK.teach(pooled, np.random.default_rng(0))
         assert said["answered"] == 1
         assert "votes" not in taught.arrays
@@ -147,7 +148,7 @@ def test_presence_of_a_silo_moves_the_sum_by_no_more_than_the_clip(data):
 
 def test_a_silo_that_stuffs_the_ballot_is_cut_down_to_the_clip(public_setup):
     asks = asks_of(QUICK, public_setup())
-    guard = Protection(PrivacyOptions(mode="central", epsilon=4.0, delta=1e-5, unit="client"), 4, 1)
+    guard = PrivacyOptions(mode="central", epsilon=4.0, delta=1e-5, unit="client").planned(4, 1)
     specs = guard.specs(QUICK.expects(asks))
     for ballot in (1e38, math.inf, math.nan, 100.0, -3.0):
         shape = (1, *specs["votes"].shape)
@@ -160,7 +161,7 @@ def test_epsilon_is_that_of_one_noisy_histogram_for_every_query(rounds, public_s
     """The round's release at the clip is as private as its queries, each with a vote's sensitivity of 1."""
     asks = asks_of(QUICK, public_setup())
     spec = QUICK.expects(asks)["votes"]
-    guard = Protection(PrivacyOptions(mode="central", epsilon=4.0, delta=1e-5, unit="client"), 40, rounds)
+    guard = PrivacyOptions(mode="central", epsilon=4.0, delta=1e-5, unit="client").planned(40, rounds)
     queries = spec.shape[0]
     assert spec.clip == pytest.approx(math.sqrt(queries))
     each = Release(guard.multiplier * spec.clip, 1.0, queries * rounds, content="vote")
@@ -171,11 +172,11 @@ def test_epsilon_is_that_of_one_noisy_histogram_for_every_query(rounds, public_s
 
 def test_the_noise_that_the_thresholds_assume_is_on_the_sum(public_setup):
     asks = asks_of(QUICK, public_setup())
-    guard = Protection(PrivacyOptions(mode="central", epsilon=2.0, delta=1e-5, unit="client"), 4, 1)
+    guard = PrivacyOptions(mode="central", epsilon=2.0, delta=1e-5, unit="client").planned(4, 1)
     specs = guard.specs(QUICK.expects(asks))
     shape = specs["votes"].shape
     empty = Answers(1, np.arange(4), {"votes": np.zeros((4, *shape), np.int8)}, asks.reference.fingerprint)
-    noised = [guard.sum(release(empty, specs, guard), specs).values["votes"] for _ in range(30)]
+    noised = [estimated(guard, empty, specs).values["votes"].value for _ in range(30)]
     assert np.std(noised) == pytest.approx(guard.noise * math.sqrt(shape[0]), rel=0.05)
 
 
@@ -204,9 +205,7 @@ def test_clear_votes_teach_more_than_the_public_users_know(private_fold, public_
     start = protocol.begin(setup)
     asks = protocol.ask(start, np.arange(15), 1, np.random.default_rng(0))
     _, answers = protocol.learn(silos(fold, owner), asks)
-    taught, said = protocol.teach(
-        protocol.pool(start, release(answers, protocol.expects(asks))), np.random.default_rng(0)
-    )
+    taught, said = protocol.teach(pooled(protocol, start, asks, answers), np.random.default_rng(0))
     quality = []
     for state in (start, taught):
         scores = score(protocol.student(state), fold.train.histories)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedkd.aggregation.release import release
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.errors import UserError
+from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import load_arrays
@@ -13,6 +14,7 @@ from fedkd.protocols.iterated import VIEWS, Iterated
 from fedkd.protocols.server_optimiser import adam_moved, student_arrays
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.random_streams import stream
+from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining, mean_gradient, train_centrally
 from fedkd.training.local import LocalTraining
@@ -39,16 +41,22 @@ def test_the_answer_is_scores_after_less_scores_before_one_step(answered):
         step_alone(student, fold.train.histories[client], client)
         after = score(student, asks.reference.histories)[:, asks.reference.panel]
         weight = np.sqrt(fold.train.histories.lengths[client])
-        np.testing.assert_allclose(answers.values["residual"][client], weight * (after - before), atol=2e-6)
-        assert answers.values["weight"][client] == pytest.approx(weight)
+        np.testing.assert_allclose(answers.values["residual"][client], after - before, atol=2e-6)
+        assert answers.weights[client] == pytest.approx(weight)
 
 
 @pytest.fixture
 def noisy(public_setup, private_fold):
-    state = PROTOCOL.begin(replace(public_setup(), participants=20, noise=0.15))
+    state = PROTOCOL.begin(replace(public_setup(), participants=20, answer_budget=AnswerBudget(20, 0.15)))
     asks = PROTOCOL.ask(state, np.arange(6), 1, np.random.default_rng(0))
     _, answers = PROTOCOL.learn(Cohort(np.arange(6), np.arange(6), private_fold(6, seed=1), SEED, ({},) * 6), asks)
     return state, asks, answers
+
+
+def noised(state, total):
+    """The state after a sum of all 20 participants was pooled."""
+    estimate = Estimate(total, state.setup.answer_budget.std * PROTOCOL.clip)
+    return PROTOCOL.pool(state, Estimates(1, np.arange(20), {"residual": estimate}, 20.0))
 
 
 def test_under_noise_the_answer_is_the_residual_along_few_public_directions(noisy, private_fold):
@@ -70,14 +78,14 @@ def test_directions_are_those_of_the_student_that_was_sent(noisy):
     scores = score(sent, asks.reference.histories)[:, asks.reference.panel]
     left = np.linalg.svd(scores)[0][:, : len(asks.shared[DIRECTIONS])]
     np.testing.assert_allclose(asks.shared[DIRECTIONS].T @ asks.shared[DIRECTIONS], left @ left.T, atol=1e-4)
-    np.testing.assert_array_equal(PROTOCOL._directions(state, asks.reference), asks.shared[DIRECTIONS])
+    np.testing.assert_array_equal(PROTOCOL._directions(state, asks.reference)[DIRECTIONS], asks.shared[DIRECTIONS])
 
 
 def test_with_nothing_but_noise_private_users_count_as_content(noisy):
     state, _, answers = noisy
     shape, rng = answers.values["residual"].shape[1:], np.random.default_rng(5)
-    pure = 0.1 * state.setup.noise * PROTOCOL.clip * rng.standard_normal(shape)
-    taught, metrics = PROTOCOL.teach(state.with_arrays(**{"sum.residual": pure}), np.random.default_rng(0))
+    pure = 0.1 * state.setup.answer_budget.std * PROTOCOL.clip * rng.standard_normal(shape)
+    taught, metrics = PROTOCOL.teach(noised(state, pure), np.random.default_rng(0))
     drawn, public = np.random.default_rng(0), PROTOCOL.student(state)
     gradients = mean_gradient(public, state.setup.public.histories, PROTOCOL.local.visible, drawn, VIEWS)
     correction = {name: 20 / 28 * gradient for name, gradient in gradients.items()}
@@ -91,7 +99,7 @@ def test_a_clear_sum_moves_the_student_towards_the_private_users(noisy):
     state, asks, answers = noisy
     changes = []
     for total in (np.zeros_like(answers.values["residual"].sum(0)), 40 * answers.values["residual"].sum(0)):
-        taught, metrics = PROTOCOL.teach(state.with_arrays(**{"sum.residual": total}), np.random.default_rng(0))
+        taught, metrics = PROTOCOL.teach(noised(state, total), np.random.default_rng(0))
         scores = score(PROTOCOL.student(taught), asks.reference.histories)[:, asks.reference.panel]
         changes.append(asks.shared[DIRECTIONS] @ scores)
     wanted = answers.values["residual"].sum(0)
@@ -112,13 +120,12 @@ def step_alone(student, history, client):
 
 def test_the_server_moves_scores_the_way_the_residual_points(answered):
     state, _, asks, answers = answered
-    pooled = PROTOCOL.pool(state, release(answers, PROTOCOL.expects(asks)))
-    taught, metrics = PROTOCOL.teach(pooled, np.random.default_rng(0))
+    taught, metrics = PROTOCOL.teach(pooled(PROTOCOL, state, asks, answers), np.random.default_rng(0))
     change = [score(PROTOCOL.student(s), asks.reference.histories)[:, asks.reference.panel] for s in (state, taught)]
     residual = answers.values["residual"].sum(0)
     assert np.corrcoef((change[1] - change[0]).ravel(), residual.ravel())[0, 1] > 0.5
     assert metrics["explained"] > 0.99
-    assert not any(name.startswith("sum.") for name in taught.arrays)
+    assert not any(name.startswith("pooled.") for name in taught.arrays)
 
 
 def test_adam_on_the_server_is_adam(public_setup):

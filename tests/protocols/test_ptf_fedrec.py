@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.models.ncf import NCF
 from fedkd.protocols.base import Setup
 from fedkd.protocols.ptf_fedrec import PTFFedRec
 from fedkd.protocols.rated_uploads import UploadRule, chosen, remembered, swap_top, taught_items
+from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 
 SEED = 3
@@ -83,9 +83,7 @@ def test_uploaded_scores_are_the_students_own_up_to_the_swaps(answered):
 
 def test_the_server_counts_and_forgets_the_triples(answered):
     state, _, asks, answers = answered
-    taught, metrics = PROTOCOL.teach(
-        PROTOCOL.pool(state, release(answers, PROTOCOL.expects(asks))), np.random.default_rng(0)
-    )
+    taught, metrics = PROTOCOL.teach(pooled(PROTOCOL, state, asks, answers), np.random.default_rng(0))
     items = answers.values["item"]
     assert taught.arrays["counts"].tolist() == [Counter(items.values.tolist())[item] for item in range(30)]
     assert all(set(np.flatnonzero(taught.arrays["uploaded"][c])) == set(items[c]) for c in range(20))
@@ -96,9 +94,7 @@ def test_the_server_counts_and_forgets_the_triples(answered):
 def test_a_triple_about_an_unknown_item_is_left_out(answered):
     state, _, asks, answers = answered
     answers.values["item"].values[0] = 30
-    taught, metrics = PROTOCOL.teach(
-        PROTOCOL.pool(state, release(answers, PROTOCOL.expects(asks))), np.random.default_rng(0)
-    )
+    taught, metrics = PROTOCOL.teach(pooled(PROTOCOL, state, asks, answers), np.random.default_rng(0))
     assert metrics["triples"] == len(answers.values["item"].values) - 1
     assert taught.arrays["counts"].sum() == metrics["triples"]
 

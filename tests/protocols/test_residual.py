@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedkd.aggregation.release import release
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.errors import UserError
@@ -12,6 +11,7 @@ from fedkd.messages.types import Answers, Asks
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.ragged import Ragged
+from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 
 ITEMS, USERS = 30, 40
@@ -46,7 +46,7 @@ def ask(state: State, clients: NDArray[np.int64], round_number: int = 1) -> Asks
 def contribute(state: State, group: Cohort, round_number: int = 1) -> tuple[State, Cohort]:
     asks = ask(state, group.clients, round_number)
     learnt, answers = PROTOCOL.learn(group, asks)
-    return PROTOCOL.pool(state, release(answers, PROTOCOL.expects(asks))), learnt
+    return pooled(PROTOCOL, state, asks, answers), learnt
 
 
 def naive_sum(state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,14 +1,17 @@
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fedkd.privacy.mechanisms.base import Mechanism
+from fedkd.privacy.mechanisms.none import NoMechanism
+from fedkd.privacy.mechanisms.table import MECHANISMS
 from fedkd.report import render
 from fedkd.report.run import Run
-from fedkd.report.trust_boundaries import ALONE, FLOW, PLACES, budget, who_sees_what
+from fedkd.report.trust_boundaries import PLACES, budget, who_sees_what
 from fedkd.runs.config import Config
 from fedkd.runs.folder import RunFolder
 
@@ -18,7 +21,9 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def made(make_run: MakeRun, sums: str = "secure", **privacy: Any) -> Path:
     mode = privacy.get("mode", "none")
+    way = asdict(MECHANISMS.find(mode).way)
     told: dict[str, Any] = {"mode": mode, "epsilon": None, "delta": None, "statement": "As it is.", "sums": sums}
+    told["way"] = way
     if mode != "none":
         about = {"unit": "user", "adjacency": "add-remove", "sampling": "no amplification"}
         told |= {"epsilon": 4.0, "epsilon-planned": 4.0, "delta": 1e-5, **about}
@@ -37,20 +42,29 @@ def test_the_readme_has_the_same_words() -> None:
     head, *lines = figure.removeprefix("text\n").splitlines()
     assert re.split(r"  +", head)[1:] == [name.lower() for name in PLACES]
     shown = {line.split()[0]: line for line in lines if "──►" in line}
-    for mode, words in FLOW.items():
-        cells = [cell.strip() for cell in shown[mode].removeprefix(mode).split("──►")]
-        assert cells == list(words)
+    for mechanism in MECHANISMS:
+        cells = [cell.strip() for cell in shown[mechanism.name].removeprefix(mechanism.name).split("──►")]
+        assert cells == words_of(mechanism)
     (clear,) = (line for line in lines if line.startswith("privacy.sums=clear"))
-    assert ALONE["none"] in clear
-    assert shown.keys() == FLOW.keys() == ALONE.keys()
+    assert NoMechanism.way.single in clear
+    assert tuple(shown) == MECHANISMS.names
 
 
-@pytest.mark.parametrize("mode", FLOW)
+def words_of(mechanism: type[Mechanism]) -> list[str]:
+    way = mechanism.way
+    return [way.client, way.total, way.server, way.models]
+
+
+@pytest.mark.parametrize("mode", MECHANISMS.names)
 def test_a_report_shows_the_way_of_an_answer(make_run: MakeRun, mode: str) -> None:
     folder = made(make_run, mode=mode, **{"minimum-cohort": 25})
     html = render(folder).read_text(encoding="utf-8")
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
-    for words in (*FLOW[mode], "Who sees what", "Sees sums of at least 25 real clients, nothing else."):
+    for words in (
+        *words_of(MECHANISMS.find(mode)),
+        "Who sees what",
+        "Sees sums of at least 25 real clients, nothing else.",
+    ):
         assert words in text
     assert ("its student&#39;s quality" in text) == (mode == "none")
     bound = "What they learn of one user is bounded by epsilon 4 at delta 1e-05 in the whole run (add-remove, no ampl"

@@ -153,7 +153,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         setattr(config, name, 1)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol().name)
+@pytest.mark.parametrize("protocol", list(PROTOCOLS), ids=lambda protocol: protocol().name)
 def test_files_and_flowers_form_give_every_configuration_back(protocol: type) -> None:
     config = Config.model_validate({"seed": 5, "algorithm": protocol(), "data": {"min-rating": 3.5, "path": "/a b/c"}})
     assert validate(tomllib.loads(tomli_w.dumps(dump(config)))) == config
@@ -199,7 +199,7 @@ def test_overrides_of_flowers_form_win_and_are_checked() -> None:
         unflatten({**flat, "sed": 9})
 
 
-@pytest.mark.parametrize("protocol", OTHERS, ids=lambda protocol: protocol().name)
+@pytest.mark.parametrize("protocol", list(OTHERS), ids=lambda protocol: protocol().name)
 def test_another_protocol_drops_the_parameters_of_the_one_in_the_file(tmp_path: Path, protocol: type) -> None:
     path = written(tmp_path, '[algorithm]\nname = "residual"\ndamping = 3.0\n')
     assert load(path).algorithm != Config().algorithm

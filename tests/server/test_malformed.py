@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from numpy.typing import NDArray
 
+from fedkd.aggregation.aggregator import Sum
 from fedkd.messages.flower import (
     answer_record,
     claim_record,
@@ -20,23 +21,24 @@ from fedkd.messages.flower import (
     refusal_record,
     secure_record,
 )
+from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.serialisation import MalformedError
-from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Kind, Quantiser, Reference, Spec
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import Directory, Identity, Party, RefusedError
 from fedkd.secure_aggregation.attestation import sign_claim
 from server.node_registry import Hosts
-from server.requests import Questions
+from server.requests import Requests
 from server.secure import SecureExchange
 from simulations.grid import FIRST_NODE, InProcessGrid
 
 CLIENTS, LIARS, HONEST = 8, {0, 3, 7}, {1, 2, 4, 5, 6}
 REFERENCE = Reference(Ragged.from_rows([[0], [1, 2]], np.int32), np.arange(3, dtype=np.int32))
 SPECS = {
-    "votes": Spec(Kind.SCORES, (2, 3), grid=Grid(1.0, 0, 7, 13, signed=False)),
+    "votes": Spec(Kind.SCORES, (2, 3), quantiser=Quantiser(1.0, 0, 7, 13, signed=False)),
     "model": Spec(Kind.PARAMETERS, (4,)),
-    "items": Spec(Kind.TRIPLES, (-1,), sums=False, dtype="int32"),
-    "scores": Spec(Kind.TRIPLES, (-1, 2), sums=False, dtype="float16"),
+    "items": Spec(Kind.RATED_ITEMS, (-1,), sums=False, dtype="int32"),
+    "scores": Spec(Kind.RATED_ITEMS, (-1, 2), sums=False, dtype="float16"),
 }
 WHOLE = {"votes": SPECS["votes"]}
 
@@ -136,7 +138,7 @@ def answer(clients: list[int]) -> RecordDict:
     rows = Ragged.from_rows([[5, 6]] * len(clients), np.int32)
     scores = Ragged(np.zeros((len(rows.values), 2), np.float16), rows.indptr)
     values = {"votes": np.arange(6).reshape(2, 3), "model": np.ones(4), "items": rows, "scores": scores}
-    return answer_record(Answers(4, np.array(clients), values, REFERENCE.fingerprint, {"ill": [99]}), SPECS)
+    return answer_record(Answers(4, np.array(clients), values, REFERENCE.fingerprint, {Missing.REFUSED: [99]}), SPECS)
 
 
 IDENTITIES = {client: Identity.generate() for client in range(CLIENTS)}
@@ -153,7 +155,7 @@ def claim(client: int) -> RecordDict:
         (claim(3), read_claim),
         (answer([0, 1, 5]), lambda record: read_answer(record, question([0, 1, 3, 5]), SPECS)),
         (secure_record(b"x" * 40), read_secure),
-        (refusal_record("no"), read_secure),
+        (refusal_record(Failure(Missing.REFUSED, "no")), read_secure),
     ],
 )
 def test_what_cannot_be_read_is_malformed_and_nothing_else(
@@ -199,14 +201,16 @@ class Liars(InProcessGrid):
         try:
             return secure_record(told[kind]())
         except RefusedError as error:
-            return refusal_record(str(error))
+            return refusal_record(error.failure)
 
 
 class Counts:
     """What was counted, client by client."""
 
     def __init__(self) -> None:
-        self.of = {name: np.zeros(CLIENTS, np.int64) for name in ("down-bytes", "failed", "handshake-bytes")}
+        self.of = {
+            name: np.zeros(CLIENTS, np.int64) for name in ("down-bytes", "up-bytes", "failed", "handshake-bytes")
+        }
 
     def __call__(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:
         self.of[name][clients] += amount
@@ -217,20 +221,21 @@ def test_everyone_who_is_asked_answers_or_fails_once_whatever_is_said(directory:
     rng = np.random.default_rng(8)
     for _ in range(50):
         grid, counts = Liars(rng, LIARS), Counts()
-        questions = Questions(Hosts(grid, CLIENTS, 1.0, directory), counts)
+        questions = Requests(Hosts(grid, CLIENTS, 1.0, directory), counts)
         questions.connect(0.0)
         asked = questions.connected
         assert directory is None or set(asked.tolist()) >= HONEST
         for _ in range(3):
             questions.write(question(asked.tolist()), "train", "down-bytes")
-            usable = [answers.clients for answers, _ in questions.read(questions.send(), lambda _: SPECS)]
+            replies = questions.send()
+            usable = [answers.clients for answers in questions.read(replies, Sum(SPECS), "up-bytes")]
             answered = np.concatenate([*usable, asked[:0]])
             assert directory is None or set(answered.tolist()) >= HONEST
             outcomes = counts.of["failed"].copy()
             outcomes[answered] += 1
             assert outcomes.tolist() == np.isin(np.arange(CLIENTS), asked).astype(int).tolist()
             counts.of["failed"][:] = 0
-        assert all(can_be_shown(reason) for reason in questions.failures)
+        assert all(can_be_shown(str(failure)) for failure in questions.failures)
 
 
 def test_a_secure_sum_holds_every_honest_client_whatever_the_others_say() -> None:
@@ -239,8 +244,8 @@ def test_a_secure_sum_holds_every_honest_client_whatever_the_others_say() -> Non
         grid = Liars(rng, LIARS)
         secure = SecureExchange(DIRECTORY, f"run {number}", 3, 1.0)
         asked = {FIRST_NODE + client: question([client]) for client in range(CLIENTS)}
-        total = secure.sum(grid, "train", asked, WHOLE, WHOLE, 3)
-        assert all(can_be_shown(reason) for reason in secure.failures.values())
+        total = secure.sum(grid, "train", asked, Sum(WHOLE))
+        assert all(can_be_shown(str(failure)) for failure in secure.failures.values())
         if total is not None:
             sums += 1
             assert set(total.clients.tolist()) >= HONEST

@@ -14,14 +14,15 @@ from typer.testing import CliRunner
 
 from fedkd.errors import UserError
 from fedkd.privacy.cost import total
-from fedkd.privacy.mechanism import Protection
+from fedkd.privacy.mechanisms.base import Mechanism
+from fedkd.privacy.mechanisms.distributed import Distributed
 from fedkd.runs.config import Config, load
-from fedkd.runs.federation import federation, protection
+from fedkd.runs.federation import federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from simulations import audit
 from simulations.audit import answer_lines, examine, table
 from simulations.audit_results import Line, record_lines, released
-from simulations.dry_simulation import Rehearsal
+from simulations.dry_simulation import DrySimulation
 from simulations.run import simulate
 
 SMALL = (
@@ -78,8 +79,9 @@ def test_a_correct_run_passes_and_is_written_down(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
 def test_half_the_noise_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    planned = Protection.__dict__["multiplier"].func
-    monkeypatch.setattr(Protection, "multiplier", property(lambda self: planned(self) / 2))
+    for kind in (Mechanism, Distributed):
+        planned = kind.__dict__["multiplier"].func
+        monkeypatch.setattr(kind, "multiplier", property(lambda self, planned=planned: planned(self) / 2))
     result = invoke(*conf(tmp_path, *CENTRAL[1:], f"privacy.mode={mode}"), "--canaries", "2000", "--shadows", "0")
     assert result.exit_code == 1, result.output
     assert "verdict: more leaks than is claimed, by epsilon by canaries" in result.output
@@ -88,7 +90,7 @@ def test_half_the_noise_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(("factor", "exit_code"), [(1.0, 0), (0.9, 1)])
 def test_a_run_that_wrote_down_too_little_noise_is_accused(tmp_path: Path, factor: float, exit_code: int) -> None:
     folder = run_folder(tmp_path / "run", *CENTRAL)
-    planned = Protection(folder.config().privacy, 1, 1).multiplier
+    planned = folder.config().privacy.planned(1, 1).multiplier
     folder.write_json("summary.json", {"models": {}, "privacy": {"noise-multiplier": planned * factor}})
     assert invoke(str(folder.path), "--canaries", "500", "--shadows", "0").exit_code == exit_code
 
@@ -141,7 +143,7 @@ def test_a_rehearsal_of_everyone_is_the_run(tmp_path: Path, more: tuple[str, ...
     RunFolder.create(tmp_path / "run", config)
     simulate(config)
     together = federation(config)
-    *_, (state, _) = Rehearsal(config, together, np.arange(together.partition.num_clients)).rounds()
+    *_, (state, _) = DrySimulation(config, together, np.arange(together.partition.num_clients)).rounds()
     saved = RunFolder(tmp_path / "run").read_arrays("checkpoint/state.safetensors")
     for name, array in state.arrays.items():
         np.testing.assert_allclose(array.astype(np.float64), saved[name].astype(np.float64), atol=1e-5)
@@ -183,8 +185,8 @@ def test_a_record_that_says_nothing_of_noise_is_refused(tmp_path: Path, privacy:
 def test_everything_a_run_releases_is_attacked_together() -> None:
     config = load(None, [*SMALL, *CENTRAL, "privacy.panel-share=0.1", "privacy.metrics-share=0.3"])
     together = federation(config)
-    planned = protection(config, together.partition.num_clients)
-    parts = released(config, Rehearsal(config, together, np.arange(together.partition.num_clients)), planned)
+    planned = mechanisms(config, together.partition.num_clients).answers
+    parts = released(config, DrySimulation(config, together, np.arange(together.partition.num_clients)), planned)
     assert [part.portion for part, _, _ in parts] == pytest.approx([0.6, 0.1, 0.3], rel=1e-4)
     spent = total([part.cost for part, _, _ in parts]).epsilon(config.privacy.budget[1])
     assert spent == pytest.approx(config.privacy.budget[0], rel=1e-4)

@@ -20,7 +20,6 @@ from fedkd.messages.types import Asks, mask_bits
 from fedkd.privacy.ledger_account import open_ledger
 from fedkd.protocols.base import State, export_arrays
 from fedkd.protocols.fedavg import FedAvg
-from fedkd.protocols.trained import EQUAL
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.folder import RunFolder
 from fedkd.secure_aggregation import SecureSum
@@ -55,7 +54,7 @@ def told(config: Config, data: Path, kind: str, content: RecordDict, **node: Any
     if not replies.contents:
         return str(next(m.error.reason for m in grid.seen if m.has_error()))
     configs = replies.contents[FIRST_NODE].config_records
-    return "; ".join(str(record.get("refused", f"an {name}")) for name, record in configs.items())
+    return "; ".join(str(record.get("detail", record.get("refused", f"an {name}"))) for name, record in configs.items())
 
 
 def host_of(config: Config, data: Path, client: int = 0) -> Host:
@@ -110,9 +109,10 @@ def test_every_number_that_leaves_has_noise_of_its_own(data: Path, items: int) -
     asks = Asks(0, np.array([0]), {"items": np.array([items])})
     replies = exchange(grid, "train.panel", {FIRST_NODE: ask_record(asks)}, 1)
     host = host_of(config, data)
-    guard = host.panel_protection
+    guard = host.mechanisms.panel
     assert guard is not None
-    numbers = read_answer(replies.contents[FIRST_NODE], asks, host.leaving(guard, panel_spec(items))).values["items"]
+    specs = host.aggregator(guard, panel_spec(items)).specs
+    numbers = read_answer(replies.contents[FIRST_NODE], asks, specs).values["items"]
     assert numbers.shape == (items,)
     assert len(np.unique(numbers)) > items // 2
 
@@ -122,7 +122,7 @@ def test_the_ledger_of_a_device_is_not_the_servers_to_choose(tmp_path: Path, dat
     for number in range(3):
         elsewhere = json.dumps(str(tmp_path / "elsewhere" / f"{number}.ledger"))
         config = load(None, [*PLAIN, *LOCAL, "algorithm.name=fedavg", f"privacy.ledger={elsewhere}"])
-        student = {**export_arrays(config.algorithm.blank_student(40)), EQUAL: np.ones(1, np.int8)}
+        student = export_arrays(config.algorithm.blank_student(40))
         said.append(told(config, data, "train", ask_record(Asks(number + 1, np.array([0]), student)), **OWN))
     assert len(open_ledger(data / "client-0" / "privacy.ledger").owners()) == 1
     assert not (tmp_path / "elsewhere").exists()
@@ -169,8 +169,8 @@ def test_a_round_is_not_answered_under_the_name_of_another(
     """The server begins a second cohort without client 0, and calls it the first where the question is asked."""
     honest, opened = SecureExchange.sum, []
 
-    def greedy(self: SecureExchange, grid: Any, kind: str, asked: Any, plain: Any, specs: Any, quorum: int) -> Any:
-        first = honest(self, grid, kind, asked, plain, specs, quorum)
+    def greedy(self: SecureExchange, grid: Any, kind: str, asked: Any, aggregator: Any) -> Any:
+        first, specs = honest(self, grid, kind, asked, aggregator), aggregator.specs
         nodes = {int(asks.clients[0]): node for node, asks in asked.items() if asks.clients[0] != 0}
         turn, size = turn_of(1, kind), sum(int(np.prod(spec.shape)) for spec in specs.values())
         begun = {"run": "another", "round": turn}

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.evaluation.device import CLEAR, METRICS_SUM, contributions, estimated
 from fedkd.evaluation.metrics import METRICS
 from fedkd.messages.types import Answers
 from fedkd.privacy.cost import total
+from fedkd.privacy.mechanisms.base import ANSWERS
 from fedkd.ragged import Ragged, offsets
 from fedkd.runs.config import load
-from fedkd.runs.federation import metrics_protection, protection
+from fedkd.runs.federation import mechanisms
 from fedkd.runs.folder import RunFolder
 from simulations.run import simulate
 
@@ -46,12 +46,12 @@ def test_training_and_metrics_together_keep_to_the_budget(tmp_path, mode, share,
         tmp_path, f"privacy.mode={mode}", f"privacy.epsilon={epsilon}", f"privacy.metrics-share={share}"
     )
     for releases in (1, 7):
-        training = protection(config, 180)
-        training = type(training)(training.options, 180, releases, training.portion)
-        measured = metrics_protection(config, 180)
+        training = mechanisms(config, 180).answers
+        training = type(training)(training.guarantee, 180, releases, training.portion)
+        measured = mechanisms(config, 180).metrics
         spent = total([training.cost.times(releases), measured.cost]).epsilon(1e-4)
         assert 0.999 * epsilon < spent <= epsilon
-        assert training.spent(releases) < epsilon
+        assert training.spent({ANSWERS: releases}) < epsilon
 
 
 def test_a_client_adds_the_mean_of_his_users_and_a_one_and_nothing_without_targets():
@@ -66,16 +66,15 @@ def test_a_client_adds_the_mean_of_his_users_and_a_one_and_nothing_without_targe
 
 
 def test_no_contribution_exceeds_the_clip_whatever_a_device_measures(tmp_path):
-    guard = metrics_protection(
-        configured(tmp_path, "privacy.mode=central", "privacy.epsilon=1", "privacy.metrics-share=0.5"), 2_000
-    )
+    config = configured(tmp_path, "privacy.mode=central", "privacy.epsilon=1", "privacy.metrics-share=0.5")
+    guard = mechanisms(config, 2_000).metrics
     rng, width, specs = np.random.default_rng(1), len(METRICS) + 1, guard.specs(METRICS_SUM)
     table = rng.normal(size=(10_000, width)) * 10.0 ** rng.integers(-300, 300, (10_000, width))
     for value in (np.nan, np.inf, -np.inf, 1e38, 5e-324):
         table[rng.random(table.shape) < 0.05] = value
-    step, clip = specs["metrics"].grid.step, METRICS_SUM["metrics"].clip
+    step, clip = specs["metrics"].quantiser.step, METRICS_SUM["metrics"].clip
     for row in table:
-        out = release(Answers(1, np.array([0]), {"metrics": row[None]}), specs, guard).values["metrics"]
+        out = guard.aggregator(specs).encode(Answers(1, np.array([0]), {"metrics": row[None]})).values["metrics"]
         assert np.linalg.norm(np.asarray(out, np.float64)) * step <= clip * (1 + 1e-12)
 
 

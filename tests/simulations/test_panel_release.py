@@ -8,7 +8,7 @@ import pytest
 from fedkd.errors import UserError
 from fedkd.privacy.cost import total
 from fedkd.runs.config import load
-from fedkd.runs.federation import federation, metrics_protection, panel_protection, protection
+from fedkd.runs.federation import federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from server.run_writer import Recorder
 from simulations.run import simulate
@@ -64,8 +64,8 @@ def test_a_run_releases_first_what_items_clients_have(tmp_path, mode):
 def test_three_kinds_of_releases_keep_to_one_budget(tmp_path, mode, epsilon):
     given = [f"privacy.mode={mode}", f"privacy.epsilon={epsilon}", "privacy.metrics-share=0.3"]
     config = configured(tmp_path, *given)
-    training = protection(config, 180)
-    parts = [part.cost for part in (training, panel_protection(config, 180), metrics_protection(config, 180))]
+    training = mechanisms(config, 180).answers
+    parts = [part.cost for part in (training, mechanisms(config, 180).panel, mechanisms(config, 180).metrics)]
     assert 0.999 * epsilon < total(parts).epsilon(1e-4) <= epsilon
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_dies_after_the_release_reads_it_again_and_pays_once(tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Distillation, "configure_train", dies)
+        patched.setattr(Distillation, "_collect", dies)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", "privacy.mode=central")
     done = RunFolder.open(tmp_path / "run")

@@ -11,9 +11,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers
+from fedkd.messages.missing import Missing
+from fedkd.messages.types import Estimates
 from fedkd.privacy.ledger import Ledger, data_key
-from fedkd.privacy.ledger_account import EXHAUSTED
 from fedkd.protocols.residual import Residual
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
@@ -75,7 +75,10 @@ def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
     third = simulated(tmp_path / "third", *more, "seed=1", "privacy.epsilon-limit=20")
     assert [len(folder.lines("privacy.jsonl")) for folder in (first, second, third)] == [2, 1, 2]
     record = json.loads((second.path / "rounds.jsonl").read_text())
-    assert (record["asked"], record["failures"]) == (0, {EXHAUSTED: record["failures"][EXHAUSTED]})
+    assert (record["asked"], record["failures"]) == (
+        0,
+        {Missing.EXHAUSTED.text: record["failures"][Missing.EXHAUSTED.text]},
+    )
     assert second.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
     assert [folder.read_json("summary.json")["privacy"]["epsilon"] for folder in (first, second)] == [8.0, 0.0]
     assert record["epsilon"] == 0.0
@@ -122,12 +125,12 @@ class Killed(Exception):
 def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    pooled: list[Answers] = []
+    pooled: list[Estimates] = []
     pool = Residual.pool
 
-    def remembered(self: Residual, state: Any, answers: Answers) -> Any:
-        pooled.append(answers)
-        return pool(self, state, answers)
+    def remembered(self: Residual, state: Any, estimates: Estimates) -> Any:
+        pooled.append(estimates)
+        return pool(self, state, estimates)
 
     def killed(*arguments: Any) -> None:
         raise Killed
@@ -146,8 +149,8 @@ def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
     assert [entry.cost for entry in book.history(book.owners()[0])] == spent
     payers = {"central": 1, "distributed": 1 + clients_of(tmp_path / "run"), "local": clients_of(tmp_path / "run")}
     assert len(book.owners()) == payers[mode]
-    for name, value in first.values.items():
-        np.testing.assert_array_equal(second.values[name], value)
+    for name, estimate in first.values.items():
+        np.testing.assert_array_equal(second.values[name].value, estimate.value)
 
 
 def clients_of(path: Path) -> int:
@@ -190,13 +193,13 @@ def test_clients_whose_budget_is_gone_say_so_and_the_run_goes_on(tmp_path: Path)
     first, again, other = (simulated(tmp_path / f"run {n}", *more, f"seed={s}") for n, s in enumerate([1, 1, 2]))
     assert first.read_json("summary.json")["models"] == again.read_json("summary.json")["models"]
     failures = json.loads((other.path / "rounds.jsonl").read_text())["failures"]
-    assert set(failures) == {EXHAUSTED}
+    assert set(failures) == {Missing.EXHAUSTED.text}
     # Another seed deals out other numbers: those who were public before are the only ones with a budget left.
     people = [
         set(federation(folder.config()).fold.train.users[federation(folder.config()).private])
         for folder in (first, other)
     ]
-    assert failures[EXHAUSTED] == len(people[0] & people[1]) < len(people[1])
+    assert failures[Missing.EXHAUSTED.text] == len(people[0] & people[1]) < len(people[1])
     assert other.read_json("summary.json")["models"]["student"]["ndcg@20"]["mean"] > 0
 
 

@@ -13,10 +13,12 @@ from flwr.app import Context, Message, RecordDict
 
 from clients.node import open_host
 from clients.policy import Terms
+from fedkd.aggregation.aggregator import Masked
 from fedkd.errors import UserError
 from fedkd.messages.flower import claim_record, secure_record
-from fedkd.messages.types import Answers
-from fedkd.privacy.ledger_account import EXHAUSTED, open_ledger
+from fedkd.messages.missing import Missing
+from fedkd.messages.types import Estimates
+from fedkd.privacy.ledger_account import open_ledger
 from fedkd.protocols.residual import Residual
 from fedkd.runs.config import flatten, load
 from fedkd.runs.folder import RunFolder
@@ -35,13 +37,13 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Answers]:
+def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Estimates]:
     """What the server takes in, run by run."""
-    seen, pool = list[Answers](), Residual.pool
+    seen, pool = list[Estimates](), Residual.pool
 
-    def watched(self: Residual, state: Any, answers: Answers) -> Any:
-        seen.append(answers)
-        return pool(self, state, answers)
+    def watched(self: Residual, state: Any, estimates: Estimates) -> Any:
+        seen.append(estimates)
+        return pool(self, state, estimates)
 
     monkeypatch.setattr(Residual, "pool", watched)
     return seen
@@ -71,14 +73,13 @@ def last_round(place: Path) -> dict[str, Any]:
 
 
 def test_the_sum_under_masks_is_that_of_a_simulation_to_the_bit(
-    tmp_path: Path, data: Path, pooled: list[Answers]
+    tmp_path: Path, data: Path, pooled: list[Estimates]
 ) -> None:
     simulate(load(None, [*SMALL, f"runtime.run-folder={json.dumps(str(tmp_path / 'simulated'))}"]))
     deployed(tmp_path / "deployed", data)
-    (whole,), plain = pooled[-1:], pooled[:-1]
-    total = sum(part.values["residual"] for part in plain)
-    np.testing.assert_array_equal(whole.values["residual"], total)
-    assert len(whole.clients) == sum(len(part.clients) for part in plain)
+    plain, whole = pooled
+    np.testing.assert_array_equal(whole.values["residual"].value, plain.values["residual"].value)
+    assert len(whole.clients) == len(plain.clients)
     models = [RunFolder.open(tmp_path / name).read_arrays("student.safetensors") for name in ("simulated", "deployed")]
     for name, array in models[0].items():
         np.testing.assert_allclose(models[1][name], array, rtol=1e-5, atol=1e-6)
@@ -113,7 +114,7 @@ def scramble(kind: str) -> Tamper:
 
 
 def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_exact(
-    tmp_path: Path, data: Path, pooled: list[Answers]
+    tmp_path: Path, data: Path, pooled: list[Estimates]
 ) -> None:
     gone: dict[int, Tamper] = {
         0: swallow("query.keys"),
@@ -132,7 +133,9 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
     config = configured(tmp_path / "clear", data, "privacy.sums=clear")
     absent = {client: swallow("train") for client in (0, 1, 2, 4, 5, 6)}
     server_app(DeviceGrid(config, data, absent), Context(1, 1, {}, RecordDict(), flatten(config)))
-    np.testing.assert_array_equal(opened.values["residual"], sum(part.values["residual"] for part in pooled))
+    np.testing.assert_array_equal(
+        opened.values["residual"].value, sum(part.values["residual"].value for part in pooled)
+    )
     failures = last_round(tmp_path / "run")["failures"]
     assert sum(failures.values()) == 6 + 4  # keys and shares are swallowed or scrambled once more for the metrics
     assert all("secure sum" in reason for reason in failures)
@@ -168,7 +171,7 @@ def test_a_device_without_a_key_claims_nothing(tmp_path: Path, data: Path) -> No
     assert ["holds no identity.key" in m.error.reason for m in grid.seen if m.has_error()] == [True]
 
 
-def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
     deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(15)})
     assert not pooled
     record = last_round(tmp_path / "run")
@@ -187,27 +190,29 @@ def test_masks_and_noise_go_together(tmp_path: Path, data: Path, mode: str) -> N
     assert (data / "server" / "privacy.ledger").exists() == (mode != "local")
 
 
-def test_a_second_run_finds_the_budget_of_every_client_spent(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+def test_a_second_run_finds_the_budget_of_every_client_spent(
+    tmp_path: Path, data: Path, pooled: list[Estimates]
+) -> None:
     deployed(tmp_path / "first", data, *DISTRIBUTED)
     (data / "server" / "privacy.ledger").unlink()
     (data / "server" / "privacy.ledger.anchor").unlink()
     open_ledger.cache_clear()
     deployed(tmp_path / "second", data, *DISTRIBUTED, "seed=5")
     assert len(pooled) == 1
-    assert any(EXHAUSTED in reason for reason in last_round(tmp_path / "second")["failures"])
+    assert any(Missing.EXHAUSTED.text in reason for reason in last_round(tmp_path / "second")["failures"])
 
 
-def test_a_question_is_answered_in_one_cohort_alone(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+def test_a_question_is_answered_in_one_cohort_alone(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
     deployed(tmp_path / "first", data)
     deployed(tmp_path / "second", data)
     assert len(pooled) == 1
     assert any("another cohort" in reason for reason in last_round(tmp_path / "second")["failures"])
 
 
-def test_a_client_with_a_budget_of_its_own_keeps_to_it(tmp_path: Path, data: Path, pooled: list[Answers]) -> None:
+def test_a_client_with_a_budget_of_its_own_keeps_to_it(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
     deployed(tmp_path / "dear", data, *DISTRIBUTED, epsilon=2.0, delta=1e-4)
     assert not pooled
-    assert any(EXHAUSTED in reason for reason in last_round(tmp_path / "dear")["failures"])
+    assert any(Missing.EXHAUSTED.text in reason for reason in last_round(tmp_path / "dear")["failures"])
     deployed(tmp_path / "none", data, epsilon=2.0, delta=1e-4)
     assert not pooled
 
@@ -285,7 +290,7 @@ def test_an_owner_with_a_budget_says_nothing_where_nothing_is_noised(tmp_path: P
 
 
 def test_a_distributed_sum_with_too_little_noise_is_opened_by_nobody(
-    tmp_path: Path, data: Path, pooled: list[Answers]
+    tmp_path: Path, data: Path, pooled: list[Estimates]
 ) -> None:
     """23 clients, of whom 20 must add their shares of the noise: with 19 left no client gives its shares."""
     gone = {client: swallow("train") for client in range(4)}
@@ -307,7 +312,9 @@ def test_clients_keep_to_the_quorum_whatever_the_server_does(
     sums = questions.SecureExchange.sum
 
     def greedy(self: Any, *args: Any) -> Any:
-        return sums(self, *args[:-1], 2)
+        with monkeypatch.context() as context:
+            context.setattr(Masked, "quorum", 2)
+            return sums(self, *args)
 
     monkeypatch.setattr(questions.SecureExchange, "sum", greedy)
     gone = {client: swallow("train") for client in range(4)}
@@ -365,8 +372,8 @@ def test_every_sum_of_everyone_needs_everyones_quorum_whatever_round_it_is_said_
     config = configured(data, data, *DISTRIBUTED, *more)
     node = {"data-path": str(data / "client-0"), "minimum-cohort": 2}
     host = open_host(Context(1, 1, node, RecordDict(), flatten(config)))
-    assert host.panel_protection is not None
-    assert [host.least(turn) for turn in (1, 3, 5)] == [host.panel_protection.quorum] * 3 == [20] * 3
-    assert host.least(2) == host.protection.quorum == 10
+    assert host.mechanisms.panel is not None
+    assert [host.least(turn) for turn in (1, 3, 5)] == [host.mechanisms.panel.quorum] * 3 == [20] * 3
+    assert host.least(2) == host.mechanisms.answers.quorum == 10
     strict = replace(host, terms=Terms(minimum_cohort=15))
     assert (strict.least(1), strict.least(2)) == (20, 15)

@@ -10,11 +10,11 @@ import pytest
 import clients.app
 from fedkd.cli.ledger_report import statement
 from fedkd.errors import UserError
+from fedkd.messages.missing import Missing
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
 from fedkd.privacy.cost import Cost, Steps, total
 from fedkd.privacy.ledger import Ledger
-from fedkd.privacy.ledger_account import EXHAUSTED
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.runs.config import load
 from fedkd.runs.folder import RunFolder
@@ -57,7 +57,7 @@ def test_the_same_questions_get_the_same_answers_and_others_are_refused(tmp_path
     _, others = run(tmp_path / "three", ledger, *more, "algorithm.local.learning-rate=0.5", "evaluation.every=0")
     assert lines[-1]["answers"] == 36
     assert [line["answers"] for line in others] == [0, 0]
-    assert others[0]["failures"] == {EXHAUSTED: 36}
+    assert others[0]["failures"] == {Missing.EXHAUSTED.text: 36}
 
 
 def test_uncharged_training_would_be_noticed(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_ledger_of_one_unit_refuses_the_other(tmp_path, first, then):
     more = [f"privacy.student.unit={then}", "privacy.student.epsilon=40"]
     _, lines = run(tmp_path / "two", ledger, *more)
     assert [line["answers"] for line in lines] == [0, 0]
-    assert lines[0]["failures"] == {EXHAUSTED: 36}
+    assert lines[0]["failures"] == {Missing.EXHAUSTED.text: 36}
     assert statement(ledger, delta=1e-5)["owners"] == before
 
 

@@ -1,0 +1,48 @@
+"""The memory of a client in residual distillation: its last contributions, so that it can send differences."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedkd.messages.types import LowRankUpdate
+from fedkd.ragged import Ragged, offsets
+from fedkd.training.cohort import ClientState
+
+
+def counted(state: ClientState, accepted: int) -> Ragged:
+    """Return the histories of a client's last answer that the server counted.
+
+    An answer that was lost on its way left the client's latest contribution uncounted; the one before it still holds.
+    """
+    if not accepted:
+        return Ragged.from_rows([], np.int32)
+    which = "latest" if int(state["round"]) == accepted else "before"
+    return Ragged(state[f"{which}.values"], offsets(state[f"{which}.lengths"]))
+
+
+def remembered(round_number: int, latest: Ragged, before: Ragged) -> ClientState:
+    """Return all that a client must keep in order to send differences, or to take everything back."""
+    kept: dict[str, NDArray[Any]] = {"round": np.array(round_number)}
+    for name, histories in (("latest", latest), ("before", before)):
+        kept |= {f"{name}.values": histories.values, f"{name}.lengths": histories.lengths}
+    return kept
+
+
+def joined(kept: list[Ragged]) -> tuple[Ragged, NDArray[np.int64]]:
+    """Return all clients' rows one after the other, and the position of each one's client."""
+    rows = [histories[row] for histories in kept for row in range(len(histories))]
+    return Ragged.from_rows(rows, np.int32), np.repeat(np.arange(len(kept)), [len(histories) for histories in kept])
+
+
+def minus(new: LowRankUpdate, old: LowRankUpdate) -> LowRankUpdate:
+    """Return the difference of two updates, as factors."""
+    if not len(old.owner):
+        return new
+    owner = np.concatenate([new.owner, old.owner])
+    return LowRankUpdate(_stacked(new.left, -old.left), _stacked(new.right, old.right), owner)
+
+
+def _stacked(above: Any, below: Any) -> Any:
+    return sparse.csr_array(sparse.vstack([above, below]))

@@ -1,0 +1,46 @@
+"""The hyper-parameters of residual distillation."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedkd.distillation.residual import UserWeights
+from fedkd.options import Options
+
+
+class ResidualParameters(Options):
+    """Parameters of residual distillation.
+
+    Attributes
+    ----------
+    reference_kind : str
+        ``items`` (histories of one popular item each) or ``histories`` (those of public users).
+    references, panel : int
+        How many references, and how many items each is scored for; 0 lets ``upload_budget_bytes`` decide.
+    upload_budget_bytes : int
+        Bytes of a client's answer, headers left out, from which the two sizes follow.
+    levels : int
+        A user's weight is a whole number from 1 to this.
+    damping, complement : float
+        The proximal term of private training, in interactions; trust in public structure that references do not span.
+    regularisation : float
+        The teacher's ridge, over the mean weight of an interaction.
+    rank, block : int
+        Width of the student; under protection, the popular items whose Gram matrix is asked for: 15 sqrt(clients) if 0.
+    """
+
+    reference_kind: Literal["items", "histories"] = "items"
+    references: int = Field(default=0, ge=0)
+    panel: int = Field(default=0, ge=0)
+    upload_budget_bytes: int = Field(default=156_000, ge=1)
+    levels: int = Field(default=7, ge=1, le=1000)
+    damping: float = Field(default=50.0, gt=0)
+    complement: float = Field(default=0.25, ge=0)
+    regularisation: float = Field(default=400.0, gt=0)
+    rank: int = Field(default=32, ge=1)
+    block: int = Field(default=0, ge=0, le=4096)
+
+    @property
+    def weights(self) -> UserWeights:
+        """The public rule of users' weights."""
+        return UserWeights(self.levels, self.damping)

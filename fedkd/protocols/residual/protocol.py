@@ -1,0 +1,164 @@
+"""Residual distillation of a linear student, the default: every client answers once, and one sum teaches the server.
+
+A client answers with what private training changed in its small linear student's scores on shared references. The sum
+over clients is a statistic of second order: it gives the teacher its curvature, and the student is the teacher's
+closed-form distillate of low rank. Clients may arrive over many rounds; one whose history changed sends the difference
+to its last contribution, and one that leaves takes it back.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.interactions import Interactions
+from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.residual import UserWeights, ridge
+from fedkd.errors import UserError
+from fedkd.messages.types import Answers, Asks, Estimates, Spec
+from fedkd.models.base import Recommender
+from fedkd.models.ease import EASE
+from fedkd.models.linear import LowRank
+from fedkd.models.woodbury import WoodburyEASE
+from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
+from fedkd.protocols.residual.parameters import ResidualParameters
+from fedkd.protocols.residual.questions import QUESTIONS, BlockQuestion, Question, ScoresQuestion, state_reference
+from fedkd.ragged import Ragged, offsets
+from fedkd.training.cohort import Cohort
+
+EXACT = 1000
+"""Levels of a weight where it need not be rounded to few bits."""
+
+
+class Residual(ResidualParameters, GlobalStudent):
+    """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
+
+    name: Literal["residual"] = "residual"
+
+    def question(self, setup: Setup) -> Question:
+        """Return what is asked: the one place where a budget of numbers makes another algorithm."""
+        return ScoresQuestion(self) if setup.answer_budget is None else BlockQuestion(self)
+
+    def begin(self, setup: Setup) -> State:
+        """Choose the references; the sums begin at zero."""
+        items = setup.public.num_items
+        if self.rank >= items:
+            raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
+        question = self.question(setup)
+        reference = question.reference(setup)
+        spec = question.spec(reference, setup.num_private_users)
+        arrays: dict[str, NDArray[Any]] = {
+            "reference.values": reference.histories.values,
+            "reference.lengths": reference.histories.lengths,
+            "reference.panel": reference.panel,
+            "due": np.ones(setup.num_clients, bool),
+            "leaving": np.zeros(setup.num_clients, bool),
+            "accepted": np.zeros(setup.num_clients, np.int32),
+            "sum": np.zeros(spec.shape, np.float64 if spec.quantiser is None else np.int64),
+            "std": np.zeros(()),
+        }
+        return State(setup, arrays)
+
+    def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return who has not contributed yet, has changed since, or leaves."""
+        return np.asarray(clients[state.arrays["due"][clients]])
+
+    def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
+        """Send the references, and each client which of its answers counts (its round) and whether it leaves."""
+        del rng
+        setup = state.setup
+        sizes = np.array([setup.public.num_items, setup.num_private_users, self.question(setup).code], np.int64)
+        about = np.stack([state.arrays["accepted"][clients], state.arrays["leaving"][clients]], axis=1)
+        own = Ragged(about.astype(np.int32).reshape(-1), offsets(np.full(len(clients), 2)))
+        return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, state_reference(state))
+
+    def expects(self, asks: Asks) -> Mapping[str, Spec]:
+        """Return the form of the answer to the question that was asked."""
+        assert asks.reference is not None
+        question = self._named(asks)
+        return {question.name: question.spec(asks.reference, int(asks.shared["sizes"][1]))}
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Answer the question that was asked."""
+        return self._named(asks).learn(cohort, asks)
+
+    def pool(self, state: State, estimates: Estimates) -> State:
+        """Add the sums, and note whose contribution is in them."""
+        question = self.question(state.setup)
+        spec = question.spec(state_reference(state), state.setup.num_private_users)
+        estimate = estimates.values[question.name]
+        due, accepted = state.arrays["due"].copy(), state.arrays["accepted"].copy()
+        due[estimates.clients] = False
+        accepted[estimates.clients] = estimates.round
+        total = question.added(state.arrays["sum"], estimate, spec)
+        return state.with_arrays(sum=total, std=np.array(estimate.std), due=due, accepted=accepted)
+
+    def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
+        """Solve for the teacher, and distil it into the student."""
+        del rng
+        setup = state.setup
+        contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
+        users = round(setup.num_private_users * contributors / setup.num_clients)
+        gram, strength = self.question(setup).gram(state, users)
+        teacher = ease_teacher(gram, strength)
+        student = low_rank_student(teacher, gram, self.rank)
+        taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
+        return taught, {"contributors": contributors}
+
+    def teacher(self, state: State) -> Recommender | None:
+        """Return EASE for the pooled Gram matrix."""
+        arrays = {
+            name: state.arrays[f"teacher.{name}"]
+            for name in ("weights", "root", "scale")
+            if f"teacher.{name}" in state.arrays
+        }
+        if not arrays:
+            return None
+        return EASE(arrays["weights"]) if "weights" in arrays else WoodburyEASE(arrays["root"].T, arrays["scale"])
+
+    def student(self, state: State) -> Recommender | None:
+        """Return the teacher's distillate of low rank."""
+        if "student.encoder.weight" not in state.arrays:
+            return None
+        return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
+
+    def blank_student(self, num_items: int) -> Recommender:
+        """Return a student of the right shape."""
+        return LowRank(num_items, self.rank)
+
+    def centralised(self, train: Interactions, seed: int) -> Recommender:
+        """Return the student that everyone's histories in one place would give: no references, exact weights."""
+        del seed
+        weights = UserWeights(EXACT, self.damping)
+        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
+        gram = Gram(np.asarray(rows.todense()))
+        return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
+
+    def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
+        """Return the state in which some clients are asked to take their contribution back.
+
+        Raises
+        ------
+        UserError
+            The sum is noised: taking something back would be one more release about those who leave.
+        """
+        if reason := self.question(state.setup).permanent:
+            raise UserError(reason)
+        due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
+        leaving[clients] = True
+        due[clients] = ~due[clients]  # who never contributed has nothing to take back
+        return state.with_arrays(due=due, leaving=leaving)
+
+    def releases(self, num_rounds: int) -> int:
+        """Return 1: every client contributes once."""
+        del num_rounds
+        return 1
+
+    def _named(self, asks: Asks) -> Question:
+        """Return the question that asks name; clients learn from nothing else which it is."""
+        return QUESTIONS[int(asks.shared["sizes"][2])](self)
+
+
+def _arrays(prefix: str, model: Recommender) -> dict[str, NDArray[Any]]:
+    return {f"{prefix}.{name}": tensor.numpy() for name, tensor in model.state_dict().items()}

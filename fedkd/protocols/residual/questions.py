@@ -1,0 +1,200 @@
+"""The two questions of residual distillation: exact scores on references, or a small bounded block.
+
+Without a budget of numbers, clients answer with whole numbers that sum exactly and can be taken back. With one, an
+answer must have a norm of 1 at most and few numbers, so a block of the Gram matrix is asked for
+(`fedkd.distillation.gram_block`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.distillation.closed_forms import Gram
+from fedkd.distillation.gram_block import RIDGE, block_answer, block_spec, protected_gram
+from fedkd.distillation.residual import (
+    answer,
+    answer_spec,
+    history_reference,
+    item_reference,
+    pooled_gram,
+    ridge,
+    sizes_for_budget,
+)
+from fedkd.errors import UserError
+from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
+from fedkd.protocols.base import Setup, State
+from fedkd.protocols.residual.contributions import counted, joined, minus, remembered
+from fedkd.protocols.residual.parameters import ResidualParameters
+from fedkd.ragged import Ragged, offsets
+from fedkd.training.cohort import Cohort
+
+
+@dataclass(frozen=True)
+class Question(ABC):
+    """A question, and the server's use of the sum of its answers.
+
+    Attributes
+    ----------
+    parameters : ResidualParameters
+        Of the protocol.
+    """
+
+    code: ClassVar[int]
+    """Number by which asks name the question."""
+
+    name: ClassVar[str]
+    """Name of the array of an answer."""
+
+    parameters: ResidualParameters
+
+    @abstractmethod
+    def reference(self, setup: Setup) -> Reference:
+        """Server: choose the references and the panel."""
+
+    @abstractmethod
+    def spec(self, reference: Reference, num_users: int) -> Spec:
+        """Both: return the form of an answer."""
+
+    @abstractmethod
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Clients: train in closed form, and answer."""
+
+    @abstractmethod
+    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
+        """Server: return the running total with one more sum."""
+
+    @abstractmethod
+    def gram(self, state: State, users: int) -> tuple[Gram, float]:
+        """Server: return everyone's Gram matrix, as far as the total tells, and the ridge that suits it.
+
+        Parameters
+        ----------
+        state : State
+            With the total.
+        users : int
+            Private users behind it.
+        """
+
+    @property
+    def permanent(self) -> str | None:
+        """Why contributions cannot be taken back; None where they can."""
+        return None
+
+
+class ScoresQuestion(Question):
+    """The change of every user's scores on shared references, as whole numbers."""
+
+    code: ClassVar[int] = 0
+    name: ClassVar[str] = "residual"
+
+    def reference(self, setup: Setup) -> Reference:
+        """Return as many references and panel items as the byte budget holds, or as the parameters say."""
+        items, users = setup.public.num_items, setup.num_private_users
+        how = self.parameters
+        references, panel = how.references, how.panel or items
+        if not references:
+            references, panel = sizes_for_budget(items, users, how.levels, how.upload_budget_bytes)
+        if how.reference_kind == "histories":
+            return history_reference(setup.public, setup.popular, references, panel)
+        return item_reference(setup.popular, references, panel)
+
+    def spec(self, reference: Reference, num_users: int) -> Spec:
+        """Return the scores of the panel on every reference."""
+        return answer_spec(reference, self.parameters.weights, num_users)
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Answer with the difference to what was contributed before, and remember it."""
+        assert asks.reference is not None
+        accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
+        histories = cohort.data.train.histories
+        gone = (leaving > 0) & (accepted > 0)  # whoever has given nothing takes nothing back, whatever the server says
+        staying = np.flatnonzero(~gone[cohort.owner])
+        kept = [counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
+        new = self._update(histories.take(staying), cohort.owner[staying], asks)
+        old = self._update(*joined(kept), asks)
+        states = tuple(
+            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), kept[row])
+            for row in range(len(cohort))
+        )
+        values = {self.name: minus(new, old)}
+        return cohort.with_states(states), Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
+
+    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
+        """Add modulo the quantiser's range: the running total is never negative and always fits."""
+        assert spec.quantiser is not None
+        return np.asarray((total + estimate.value) % (1 << spec.quantiser.bits))
+
+    def gram(self, state: State, users: int) -> tuple[Gram, float]:
+        """Complete the answers by Nystroem's method, with the public users."""
+        public, how = state.setup.public, self.parameters
+        known = (state_reference(state), public, how.weights, users, how.complement)
+        return pooled_gram(state.arrays["sum"], *known), ridge(how.regularisation, public, how.weights)
+
+    def _update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> LowRankUpdate:
+        assert asks.reference is not None
+        return answer(histories, owner, asks.reference, self.parameters.weights, int(asks.shared["sizes"][0]))
+
+
+class BlockQuestion(Question):
+    """One small symmetric block of the Gram matrix, of norm 1 at most."""
+
+    code: ClassVar[int] = 1
+    name: ClassVar[str] = "block"
+
+    def reference(self, setup: Setup) -> Reference:
+        """Return the most popular items, about 15 times the root of the number of clients."""
+        items = setup.public.num_items
+        if not setup.public.num_users:
+            raise UserError(
+                "under protection, algorithm residual needs public users, whose histories tell what to expect of the "
+                "sum; set partition.public-fraction above 0, for example 0.1"
+            )
+        size = min(self.parameters.block or round(15 * setup.num_clients**0.5), items, 4096)
+        return item_reference(setup.popular, size, size)
+
+    def spec(self, reference: Reference, num_users: int) -> Spec:
+        """Return the square of the panel's items."""
+        del num_users
+        return block_spec(reference.panel)
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Answer with ``x^T x / |x|^2`` on the panel."""
+        assert asks.reference is not None
+        train, panel = cohort.data.train, asks.reference.panel
+        values = {self.name: block_answer(train.histories, cohort.owner, panel, train.num_items)}
+        return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
+
+    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
+        """Add."""
+        del spec
+        return np.asarray(total + estimate.value)
+
+    def gram(self, state: State, users: int) -> tuple[Gram, float]:
+        """Move from what the public users show towards the sum, as far as its standard deviation allows."""
+        del users
+        setup, accepted = state.setup, state.arrays["accepted"]
+        rounds = len(np.unique(accepted[accepted > 0]))
+        std = float(state.arrays["std"]) * rounds**0.5 if rounds else np.inf
+        lengths = setup.public.histories.lengths
+        strength = RIDGE * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
+        known = (setup.public, setup.num_private_users, std, setup.popularity)
+        return protected_gram(state.arrays["sum"], state.arrays["reference.panel"], *known), float(strength)
+
+    @property
+    def permanent(self) -> str | None:
+        """Taking something back would be one more release about those who leave."""
+        return "a noised sum bounds what it says of anyone; to be rid of a contribution, run again without"
+
+
+QUESTIONS: Mapping[int, type[Question]] = {kind.code: kind for kind in (ScoresQuestion, BlockQuestion)}
+"""All questions by their codes."""
+
+
+def state_reference(state: State) -> Reference:
+    """Return the reference that a state holds."""
+    lengths = state.arrays["reference.lengths"]
+    return Reference(Ragged(state.arrays["reference.values"], offsets(lengths)), state.arrays["reference.panel"])

@@ -1,0 +1,71 @@
+"""The round, the same for a real server, a simulation, a dry run and a forecast."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.messages.types import Asks, Estimates
+from fedkd.protocols.base import Metrics, Protocol, State
+from fedkd.random_streams import stream
+
+Collect = Callable[[Asks], Estimates | None]
+"""Brings the clients' answers to a question; None where nothing may be, or was, released."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The outcome of a round.
+
+    Attributes
+    ----------
+    state : State
+        After teaching.
+    metrics : mapping of str to float
+        The teaching's own.
+    teaching_seconds : float
+        Time that teaching took.
+    """
+
+    state: State
+    metrics: Metrics
+    teaching_seconds: float
+
+
+def play_round(
+    protocol: Protocol, state: State, number: int, clients: NDArray[np.int64], participants: int, collect: Collect
+) -> Round:
+    """Invite, sample, ask, collect, pool and teach.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The four verbs.
+    state : State
+        Before the round.
+    number : int
+        The round, counted from 1; with the seed it names all random streams.
+    clients : ndarray of int64
+        Everyone who can be reached, ascending.
+    participants : int
+        Most clients that are asked.
+    collect : callable
+        Brings the answers.
+    """
+    seed = state.setup.seed
+    chosen = sampled(protocol.invite(state, clients), participants, seed, number)
+    estimates = collect(protocol.ask(state, chosen, number, stream(seed, "ask", number)))
+    if estimates is not None:
+        state = protocol.pool(state, estimates)
+    begun = time.monotonic()
+    state, metrics = protocol.teach(state, stream(seed, "teach", number))
+    return Round(state, metrics, time.monotonic() - begun)
+
+
+def sampled(invited: NDArray[np.int64], most: int, seed: int, number: int) -> NDArray[np.int64]:
+    """Return at most so many of the invited clients, drawn without replacement, ascending."""
+    if len(invited) <= most:
+        return invited
+    return np.sort(stream(seed, "sample", number).choice(invited, most, replace=False))
