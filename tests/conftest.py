@@ -6,8 +6,12 @@ import secrets
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DRAWN = random.Random()
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # other tests, or Flower's processes, may have the cores while an example is tried
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything heavy is imported: every core has a test of its own
 
