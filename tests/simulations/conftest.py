@@ -1,7 +1,5 @@
 """What tests of runs share: one SuperLink for all that ``flwr run`` starts."""
 
-import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedkd.runs.processes import environment, free_port, program, running, wait_for_port
-from tests.simulations.deployment import PATIENCE, ROOT
+from tests.simulations.deployment import PATIENCE, ROOT, end_all
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +40,3 @@ def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Pat
             yield run
     finally:
         end_all(home)
-
-
-def end_all(home: Path) -> None:
-    """End what a SuperLink leaves behind, as Ray's own daemons; their settings name the folder it lives in."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            own = f"FLWR_HOME={home.absolute()}".encode() in (process / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if own and int(process.name) != os.getpid():
-            os.kill(int(process.name), signal.SIGKILL)

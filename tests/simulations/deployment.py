@@ -1,11 +1,12 @@
 """A real server and real clients on 127.0.0.1, all that they write in one folder."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from fedkd.runs.config import load
@@ -27,6 +28,7 @@ class Deployment(ExitStack):
 
     def __init__(self, place: Path, settings: list[str]) -> None:
         super().__init__()
+        self.callback(end_all, place)
         self.settings, self.data, self.folder, self.keys = settings, place / "data", place / "run", place / "keys"
         self.silos = deal_out(load(CONF, settings), self.data)
         make_certificates(self.keys, self.silos)
@@ -59,3 +61,15 @@ class Deployment(ExitStack):
         """Wait until the server has ended the run, well."""
         self.wait_for(lambda: self.server.poll() is not None)
         assert self.server.returncode == 0, self.log.read_text()[-3000:]
+
+
+def end_all(place: Path) -> None:
+    """End Flower's programs that outlived who started them: their settings name a folder in ``place``."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            settings = (process / "environ").read_bytes().replace(b"\0", b"/")
+        except OSError:
+            continue
+        if f"FLWR_HOME={place.absolute()}/".encode() in settings and int(process.name) != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
