@@ -1,11 +1,19 @@
-"""What all tests share: they meet the same chance every time."""
+"""What all tests share: the same chance every time, and the processes that they run in."""
 
+import os
 import random
 import secrets
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DRAWN = random.Random()
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # other tests, or Flower's processes, may have the cores while an example is tried
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything heavy is imported: every core has a test of its own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,3 +35,17 @@ def pytest_configure() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start every test, and the fixtures that it is the first to need, from its own name."""
     DRAWN.seed(f"{item.config.getoption('--chance')} {item.nodeid}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Give every core a process, at most eight; files that are named are run right here."""
+    named = [Path(argument.partition("::")[0]) for argument in config.option.file_or_dir]
+    return 0 if named and all(path.is_file() for path in named) else min(os.cpu_count() or 1, 8)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with long tests first, those that wait for processes before all, so that nothing long comes last."""
+    long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("network", "slow")}
+    items.sort(key=lambda item: (item.path not in long["network"], item.path not in long["slow"]))

@@ -26,6 +26,8 @@ KEPT: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "results.j
 TOLERANCE, OF_LISTS = 5e-4, 1e-2
 ABSENT = "absent"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_identity() -> Iterator[None]:

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from fedkd.data.interactions import Interactions
@@ -151,7 +151,7 @@ class GNMax(TrainedStudent):
     def _thresholds(self, setup: Setup, panel: int, std: float) -> tuple[float, float]:
         """Return the votes that answer a query, and those that noise alone reaches: both from public numbers."""
         silos = setup.participants or setup.num_clients
-        floor = float(std * norm.isf(FALSE_ANSWERS / panel))
+        floor = float(-std * ndtri(FALSE_ANSWERS / panel))
         return max(self.agreement * silos, floor), floor
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 from typer.testing import CliRunner, Result
 
+import clients.__main__
 from fedkd.cli.main import app
 from fedkd.evaluation.metrics import METRICS
 from fedkd.privacy.budget import Budget
@@ -94,18 +96,13 @@ def test_a_ledger_is_told_at_a_delta_that_means_something(tmp_path: Path, delta:
 )
 def test_a_client_with_a_budget_that_means_nothing_does_not_start(tmp_path: Path, option: str, value: str) -> None:
     given = {"--epsilon": "4", "--delta": "1e-5", option: value}
-    words = [
-        sys.executable,
-        "-m",
-        "clients",
-        str(tmp_path),
-        "--insecure",
-        *(word for pair in given.items() for word in pair),
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"is {float(value)}; it must be above 0" in done.stderr
-    assert "Traceback" not in done.stderr
+    client = typer.Typer()
+    client.command()(clients.__main__.main)
+    words = [str(tmp_path), "--insecure", *(word for pair in given.items() for word in pair)]
+    result = CliRunner().invoke(client, words)
+    assert result.exit_code == 2
+    assert f"is {float(value)}; it must be above 0" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def finished_run(path: Path, seed: int = 0, ndcg: float = 0.4, data: str = "0123", rounds: int = 1) -> Path:

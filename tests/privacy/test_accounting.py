@@ -237,13 +237,13 @@ def test_unsampled_noise_is_planned_in_closed_form() -> None:
 
 
 def test_plans_take_seconds_and_checks_milliseconds() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     each = noise_multiplier(3.0, 1e-5, 500, 0.02, sampling="poisson")
-    planned = time.perf_counter() - start
+    planned = time.process_time() - start
     epsilon(one(each, 0.02, 500), 1e-5)
-    start = time.perf_counter()
+    start = time.process_time()
     epsilon(one(each, 0.02, 500), 1e-5)
-    assert time.perf_counter() - start < 0.02
+    assert time.process_time() - start < 0.02
     assert planned < 10
 
 

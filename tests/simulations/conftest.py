@@ -1,7 +1,14 @@
-from collections.abc import Iterator
+"""What tests of runs share: one SuperLink for all that ``flwr run`` starts."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flwr.supercore.task_identity import TaskIdentity
+
+from fedkd.runs.processes import environment, free_port, program, running, wait_for_port
+from tests.simulations.deployment import PATIENCE, ROOT, end_all
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +17,26 @@ def own_identity() -> Iterator[None]:
     kept = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
     yield
     TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = kept
+
+
+@pytest.fixture(scope="session")
+def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, list[str]], None]]:
+    """Run settings into a folder with ``flwr run``, all of them on one SuperLink with Flower's simulation engine."""
+    home, port = tmp_path_factory.mktemp("flower"), free_port()
+    env = environment(home, {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port)})
+    superlink = [program("flower-superlink"), "--insecure", "--simulation", "--host", "127.0.0.1", "--port", str(port)]
+    log = home / "superlink.log"
+
+    def run(folder: Path, settings: list[str]) -> None:
+        given = " ".join([*settings, f"runtime.run-folder={folder}"])
+        command = [program("flwr"), "run", str(ROOT), "--stream", "-c", f"overrides='{given}'"]
+        command += ["--federation-config", "num-supernodes=2 client-resources-num-cpus=1"]
+        done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=PATIENCE)
+        assert (folder / "summary.json").exists(), done.stdout[-3000:] + done.stderr[-3000:] + log.read_text()[-3000:]
+
+    try:
+        with running(superlink, env, log) as process:
+            wait_for_port(f"127.0.0.1:{port}", process, log, PATIENCE)
+            yield run
+    finally:
+        end_all(home)

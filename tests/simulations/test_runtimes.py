@@ -1,25 +1,22 @@
-"""One small federation in process, on Flower's simulation engine, and as real processes: the same metrics."""
+"""One small federation in process, on Flower's simulation engine, and as real processes; and a client that is killed.
+
+All that starts Flower's programs is here, so that one process after the other runs it.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from fedkd.runs.config import load
-from fedkd.runs.processes import end, environment, free_port, program, running
-from simulations.deployment.certificates import make_certificates
-from simulations.deployment.prepare import deal_out
+from tests.simulations.deployment import CONF, PATIENCE, ROOT, Deployment, options
 
-ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "simulations" / "conf" / "quickstart.toml"
 SILOS = 3
 SMALL = [
     "data.synthetic.users=60",
@@ -35,11 +32,25 @@ SMALL = [
     "runtime.threads=1",
     "runtime.wait-seconds=240",
 ]
-PATIENCE = 420.0
 
-
-def settings(*more: str) -> list[str]:
-    return [part for pair in [*SMALL, *more] for part in ("--set", pair)]
+KILLED = [
+    "algorithm.name=fedmd",
+    "algorithm.references=4",
+    "algorithm.model.width=8",
+    "algorithm.transfer.epochs=2",
+    "data.synthetic.users=40",
+    "data.synthetic.items=60",
+    "data.synthetic.mean-history=15",
+    "partition.clients=silos",
+    "partition.num-silos=2",
+    "num-server-rounds=12",
+    "evaluation.every=0",
+    "privacy.sums=clear",
+    "evaluation.baselines=[]",
+    "runtime.threads=1",
+    "runtime.wait-seconds=120",
+    "runtime.timeout-seconds=40",
+]
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -53,38 +64,18 @@ def means(summary: dict[str, Any], model: str) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def in_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("in-process") / "run"
-    command = [sys.executable, "-m", "simulations.run", str(CONF), *settings(), "--out", str(folder)]
+    command = [sys.executable, "-m", "simulations.run", str(CONF), *options(SMALL), "--out", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)
     return read(folder)
 
 
-@contextmanager
-def stopped_daemon(home: Path) -> Iterator[None]:
-    """End the daemon that ``flwr run`` leaves behind; its own settings name the port it listens on."""
-    try:
-        yield
-    finally:
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                own = f"FLWR_HOME={home.absolute()}".encode() in (process / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if own and int(process.name) != os.getpid():
-                os.kill(int(process.name), signal.SIGKILL)
-
-
 @pytest.mark.network
 @pytest.mark.slow
-def test_flowers_engine_gives_the_same_metrics(in_process: dict[str, Any], tmp_path: Path) -> None:
-    folder, home = tmp_path / "run", tmp_path / "flower"
-    env = environment(home, {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(free_port())})
-    given = " ".join([*SMALL, f"runtime.run-folder={folder}"])
-    command = [program("flwr"), "run", str(ROOT), "--stream", "-c", f"overrides='{given}'"]
-    command += ["--federation-config", "num-supernodes=2 client-resources-num-cpus=1"]
-    with stopped_daemon(home):
-        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-        assert (folder / "summary.json").exists(), done.stdout[-3000:] + done.stderr[-3000:]
-    summary = read(folder)
+def test_flowers_engine_gives_the_same_metrics(
+    in_process: dict[str, Any], tmp_path: Path, flwr_run: Callable[[Path, list[str]], None]
+) -> None:
+    flwr_run(tmp_path / "run", SMALL)
+    summary = read(tmp_path / "run")
     for model in ("teacher", "student"):
         assert means(summary, model) == pytest.approx(means(in_process, model), abs=5e-4)
 
@@ -92,26 +83,13 @@ def test_flowers_engine_gives_the_same_metrics(in_process: dict[str, Any], tmp_p
 @pytest.mark.network
 @pytest.mark.slow
 def test_real_processes_give_the_same_metrics(in_process: dict[str, Any], tmp_path: Path) -> None:
-    data, folder, keys = tmp_path / "data", tmp_path / "run", tmp_path / "keys"
-    assert deal_out(load(CONF, SMALL), data) == SILOS
-    make_certificates(keys, SILOS)
-    address = f"127.0.0.1:{free_port()}"
-    server = [sys.executable, "-m", "server", str(CONF), *settings(), "--address", address]
-    server += ["--data", str(data / "server"), "--out", str(folder), "--certificates", str(keys)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    log = tmp_path / "server.log"
-    with ExitStack() as processes:
-        serving = processes.enter_context(running(server, env, log))
-        wait_for(lambda: "clients may connect now" in log.read_text(), serving, log)
+    with Deployment(tmp_path, SMALL) as deployment:
+        assert deployment.silos == SILOS
+        deployment.serve()
         for client in range(SILOS):
-            command = [sys.executable, "-m", "clients", str(data / f"client-{client}"), "--superlink", address]
-            command += ["--certificates", str(keys), "--key", str(keys / f"node-{client}")]
-            command += ["--minimum-cohort", str(SILOS)]
-            processes.enter_context(running(command, env, tmp_path / f"client-{client}.log"))
-        wait_for(lambda: serving.poll() is not None, serving, log)
-        end(serving)
-    assert serving.returncode == 0, log.read_text()[-3000:]
-    summary = read(folder)
+            deployment.connect(client, "--minimum-cohort", str(SILOS))
+        deployment.finish()
+    summary = read(deployment.folder)
     assert means(summary, "student") == pytest.approx(means(in_process, "student"), abs=5e-4)
     assert "ndcg@20" not in summary["models"]["teacher"], "no deployed server can measure its teacher on private users"
     assert summary["traffic"].pop("handshake-bytes-per-client") > in_process["traffic"].pop(
@@ -120,12 +98,29 @@ def test_real_processes_give_the_same_metrics(in_process: dict[str, Any], tmp_pa
     for told in ("evaluation-up-bytes-per-client", "total-up-bytes-per-client"):  # under masks the users' sums alone
         assert summary["traffic"].pop(told) > 0 < in_process["traffic"].pop(told)
     assert summary["traffic"] == pytest.approx(in_process["traffic"], rel=0.02)
-    assert all((data / f"client-{client}" / "state").is_dir() for client in range(SILOS))
+    assert all((deployment.data / f"client-{client}" / "state").is_dir() for client in range(SILOS))
 
 
-def wait_for(done: Any, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        assert process.poll() is None or done(), log.read_text()[-3000:]
-        time.sleep(0.2)
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_killed_client_comes_back_with_its_state(tmp_path: Path) -> None:
+    with Deployment(tmp_path, KILLED) as deployment:
+        rounds = deployment.folder / "rounds.jsonl"
+        killed = deployment.connect(0, "--allow-clear", log="early")  # before it is registered
+        deployment.serve()
+        deployment.connect(1, "--allow-clear")
+        deployment.wait_for(lambda: rounds.exists() and '"answers": 2' in rounds.read_text())
+        os.killpg(killed.pid, signal.SIGKILL)
+        kept = sorted((deployment.data / "client-0" / "state").rglob("*"))
+        assert kept, "a client keeps its student on its own disk"
+        deployment.connect(0, "--allow-clear", log="again")
+        deployment.finish()
+    told = pd.read_parquet(deployment.folder / "clients.parquet").set_index("client")
+    assert told.loc[1, "answered"] >= told.loc[0, "answered"] >= 3
+    assert told.loc[0, "failed"] >= 1
+    lines = [json.loads(line) for line in rounds.read_text().splitlines()]
+    lost = [line["round"] for line in lines if line["answers"] == 1]
+    assert lost, "the kill must have cost an answer"
+    back = [line for line in lines if line["answers"] == 2 and line["round"] > min(lost)]
+    assert back, (tmp_path / "again.log").read_text()
+    assert "trying again" in (tmp_path / "early.log").read_text() + (tmp_path / "again.log").read_text()
