@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedkd.data.fold import Fold, Split
 from fedkd.data.interactions import Interactions
 from fedkd.data.options import SplitOptions
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import offsets
 from fedkd.random_streams import stream

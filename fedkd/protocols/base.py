@@ -13,7 +13,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Spec
 from fedkd.models.base import Recommender, score
-from fedkd.options import Options
+from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
 
 Metrics = Mapping[str, float]
@@ -80,7 +80,7 @@ class State:
         return replace(self, arrays={**self.arrays, **arrays})
 
 
-class Protocol(Options, ABC):
+class Protocol(Choice, ABC):
     """A federated distillation protocol: its hyper-parameters, and what server and clients do in a round.
 
     State goes in and comes out; nothing is remembered elsewhere. Noise, quantisation, byte counts, checkpoints and

@@ -1,6 +1,8 @@
-"""All protocols; a new one adds its name to the union."""
+"""The protocols that come with the package, a line each."""
 
-from typing import get_args
+from typing import Annotated
+
+from pydantic import BeforeValidator, SerializeAsAny
 
 from fedkd.protocols.base import Protocol
 from fedkd.protocols.fedavg import FedAvg
@@ -11,8 +13,20 @@ from fedkd.protocols.iterated import Iterated
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.ptf_fedrec import PTFFedRec
 from fedkd.protocols.residual import Residual
+from fedkd.registry import Registry
 
-AnyProtocol = Residual | Iterated | FedMD | PTFFedRec | FederatedEASE | GNMax | FedAvg | LocalOnly
-"""Told apart by ``name`` in a configuration."""
+PROTOCOLS = Registry(
+    "algorithm",
+    Protocol,  # type: ignore[type-abstract]
+    Residual,
+    Iterated,
+    FedMD,
+    PTFFedRec,
+    FederatedEASE,
+    GNMax,
+    FedAvg,
+    LocalOnly,
+)
 
-PROTOCOLS: tuple[type[Protocol], ...] = get_args(AnyProtocol)
+AnyProtocol = Annotated[SerializeAsAny[Protocol], BeforeValidator(PROTOCOLS.parse("residual"))]
+"""A protocol in a configuration; residual distillation where none is named."""

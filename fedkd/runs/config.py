@@ -2,20 +2,30 @@
 
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.data.options import PartitionOptions, SplitOptions
+from fedkd.data.sources.synthetic import Synthetic
+from fedkd.data.sources.table import SOURCES, AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.options import Options
+from fedkd.options import Options, kebab
 from fedkd.privacy.options import ONE_BY_ONE, SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
+from fedkd.registry import Registry
+
+CHOSEN: dict[str, Registry[Any]] = {"algorithm": PROTOCOLS, "data": SOURCES}
+"""The parts whose class a name in them chooses; a part stands before the parts inside it."""
+
+NAMES = {f"{part}.{registry.base.key}": registry for part, registry in CHOSEN.items()}
+"""The keys that hold these names."""
 
 
 class RuntimeOptions(Options):
@@ -65,10 +75,10 @@ class Config(Options):
     seed: int = Field(default=0, ge=0)
     num_server_rounds: int = Field(default=1, ge=1, le=10**9)
     fraction_train: float = Field(default=1.0, gt=0, le=1)
-    data: DataOptions = DataOptions()
+    data: AnySource = Synthetic()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
-    algorithm: Annotated[AnyProtocol, Field(discriminator="name")] = Residual()
+    algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
@@ -126,8 +136,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         A missing or broken file, an unknown key, or a value out of range; the message names key and mend.
     """
     tree = _read_toml(path) if path is not None else {}
-    for override in overrides:
-        _override(tree, override)
+    _change(tree, map(_pair, overrides))
     if path is not None:
         _anchor(tree, path.parent)
     return validate(tree)
@@ -135,14 +144,10 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """Return the configuration that a nested mapping describes; a ``UserError`` lists everything wrong in it."""
-    tree = dict(tree)
-    algorithm = tree.get("algorithm")
-    if isinstance(algorithm, Mapping) and "name" not in algorithm:
-        tree["algorithm"] = {"name": Residual().name, **algorithm}
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [_explain(detail, tree) for detail in error.errors()]
         raise UserError("the configuration cannot be used:\n  " + "\n  ".join(lines)) from None
 
 
@@ -159,16 +164,15 @@ def flatten(config: Config) -> dict[str, bool | int | float | str]:
 def unflatten(flat: Mapping[str, Any]) -> Config:
     """Read Flower's run configuration.
 
-    Keys that stand at their default count as not given, so that the default protocol's keys do not disturb another
-    protocol. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared there.
+    Keys that stand at their default count as not given, so that those of the default protocol and data source do not
+    disturb another one. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared
+    there.
     """
     defaults = flatten(Config())
+    others = map(_pair, str(flat.get("overrides", "")).split())
+    given = [(key, value) for key, value in flat.items() if key not in defaults or defaults[key] != value]
     tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        if key != "overrides" and (key not in defaults or defaults[key] != value):
-            _set(tree, key, value)
-    for override in str(flat.get("overrides", "")).split():
-        _override(tree, override)
+    _change(tree, [pair for pair in (*given, *others) if pair[0] != "overrides"])
     return validate(tree)
 
 
@@ -193,15 +197,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _pair(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"--set takes key=value, for example --set seed=1; it got {override!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key, tomllib.loads(f"value = {text}")["value"]
     except ValueError:  # no TOML, or a number too long to be read
-        value = text
-    _set(tree, key, value)
+        return key, text
+
+
+def _change(tree: dict[str, Any], pairs: Iterable[tuple[str, Any]]) -> None:
+    """Set keys, the names of classes first: what a file says of another class goes, what is given with a name stays."""
+    order = {name: place for place, name in enumerate(NAMES)}
+    for key, value in sorted(pairs, key=lambda pair: order.get(pair[0], len(order))):
+        _set(tree, key, value)
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -212,9 +222,15 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
             raise UserError(f"{key}: {part} is a value, not a table of keys")
     if isinstance(value, str) and value.startswith("["):
         value = _list(key, value)
-    if last == "name" and path == ["algorithm"] and tree.get("name", value) != value:
-        tree.clear()  # another protocol: the file's parameters belong to the one it named
+    if key in NAMES and tree.get(last, flatten(Config()).get(key, value)) != value:
+        _forget(tree, NAMES[key].base)
     tree[last] = value
+
+
+def _forget(tree: dict[str, Any], base: type[Options]) -> None:
+    """Remove the keys that belong to the class that was chosen before; those of the base are every class's."""
+    for key in [key for key in tree if key.replace("-", "_") not in base.model_fields]:
+        del tree[key]
 
 
 def _list(key: str, text: str) -> Any:
@@ -235,31 +251,45 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _explain(detail: Any) -> str:
-    location = [str(part) for part in detail["loc"]]
-    if (
-        len(location) > 1
-        and location[0] == "algorithm"
-        and location[1] == detail.get("ctx", {}).get("tag", location[1])
-    ):
-        location.pop(1)  # pydantic names the chosen protocol here, which is no key
-    key = ".".join(location)
+def _explain(detail: Any, tree: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        return f"{key}: no such key{_did_you_mean(key)}"
+        return f"{key}: no such key{_did_you_mean(key, tree)}"
     if detail["type"] == "value_error":
-        return ": ".join(part for part in (key, str(detail["ctx"]["error"])) if part)
+        error = detail["ctx"]["error"]
+        if key in CHOSEN and isinstance(error, UserError):  # nothing has the name
+            key += f".{CHOSEN[key].base.key}"
+        return ": ".join(part for part in (key, str(error)) if part)
     return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
 
 
-def _did_you_mean(key: str) -> str:
-    known = list(flatten(Config()))
-    for protocol in PROTOCOLS:
-        known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
-    sections = {name.rpartition(".")[0] for name in known} - {""}
-    if key in (*known, *sections):
-        return "; it belongs to another algorithm than the chosen one"
-    close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
+def _did_you_mean(key: str, tree: Mapping[str, Any]) -> str:
+    known = {*_keys(Config)}
+    for part, registry in reversed(CHOSEN.items()):
+        others = {f"{part}.{name}" for kind in registry for name in _keys(kind)}
+        if key in others:
+            return f"; it belongs to another {registry.kind} than the chosen one"
+        known |= others | {f"{part}.{name}" for name in _keys(_own(tree, part, registry))}
+    close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(kind: type[Options]) -> Iterator[str]:
+    """Yield the keys of a part of the configuration, and of the parts inside it."""
+    for name, field in kind.model_fields.items():
+        yield kebab(name)
+        if isinstance(field.default, Options):
+            yield from (f"{kebab(name)}.{inside}" for inside in _keys(type(field.default)))
+
+
+def _own(tree: Mapping[str, Any], part: str, registry: Registry[Any]) -> type[Options]:
+    """Return the class that is chosen for a part, which may be a user's own; the base where there is none."""
+    for name in part.split("."):
+        tree = tree.get(name, {})
+    try:
+        return registry.find(str(tree.get(registry.base.key)))
+    except UserError:
+        return registry.base
 
 
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
@@ -271,4 +301,7 @@ def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
 
 
 def _as_toml(value: bool | int | float | str) -> str:
-    return json.dumps(value) if isinstance(value, bool | int | float) else value.replace(" ", "")
+    """Return a value as TOML without a blank, because blanks separate overrides."""
+    plain = _list("overrides", value) if isinstance(value, str) and value.startswith("[") else value
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return re.sub(r"\s", lambda blank: f"\\u{ord(blank[0]):04x}", text)

@@ -71,7 +71,7 @@ def leaves(tree: dict[str, object], path: tuple[str, ...] = ()) -> list[tuple[tu
     ],
 )
 def test_overrides_take_the_type_of_their_key(override: str, section: str, name: str, value: object) -> None:
-    config = load(None, [override])
+    config = load(None, ["data.source=table", override])
     found = getattr(getattr(config, section) if section else config, name)
     assert found == value
     assert type(found) is type(value) or isinstance(value, Path)
@@ -153,7 +153,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         setattr(config, name, 1)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol().name)
+@pytest.mark.parametrize("protocol", [*PROTOCOLS], ids=lambda protocol: protocol().name)
 def test_files_and_flowers_form_give_every_configuration_back(protocol: type) -> None:
     config = Config.model_validate({"seed": 5, "algorithm": protocol(), "data": {"min-rating": 3.5, "path": "/a b/c"}})
     assert validate(tomllib.loads(tomli_w.dumps(dump(config)))) == config
