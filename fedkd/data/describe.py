@@ -1,4 +1,4 @@
-"""What a data set looks like: its size, its long tail, the lengths of its histories."""
+"""Statistics of a data set: its size, its long tail, the lengths of its histories."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ HEAD = 0.2
 
 @dataclass(frozen=True)
 class Description:
-    """What a person wants to know of a data set before models learn from it.
+    """Statistics of a data set after cleaning.
 
     Attributes
     ----------

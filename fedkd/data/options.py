@@ -8,7 +8,7 @@ from fedkd.options import Options
 
 
 class SplitOptions(Options):
-    """How interactions are divided into training, validation and test.
+    """The split of interactions into training, validation and test.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class SplitOptions(Options):
 
 
 class PartitionOptions(Options):
-    """Who is public, and who holds what.
+    """The share of public users, and the clients that hold the others.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Dividing interactions into what models may learn from and what they are measured on."""
+"""Splits: the division of interactions into what models learn from and what they are measured on."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Parts:
-    """Which interactions are learnt from, known when a recommendation is asked for, and expected then."""
+    """The interactions to learn from, those known when a recommendation is asked for, and those expected then."""
 
     train: Mask
     history: Mask

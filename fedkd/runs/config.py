@@ -29,7 +29,7 @@ NAMES = {f"{part}.{registry.base.key}": registry for part, registry in CHOSEN.it
 
 
 class RuntimeOptions(Options):
-    """How a run uses its machine or network.
+    """The use that a run makes of its machine or network.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class RuntimeOptions(Options):
 
 
 class Config(Options):
-    """Everything that decides a run.
+    """The configuration of a run.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Config(Options):
 
     @property
     def promise(self) -> str:
-        """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
+        """The privacy that the run promises, and what it does not: the plain sentences of log and report."""
         seen = SUMS[self.privacy.sums] if self.algorithm.masks() else SINGLE
         open_ = self.privacy.mode == "none" and (self.privacy.sums == "clear" or not self.algorithm.masks())
         students = self.privacy.student.statement(self.num_server_rounds)

@@ -1,4 +1,4 @@
-"""What cleaning leaves out is counted, and nothing else is left out."""
+"""Cleaning: all that is left out is counted, and nothing else is left out."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ class Loaded:
     Attributes
     ----------
     interactions : Interactions
-        What is left.
+        Clean histories.
     dropped : dict of str to int
         Rows that were left out, by reason. A reason with a colon, such as ``user in several groups: the first is
         kept``, counts something else, of which no row was left out.
@@ -43,7 +43,7 @@ class Loaded:
 
 
 class Source(Choice):
-    """Where interactions come from, and what cleaning keeps of them.
+    """A source of interactions, and the limits of their cleaning.
 
     A source of one's own subclasses this, adds its options as fields, and defines ``read``.
 
@@ -83,7 +83,7 @@ class Source(Choice):
 
     @property
     def name(self) -> str:
-        """Where the data come from, in a word; it stays as histories grow."""
+        """The lasting name of the data, for ledgers; it stays as histories grow."""
         return self.source if self.path is None else f"{self.source}:{self.path.absolute()}"
 
     @abstractmethod

@@ -38,7 +38,7 @@ FOLLOW = 0.25
 """Probability that the next item shown continues the series."""
 TASTE = 6.0
 REACH = 1.3
-"""How far from a favourite a user still likes an item, in units of style."""
+"""The distance from a favourite at which a user still likes an item, in units of style."""
 
 
 class SyntheticOptions(Options):
@@ -101,7 +101,7 @@ class Tastes:
 
 @dataclass(frozen=True)
 class Exposures:
-    """What was shown to whom and when, ordered by user and time; all of shape [exposures]."""
+    """Items shown to users, and the times, ordered by user and time; all of shape [exposures]."""
 
     user: Ints
     item: Ints
@@ -281,7 +281,7 @@ def _liking(shown: Exposures, shelf: Shelf, tastes: Tastes, rng: np.random.Gener
 
 
 def _best(user: Ints, liking: Floats, lengths: Ints) -> Ints:
-    """Return the positions of every user's most liked exposures, as many as his history is long, in order."""
+    """Return the positions of every user's most liked exposures, as many as the history is long, in order."""
     order = np.lexsort((-liking, user))
     first = np.searchsorted(user, np.arange(len(lengths)))
     rank = np.arange(len(user)) - first[user]

@@ -1,4 +1,4 @@
-"""Every source of the package against the suite of checks, and the suite against sources that are wrong."""
+"""The sources of the package against the suite of checks, and the suite against sources that are wrong."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,10 +55,9 @@ def case(name: str, folder: Path) -> tuple[Source, int]:
     if name == "synthetic":
         source = Synthetic(synthetic=SyntheticOptions(users=20, items=30, mean_history=6))
         return source, len(source.load().interactions)
-    kind, files, rows = {"movielens-1m": (MovieLens1M, TINY_1M, 4), "movielens-100k": (MovieLens100K, TINY_100K, 5)}[
-        name
-    ]
-    return kind(path=unpacked(folder / "films", files)), rows
+    if name == "movielens-1m":
+        return MovieLens1M(path=unpacked(folder / "films", TINY_1M)), 4
+    return MovieLens100K(path=unpacked(folder / "films", TINY_100K)), 5
 
 
 @pytest.mark.parametrize("name", SOURCES.names)
