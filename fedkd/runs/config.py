@@ -1,10 +1,9 @@
 """One configuration: defaults, then a TOML file, then ``key=value``; frozen and typed."""
 
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from fedkd.data.options import PartitionOptions, SplitOptions
 from fedkd.data.sources.synthetic import Synthetic
-from fedkd.data.sources.table import SOURCES, AnySource
+from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.options import Options, kebab
+from fedkd.options import Options
 from fedkd.privacy.options import ONE_BY_ONE, SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
-from fedkd.protocols.table import PROTOCOLS, AnyProtocol
-from fedkd.registry import Registry
-
-CHOSEN: dict[str, Registry[Any]] = {"algorithm": PROTOCOLS, "data": SOURCES}
-"""The parts whose class a name in them chooses; a part stands before the parts inside it."""
-
-NAMES = {f"{part}.{registry.base.key}": registry for part, registry in CHOSEN.items()}
-"""The keys that hold these names."""
+from fedkd.protocols.table import AnyProtocol
+from fedkd.runs.choices import NAMES, forget
+from fedkd.runs.mistakes import explain
 
 
 class RuntimeOptions(Options):
@@ -147,7 +141,7 @@ def validate(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(detail, tree) for detail in error.errors()]
+        lines = [explain(detail, tree, Config) for detail in error.errors()]
         raise UserError("the configuration cannot be used:\n  " + "\n  ".join(lines)) from None
 
 
@@ -223,14 +217,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(value, str) and value.startswith("["):
         value = _list(key, value)
     if key in NAMES and tree.get(last, flatten(Config()).get(key, value)) != value:
-        _forget(tree, NAMES[key].base)
+        forget(tree, NAMES[key].base)
     tree[last] = value
-
-
-def _forget(tree: dict[str, Any], base: type[Options]) -> None:
-    """Remove the keys that belong to the class that was chosen before; those of the base are every class's."""
-    for key in [key for key in tree if key.replace("-", "_") not in base.model_fields]:
-        del tree[key]
 
 
 def _list(key: str, text: str) -> Any:
@@ -249,47 +237,6 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
         tree["data"]["path"] = str(
             (here if here.exists() else folder / here if (folder / here).exists() else here).absolute()
         )
-
-
-def _explain(detail: Any, tree: Mapping[str, Any]) -> str:
-    key = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        return f"{key}: no such key{_did_you_mean(key, tree)}"
-    if detail["type"] == "value_error":
-        error = detail["ctx"]["error"]
-        if key in CHOSEN and isinstance(error, UserError):  # nothing has the name
-            key += f".{CHOSEN[key].base.key}"
-        return ": ".join(part for part in (key, str(error)) if part)
-    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
-
-
-def _did_you_mean(key: str, tree: Mapping[str, Any]) -> str:
-    known = {*_keys(Config)}
-    for part, registry in reversed(CHOSEN.items()):
-        others = {f"{part}.{name}" for kind in registry for name in _keys(kind)}
-        if key in others:
-            return f"; it belongs to another {registry.kind} than the chosen one"
-        known |= others | {f"{part}.{name}" for name in _keys(_own(tree, part, registry))}
-    close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _keys(kind: type[Options]) -> Iterator[str]:
-    """Yield the keys of a part of the configuration, and of the parts inside it."""
-    for name, field in kind.model_fields.items():
-        yield kebab(name)
-        if isinstance(field.default, Options):
-            yield from (f"{kebab(name)}.{inside}" for inside in _keys(type(field.default)))
-
-
-def _own(tree: Mapping[str, Any], part: str, registry: Registry[Any]) -> type[Options]:
-    """Return the class that is chosen for a part, which may be a user's own; the base where there is none."""
-    for name in part.split("."):
-        tree = tree.get(name, {})
-    try:
-        return registry.find(str(tree.get(registry.base.key)))
-    except UserError:
-        return registry.base
 
 
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:

@@ -103,6 +103,7 @@ def test_a_source_of_ones_own_survives_a_file_and_flowers_form() -> None:
         (["data.user-column=x"], r"data\.user-column: .*belongs to another data source than the chosen one"),
         (["data.source=table", "data.synthetic.users=9"], r"data\.synthetic: .*belongs to another data source"),
         (["sed=1", "data.source=tabel"], r"(?s)(?=.*sed: no such key; did you mean seed)(?=.*data\.source: )"),
+        (["sed=1", "data=3"], r"(?s)(?=.*sed: no such key; did you mean seed)(?=.*data: )"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(given: list[str], message: str) -> None:
