@@ -202,9 +202,10 @@ def _pair(override: str) -> tuple[str, Any]:
 
 
 def _change(tree: dict[str, Any], pairs: Iterable[tuple[str, Any]]) -> None:
-    """Set keys, the names of classes first: what a file says of another class goes, what is given with a name stays."""
-    order = {name: place for place, name in enumerate(NAMES)}
-    for key, value in sorted(pairs, key=lambda pair: order.get(pair[0], len(order))):
+    """Set keys in order, but the first names of classes before all: a name drops what came before it, not beside it."""
+    pairs = list(pairs)
+    named = {key: value for key, value in reversed(pairs) if key in NAMES}
+    for key, value in (*((key, named[key]) for key in NAMES if key in named), *pairs):
         _set(tree, key, value)
 
 

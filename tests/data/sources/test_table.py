@@ -125,6 +125,11 @@ def test_what_is_wrong_is_named_with_its_key(given: list[str], message: str) -> 
             ["data.user-column=who", "data.source=table"],
             {"source": "table", "user-column": "who", "path": "/rows"},
         ),
+        (
+            {"path": "/rows"},
+            ["data.synthetic.users=9", "data.source=synthetic", "data.source=table", "data.item-column=what"],
+            {"source": "table", "item-column": "what", "path": "/rows"},
+        ),
         ({"synthetic": {"users": 50}}, ["data.source=synthetic"], {"source": "synthetic", "synthetic": {"users": 50}}),
     ],
 )
