@@ -19,8 +19,8 @@ from rich.table import Table
 
 from fedkd.cli.terminal import guarded
 from fedkd.data.fold import Fold, Split
-from fedkd.data.options import DataOptions, SplitOptions
-from fedkd.data.sources import load
+from fedkd.data.options import SplitOptions
+from fedkd.data.sources.table import SOURCES
 from fedkd.data.splits import split
 from fedkd.distillation.closed_forms import Gram, low_rank_student
 from fedkd.distillation.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
@@ -250,7 +250,7 @@ def main(
     """Distil a student in one place and compare it with its teacher and with itself undistilled."""
     torch.set_num_threads(1)
     console = Console(width=140)
-    loaded = load(DataOptions.model_validate({"source": source, "path": path}))
+    loaded = SOURCES.find(source).model_validate({"path": path}).load()
     data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
     large = {"width": 200, "channels": (32, 64)}
     shape = None if teacher == "ease" else ModelSpec.model_validate({"family": teacher, **large})

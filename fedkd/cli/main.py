@@ -1,7 +1,6 @@
 """``fedkd``: tools around a run. Runs themselves start with ``python -m simulations.run`` or ``flwr run``."""
 
 # Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,15 +43,16 @@ def main() -> None:
 @guarded
 def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
-    from fedkd.data.sources import SOURCES
+    from fedkd.data.sources.table import SOURCES
 
     shown, console = _plain_table("data.source", "what it is", "size"), Console(highlight=False)
-    for name, source in SOURCES.items():
-        shown.add_row(name, source.text, source.size)
+    for source in SOURCES:
+        shown.add_row(source.label(), source.summary, source.size)
     console.print(shown)
-    for licence in dict.fromkeys(source.licence for source in SOURCES.values()):
-        names = ", ".join(name for name, source in SOURCES.items() if source.licence == licence)
+    for licence in dict.fromkeys(source.licence for source in SOURCES):
+        names = ", ".join(source.label() for source in SOURCES if source.licence == licence)
         console.print(f"{names}: {licence}", style="yellow")
+    console.print("a source of your own: package.module:Class")
 
 
 @data.command("get")
@@ -67,17 +67,11 @@ def get(
 
     Its licence is shown. What is there already is not downloaded again.
     """
-    from fedkd.data.movielens import ARCHIVES
-    from fedkd.data.sources import SOURCES, fetch
+    from fedkd.data.sources.table import SOURCES
 
-    if name not in ARCHIVES:
-        close = difflib.get_close_matches(name, ARCHIVES, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        why = "needs no download" if name in SOURCES else "is not known"
-        raise UserError(f"{name} {why}; what can be downloaded is {', '.join(ARCHIVES)}{hint}")
-    where = fetch(name, None if folder is None else folder.absolute())
-    console = Console(highlight=False)
-    console.print(SOURCES[name].licence, style="yellow")
+    source, console = SOURCES.find(name), Console(highlight=False)
+    where = source.fetch(None if folder is None else folder.absolute())
+    console.print(source.licence, style="yellow")
     console.print(f"{name} is in {where}", soft_wrap=True)
     if folder is not None:
         console.print(f"use it with --set data.source={name} --set data.path={where}", soft_wrap=True)
@@ -103,12 +97,11 @@ def describe(
     from fedkd.data.describe import describe as measure
     from fedkd.data.describe import description_table
     from fedkd.data.describe import plot as draw
-    from fedkd.data.sources import load
     from fedkd.runs.config import load as read
 
     if plot is not None:
         check_picture(plot)
-    description = measure(load(read(conf, given).data))
+    description = measure(read(conf, given).data.load())
     console = Console(highlight=False)
     console.print(description_table(description))
     if not description.dropped:

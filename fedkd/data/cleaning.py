@@ -1,4 +1,4 @@
-"""From a table of rows as they came to histories that models can trust; everything left out is counted."""
+"""Cleaning: rows as a source gives them become histories in order, and what is left out is counted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ NO_GROUP = "unknown"
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader found.
+    """The rows of a source, before cleaning.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Raw:
         ``titles`` (a Series), ``membership`` (a DataFrame of flags, one column per category) and ``years`` (a Series),
         indexed by item id, or some of them, or nothing.
     dropped : mapping of str to int
-        What the reader left out already, by reason.
+        Rows that the source itself left out, by reason; a reason with a colon counts something else.
     """
 
     rows: pd.DataFrame
@@ -40,7 +40,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Keep:
-    """What cleaning keeps.
+    """The limits of cleaning: rows, users and items below them are dropped.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What cleaning leaves.
+    """Clean histories, and the count of what is not in them.
 
     Attributes
     ----------

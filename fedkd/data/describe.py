@@ -1,4 +1,4 @@
-"""What a data set looks like: its size, its long tail, the lengths of its histories."""
+"""Statistics of a data set: its size, its long tail, the lengths of its histories."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -18,7 +18,7 @@ HEAD = 0.2
 
 @dataclass(frozen=True)
 class Description:
-    """What a person wants to know of a data set before models learn from it.
+    """Statistics of a data set after cleaning.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What may be learnt from, what is known when a recommendation is asked for, and what is then expected."""
+"""The results of splits and partitions: training data, what is measured against it, and who holds it."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ class Fold:
     train : Interactions
         What models may be trained on.
     history : Interactions
-        A user's input when he is evaluated; equals ``train`` unless the split folds users in.
-        Items in it are never recommended to him.
+        A user's input in the evaluation; equals ``train`` unless the split folds users in.
+        Items in it are never recommended to the user.
     target : Interactions
-        What he did next. A user with an empty target is not evaluated.
+        What the user did next. A user with an empty target is not evaluated.
     """
 
     train: Interactions
@@ -57,7 +57,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Partition:
-    """Who is public, and which client holds which private users.
+    """The public users, and the private users of every client.
 
     Attributes
     ----------

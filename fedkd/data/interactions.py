@@ -1,4 +1,4 @@
-"""What users did, and the items they did it to."""
+"""Interactions of users with items."""
 
 import hashlib
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Interactions:
-    """Every user's history in time order, over one catalogue; a pair of user and item occurs once.
+    """The histories of users in time order, over one catalogue; a pair of user and item occurs once.
 
     Attributes
     ----------

@@ -1,83 +1,14 @@
-"""What a configuration says of data: where it comes from, how it is split, who holds it."""
+"""The part of a configuration about how data are split and who holds them."""
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from fedkd.options import Options
 
 
-class SyntheticOptions(Options):
-    """Size of the synthetic data set.
-
-    Attributes
-    ----------
-    users, items : int
-        How many of each.
-    mean_history : float
-        Mean number of interactions of a user.
-    seed : int
-        Seed of the generator; another seed is another data set of the same kind.
-    """
-
-    users: int = Field(600, ge=10, le=10**8)
-    items: int = Field(500, ge=20, le=10**8)
-    mean_history: float = Field(60.0, gt=2)
-    seed: int = Field(0, ge=0)
-
-
-class DataOptions(Options):
-    """Where interactions come from, and what cleaning keeps.
-
-    Attributes
-    ----------
-    source : str
-        One of the sources that ``fedkd data list`` names.
-    path : Path, optional
-        A file or folder with the data; downloaded sources use their cache without it.
-    user_column, item_column, time_column, rating_column, group_column : str
-        Column names of a table; an empty string means that there is none.
-    year_column : str
-        Column of a table with the year in which the row's item was released, a public fact that is the same in every
-        row of the item; an empty string means that there is none.
-    separator : str
-        Separator of a text table; an empty string means that it is detected.
-    min_rating : float, optional
-        Keep interactions of at least this rating; all of them without it.
-    min_user_interactions, min_item_interactions : int
-        Users and items with fewer interactions are dropped, and counted.
-    synthetic : SyntheticOptions
-        Size of the synthetic data set.
-    """
-
-    source: Literal["synthetic", "movielens-100k", "movielens-1m", "lightgcn", "table"] = "synthetic"
-    path: Path | None = None
-    user_column: str = "user"
-    item_column: str = "item"
-    time_column: str = ""
-    rating_column: str = ""
-    group_column: str = ""
-    year_column: str = ""
-    separator: str = ""
-    min_rating: float | None = None
-    min_user_interactions: int = Field(2, ge=1)
-    min_item_interactions: int = Field(1, ge=1)
-    synthetic: SyntheticOptions = SyntheticOptions()
-
-    @property
-    def name(self) -> str:
-        """Where the data come from, in a word; it stays as histories grow."""
-        return self.source if self.path is None else f"{self.source}:{self.path.absolute()}"
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _no_path(cls, value: object) -> object:
-        return None if value == "" else value  # an empty path is none, not the current folder
-
-
 class SplitOptions(Options):
-    """How interactions are divided into training, validation and test.
+    """The split of interactions into training, validation and test.
 
     Attributes
     ----------
@@ -89,7 +20,7 @@ class SplitOptions(Options):
         Share of each user's interactions (ratio), of all interactions (temporal) or of users (user-disjoint) in the
         test part, and of the remaining ones in the validation part.
     fold_in_fraction : float
-        Share of a folded-in user's interactions that becomes his input.
+        Share of a folded-in user's interactions that becomes their input.
     """
 
     kind: Literal["ratio", "leave-last-out", "temporal", "user-disjoint", "official"] = "ratio"
@@ -99,7 +30,7 @@ class SplitOptions(Options):
 
 
 class PartitionOptions(Options):
-    """Who is public, and who holds what.
+    """The share of public users, and the clients that hold the others.
 
     Attributes
     ----------

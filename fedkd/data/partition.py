@@ -1,4 +1,4 @@
-"""Who is public, and which client holds which private users."""
+"""The deal of users: some are public, the others are held by clients."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ TASTES = 8
 
 
 def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
-    """Deal out the users.
+    """Divide the users into public ones and those that clients hold.
 
     Public users are drawn among those with training data. Private are all others with training data or with a history
     to be tested on; users with neither belong to nobody (the split counts them).

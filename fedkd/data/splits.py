@@ -1,4 +1,4 @@
-"""Dividing interactions into what models may learn from and what they are measured on."""
+"""Splits: the division of interactions into what models learn from and what they are measured on."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fedkd.data.fold import Fold, Split
 from fedkd.data.interactions import Interactions
 from fedkd.data.options import SplitOptions
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import offsets
 from fedkd.random_streams import stream
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Parts:
-    """Which interactions are learnt from, known when a recommendation is asked for, and expected then."""
+    """The interactions to learn from, those known when a recommendation is asked for, and those expected then."""
 
     train: Mask
     history: Mask

@@ -16,7 +16,7 @@ from fedkd.protocols.residual import Residual
 from fedkd.registry import Registry
 
 PROTOCOLS: Registry[Protocol] = Registry(
-    "protocol",
+    "algorithm",
     Protocol,
     Residual,
     Iterated,
@@ -29,4 +29,4 @@ PROTOCOLS: Registry[Protocol] = Registry(
 )
 
 AnyProtocol = Annotated[SerializeAsAny[Protocol], BeforeValidator(PROTOCOLS.parse("residual"))]
-"""A protocol, told apart by ``name`` in a configuration."""
+"""A protocol in a configuration; residual distillation where none is named."""

@@ -1,7 +1,7 @@
 """One configuration: defaults, then a TOML file, then ``key=value``; frozen and typed."""
 
-import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,17 +9,21 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.data.options import PartitionOptions, SplitOptions
+from fedkd.data.sources.synthetic import Synthetic
+from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
-from fedkd.protocols.table import PROTOCOLS, AnyProtocol
+from fedkd.protocols.table import AnyProtocol
+from fedkd.runs.choices import NAMES, forget
+from fedkd.runs.mistakes import explain
 
 
 class RuntimeOptions(Options):
-    """How a run uses its machine or network.
+    """The use that a run makes of its machine or network.
 
     Attributes
     ----------
@@ -47,7 +51,7 @@ class RuntimeOptions(Options):
 
 
 class Config(Options):
-    """Everything that decides a run.
+    """The configuration of a run.
 
     Attributes
     ----------
@@ -65,7 +69,7 @@ class Config(Options):
     seed: int = Field(default=0, ge=0)
     num_server_rounds: int = Field(default=1, ge=1, le=10**9)
     fraction_train: float = Field(default=1.0, gt=0, le=1)
-    data: DataOptions = DataOptions()
+    data: AnySource = Synthetic()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
     algorithm: AnyProtocol = Residual()
@@ -124,8 +128,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         A missing or broken file, an unknown key, or a value out of range; the message names key and mend.
     """
     tree = _read_toml(path) if path is not None else {}
-    for override in overrides:
-        _override(tree, override)
+    _change(tree, map(_pair, overrides))
     if path is not None:
         _anchor(tree, path.parent)
     return validate(tree)
@@ -136,7 +139,7 @@ def validate(tree: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [explain(detail, tree, Config) for detail in error.errors()]
         raise UserError("the configuration cannot be used:\n  " + "\n  ".join(lines)) from None
 
 
@@ -153,16 +156,15 @@ def flatten(config: Config) -> dict[str, bool | int | float | str]:
 def unflatten(flat: Mapping[str, Any]) -> Config:
     """Read Flower's run configuration.
 
-    Keys that stand at their default count as not given, so that the default protocol's keys do not disturb another
-    protocol. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared there.
+    Keys that stand at their default count as not given, so that those of the default protocol and data source do not
+    disturb another one. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared
+    there.
     """
     defaults = flatten(Config())
+    others = map(_pair, str(flat.get("overrides", "")).split())
+    given = [(key, value) for key, value in flat.items() if key not in defaults or defaults[key] != value]
     tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        if key != "overrides" and (key not in defaults or defaults[key] != value):
-            _set(tree, key, value)
-    for override in str(flat.get("overrides", "")).split():
-        _override(tree, override)
+    _change(tree, [pair for pair in (*given, *others) if pair[0] != "overrides"])
     return validate(tree)
 
 
@@ -187,15 +189,22 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _pair(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"--set takes key=value, for example --set seed=1; it got {override!r}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key, tomllib.loads(f"value = {text}")["value"]
     except ValueError:  # no TOML, or a number too long to be read
-        value = text
-    _set(tree, key, value)
+        return key, text
+
+
+def _change(tree: dict[str, Any], pairs: Iterable[tuple[str, Any]]) -> None:
+    """Set keys in order, but the first names of classes before all: a name drops what came before it, not beside it."""
+    pairs = list(pairs)
+    named = {key: value for key, value in reversed(pairs) if key in NAMES}
+    for key, value in (*((key, named[key]) for key in NAMES if key in named), *pairs):
+        _set(tree, key, value)
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -206,8 +215,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
             raise UserError(f"{key}: {part} is a value, not a table of keys")
     if isinstance(value, str) and value.startswith("["):
         value = _list(key, value)
-    if last == "name" and path == ["algorithm"] and tree.get("name", value) != value:
-        tree.clear()  # another protocol: the file's parameters belong to the one it named
+    if key in NAMES and tree.get(last, flatten(Config()).get(key, value)) != value:
+        forget(tree, NAMES[key].base)
     tree[last] = value
 
 
@@ -229,26 +238,6 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _explain(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"{key}: no such key{_did_you_mean(key)}"
-    if detail["type"] == "value_error":
-        return ": ".join(part for part in (key, str(detail["ctx"]["error"])) if part)
-    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
-
-
-def _did_you_mean(key: str) -> str:
-    known = list(flatten(Config()))
-    for protocol in PROTOCOLS:
-        known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
-    sections = {name.rpartition(".")[0] for name in known} - {""}
-    if key in (*known, *sections):
-        return "; it belongs to another algorithm than the chosen one"
-    close = difflib.get_close_matches(key, [*known, *sections], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
     """Return what ``flwr run -c`` must be told: declared keys that differ, the others as ``overrides``."""
     declared, given = flatten(Config()), flatten(config)
@@ -258,4 +247,7 @@ def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
 
 
 def _as_toml(value: bool | int | float | str) -> str:
-    return json.dumps(value) if isinstance(value, bool | int | float) else value.replace(" ", "")
+    """Return a value as TOML without a blank, because blanks separate overrides."""
+    plain = _list("overrides", value) if isinstance(value, str) and value.startswith("[") else value
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return re.sub(r"\s", lambda blank: f"\\u{ord(blank[0]):04x}", text)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.fold import Fold, Partition, Split
-from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
+from fedkd.data.options import PartitionOptions, SplitOptions
 from fedkd.data.partition import partition as deal
-from fedkd.data.sources import Loaded, load
+from fedkd.data.sources.base import Loaded, Source
 from fedkd.data.splits import split as divide
 from fedkd.errors import UserError
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
@@ -136,10 +136,8 @@ def _mechanisms(
 
 
 @lru_cache(maxsize=2)
-def _federation(
-    data: DataOptions, splitting: SplitOptions, dealing: PartitionOptions, seed: int, target: str
-) -> Federation:
-    loaded = load(data)
+def _federation(data: Source, splitting: SplitOptions, dealing: PartitionOptions, seed: int, target: str) -> Federation:
+    loaded = data.load()
     divided = divide(loaded, splitting, seed)
     fold = divided.test if target == "test" else divided.validation
     return Federation(loaded, divided, fold, deal(fold, dealing, seed))

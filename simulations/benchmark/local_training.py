@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedkd.data.options import DataOptions
-from fedkd.data.sources import load
+from fedkd.data.sources.movielens_100k import MovieLens100K
 from fedkd.models.ncf import NCF
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
@@ -189,7 +188,7 @@ def main(
 ) -> None:
     """Measure local training on MovieLens-100K, one user a client; of three runs the fastest counts."""
     torch.set_num_threads(threads)
-    data = load(DataOptions(source="movielens-100k", path=path)).interactions
+    data = MovieLens100K(path=path).load().interactions
     engine, plain = run(data.histories, data.num_items, None if everyone else plain_clients)
     print(f"{len(data.histories)} clients, {len(data)} positives, {data.num_items} items, {threads} thread(s)")
     for row in (engine, plain):

@@ -158,7 +158,7 @@ def test_a_data_set_that_is_there_already_is_not_downloaded_again(tmp_path: Path
 
 
 def test_data_sets_that_cannot_be_downloaded_are_refused() -> None:
-    assert "did you mean movielens-100k?" in refused("data", "get", "movielens100k")
+    assert "did you mean movielens-100k" in refused("data", "get", "movielens100k")
     assert "needs no download" in refused("data", "get", "synthetic")
 
 

@@ -1,4 +1,4 @@
-"""What cleaning leaves out is counted, and nothing else is left out."""
+"""Cleaning: all that is left out is counted, and nothing else is left out."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkd.data.options import DataOptions
-from fedkd.data.sources import Loaded, load
+from fedkd.data.sources.base import Loaded
+from fedkd.data.sources.table_file import TableFile
 from fedkd.errors import UserError
 
 GOOD = "u,a,1,5\nu,b,2,4\nv,a,3,3\nv,b,4,5\n"
@@ -18,8 +18,8 @@ GOOD = "u,a,1,5\nu,b,2,4\nv,a,3,3\nv,b,4,5\n"
 def loaded(path: Path, rows: str, **options: object) -> Loaded:
     file = path / "a.csv"
     file.write_text("user,item,at,stars\n" + rows)
-    given = {"source": "table", "path": file, "time_column": "at", "rating_column": "stars", **options}
-    return load(DataOptions.model_validate(given))
+    given = {"path": file, "time_column": "at", "rating_column": "stars", **options}
+    return TableFile.model_validate(given).load()
 
 
 def the_count(data: Loaded, words: str) -> int:
@@ -101,12 +101,12 @@ def test_cleaning_agrees_with_a_naive_one(
     kept = {user: items for user, items in sorted(histories.items()) if len(items) >= 2}
     file = tmp_path_factory.mktemp("naive") / "a.csv"
     pd.DataFrame(rows, columns=["user", "item", "at"]).to_csv(file, index=False)
-    options = DataOptions(source="table", path=file, time_column="at")
+    source = TableFile(path=file, time_column="at")
     if not kept:
         with pytest.raises(UserError, match="no interaction is left"):
-            load(options)
+            source.load()
         return
-    found = load(options)
+    found = source.load()
     data = found.interactions
     assert data.users.tolist() == list(map(str, kept))
     assert data.times is not None

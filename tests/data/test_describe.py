@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fedkd.data.describe import Description, describe, description_table, gini, plot
 from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged
 

@@ -1,4 +1,4 @@
-"""Who is public and who holds what: everyone once, nobody lost."""
+"""Partitions: everyone is public or with one client, nobody is lost."""
 
 from dataclasses import replace
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.data.options import SplitOptions
-from fedkd.data.sources import Loaded
+from fedkd.data.sources.base import Loaded
 from fedkd.data.splits import split
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged

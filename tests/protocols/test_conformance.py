@@ -24,7 +24,7 @@ def small(kind):
     return kind(**given, **QUICK.get(fields["name"].default, {}))
 
 
-@pytest.fixture(params=PROTOCOLS, ids=lambda kind: kind.model_fields["name"].default)
+@pytest.fixture(params=[*PROTOCOLS], ids=lambda kind: kind.model_fields["name"].default)
 def protocol(request):
     return small(request.param)
 

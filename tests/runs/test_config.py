@@ -71,7 +71,7 @@ def leaves(tree: dict[str, object], path: tuple[str, ...] = ()) -> list[tuple[tu
     ],
 )
 def test_overrides_take_the_type_of_their_key(override: str, section: str, name: str, value: object) -> None:
-    config = load(None, [override])
+    config = load(None, ["data.source=table", override])
     found = getattr(getattr(config, section) if section else config, name)
     assert found == value
     assert type(found) is type(value) or isinstance(value, Path)

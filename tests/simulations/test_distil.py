@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from fedkd.data.options import DataOptions, SplitOptions, SyntheticOptions
-from fedkd.data.sources import load
+from fedkd.data.options import SplitOptions
+from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
 from fedkd.data.splits import split
 from fedkd.models.ease import fit_ease
 from fedkd.models.spec import ModelSpec
@@ -28,7 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: str) -> None:
-    loaded = load(DataOptions(synthetic=SyntheticOptions(users=80, items=60, mean_history=20)))
+    loaded = Synthetic(synthetic=SyntheticOptions(users=80, items=60, mean_history=20)).load()
     data = split(loaded, SplitOptions(), 0)
     said: list[str] = []
     pair = distil.Pair(TEACHERS[teacher], ModelSpec(width=8), feature_weight=0.0 if teacher == "ease" else 0.1)
@@ -45,14 +45,14 @@ def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: s
 
 
 def test_the_ridge_is_the_best_on_validation() -> None:
-    loaded = load(DataOptions(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)))
+    loaded = Synthetic(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)).load()
     fold = split(loaded, SplitOptions(), 0).validation
     qualities = {ridge: distil.quality(fit_ease(fold.train, ridge), fold) for ridge in distil.RIDGES}
     assert qualities[distil.best_ridge(fold)] == max(qualities.values())
 
 
 def test_the_best_steps_come_from_the_curve() -> None:
-    loaded = load(DataOptions(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)))
+    loaded = Synthetic(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)).load()
     fold = split(loaded, SplitOptions(), 0).validation
     student = ModelSpec(width=4).build(fold.train.num_items, 0)
     trainer = distil.undistilled(TrainingOptions(steps=120))

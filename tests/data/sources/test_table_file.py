@@ -9,24 +9,16 @@ import pandas as pd
 import pytest
 
 from fedkd.data.interactions import Interactions
-from fedkd.data.options import DataOptions
-from fedkd.data.sources import load
+from fedkd.data.sources.table_file import TableFile
 from fedkd.errors import UserError
+from tests.data.sources.tiny import histories
 
 ROWS = "user,item,when,stars\nann,x,3,5\nbob,x,1,4\nann,y,2,1\nbob,z,2,5\nann,z,1,2\n"
 
 
-def pairs(data: Interactions) -> dict[str, list[str]]:
-    """Return every user's items by their own ids, oldest first."""
-    return {
-        str(user): [str(item) for item in data.catalogue.ids[data.histories[row]]]
-        for row, user in enumerate(data.users)
-    }
-
-
 def table(path: Path, text: str, **options: object) -> Interactions:
     path.write_text(text)
-    return load(DataOptions.model_validate({"source": "table", "path": path, **options})).interactions
+    return TableFile.model_validate({"path": path, **options}).load().interactions
 
 
 def write_gzip(path: Path, frame: pd.DataFrame) -> None:
@@ -48,15 +40,15 @@ def test_every_format_gives_the_same_histories_in_time_order(tmp_path: Path, nam
     frame = pd.DataFrame([line.split(",") for line in ROWS.splitlines()[1:]], columns=["user", "item", "when", "stars"])
     frame = frame.astype({"when": int, "stars": int})
     FORMATS[name](tmp_path / name, frame)
-    data = load(DataOptions(source="table", path=tmp_path / name, time_column="when")).interactions
-    assert pairs(data) == {"ann": ["z", "y", "x"], "bob": ["x", "z"]}
+    data = TableFile(path=tmp_path / name, time_column="when").load().interactions
+    assert histories(data) == {"ann": ["z", "y", "x"], "bob": ["x", "z"]}
     assert data.times is not None
     assert data.times.tolist() == [1, 2, 3, 1, 2]
 
 
 def test_without_times_rows_keep_their_order(tmp_path: Path) -> None:
     data = table(tmp_path / "a.csv", ROWS)
-    assert pairs(data) == {"ann": ["x", "y", "z"], "bob": ["x", "z"]}
+    assert histories(data) == {"ann": ["x", "y", "z"], "bob": ["x", "z"]}
     assert data.times is None
 
 
@@ -77,10 +69,10 @@ def test_dates_and_numbers_become_seconds(tmp_path: Path, dates: tuple[str, str]
 def test_dates_of_parquet_become_seconds(tmp_path: Path) -> None:
     when = pd.to_datetime(pd.Series(["2020-01-02", "2020-01-01"]))
     pd.DataFrame({"user": [1, 1], "item": [1, 2], "at": when}).to_parquet(tmp_path / "a.parquet")
-    data = load(DataOptions(source="table", path=tmp_path / "a.parquet", time_column="at")).interactions
+    data = TableFile(path=tmp_path / "a.parquet", time_column="at").load().interactions
     assert data.times is not None
     assert data.times.tolist() == [1577836800, 1577923200]
-    assert pairs(data) == {"1": ["2", "1"]}
+    assert histories(data) == {"1": ["2", "1"]}
 
 
 def test_numbers_are_ordered_as_numbers_and_text_as_text(tmp_path: Path) -> None:
@@ -110,7 +102,7 @@ def test_a_column_of_groups_reaches_the_users(tmp_path: Path) -> None:
 
 def test_a_column_of_years_reaches_the_items(tmp_path: Path) -> None:
     text = "user,item,year\n1,7,1990\n1,8,\n2,7.0,1990\n2,9,1985\n"
-    loaded = load(DataOptions(source="table", path=written(tmp_path, text), year_column="year"))
+    loaded = TableFile(path=written(tmp_path, text), year_column="year").load()
     assert loaded.interactions.catalogue.ids.tolist() == ["7", "8", "9"]
     assert loaded.interactions.catalogue.years is not None
     assert loaded.interactions.catalogue.years.tolist() == [1990, 0, 1985]
@@ -119,7 +111,7 @@ def test_a_column_of_years_reaches_the_items(tmp_path: Path) -> None:
 
 def test_bad_years_are_unknown_and_counted(tmp_path: Path) -> None:
     text = "user,item,year\n1,a,soon\n1,b,0\n2,a,99999\n2,b,1990\n3,b,1991\n3,c,NaN\n"
-    loaded = load(DataOptions(source="table", path=written(tmp_path, text), year_column="year"))
+    loaded = TableFile(path=written(tmp_path, text), year_column="year").load()
     assert loaded.interactions.catalogue.years is not None
     assert loaded.interactions.catalogue.years.tolist() == [0, 1990, 0]
     assert len(loaded.interactions) == 6
@@ -146,7 +138,7 @@ def written(folder: Path, text: str) -> Path:
 def refused(path: Path, content: bytes, match: str, **options: object) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=match):
-        load(DataOptions.model_validate({"source": "table", "path": path, **options}))
+        TableFile.model_validate({"path": path, **options}).load()
 
 
 def test_a_missing_column_is_named_with_the_close_one_and_its_key(tmp_path: Path) -> None:
@@ -160,7 +152,7 @@ def test_a_wrong_separator_is_named(tmp_path: Path) -> None:
 
 
 def test_a_separator_can_be_given(tmp_path: Path) -> None:
-    assert pairs(table(tmp_path / "a.txt", "user item\n1 1\n1 2\n", separator=" ")) == {"1": ["1", "2"]}
+    assert histories(table(tmp_path / "a.txt", "user item\n1 1\n1 2\n", separator=" ")) == {"1": ["1", "2"]}
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"PK\x03\x04\xff\xfe\x80", b"user,item\n1,\xff\xfe\n"])
@@ -175,39 +167,11 @@ def test_a_file_by_a_wrong_ending_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_a_missing_path_and_no_path_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs data\.path"):
-        load(DataOptions(source="table"))
+        TableFile().load()
     with pytest.raises(UserError, match="does not exist"):
-        load(DataOptions(source="table", path=tmp_path / "none.csv"))
+        TableFile(path=tmp_path / "none.csv").load()
     with pytest.raises(UserError, match=str(tmp_path)):
-        load(DataOptions(source="table", path=tmp_path))
-
-
-def test_lightgcn_lines_give_histories_and_the_official_test(tmp_path: Path) -> None:
-    (tmp_path / "train.txt").write_text("0 5 3\n1 3 4 9\n\n")
-    (tmp_path / "test.txt").write_text("0 9\n1 5\n2\n")
-    loaded = load(DataOptions(source="lightgcn", path=tmp_path))
-    assert pairs(loaded.interactions) == {"0": ["5", "3", "9"], "1": ["3", "4", "9", "5"]}
-    assert loaded.official_test is not None
-    assert loaded.official_test.tolist() == [False, False, True, False, False, False, True]
-
-
-def test_lightgcn_may_be_one_file_without_a_test_part(tmp_path: Path) -> None:
-    (tmp_path / "all.txt").write_text("7 1 2\n")
-    loaded = load(DataOptions(source="lightgcn", path=tmp_path / "all.txt"))
-    assert pairs(loaded.interactions) == {"7": ["1", "2"]}
-    assert loaded.official_test is None
-
-
-@pytest.mark.parametrize("text", ["", "0 a b\n", "0 1.5 2\n"])
-def test_lightgcn_text_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "train.txt").write_text(text)
-    with pytest.raises(UserError, match=r"empty|whole numbers"):
-        load(DataOptions(source="lightgcn", path=tmp_path))
-
-
-def test_lightgcn_without_train_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.txt"):
-        load(DataOptions(source="lightgcn", path=tmp_path))
+        TableFile(path=tmp_path).load()
 
 
 def test_histories_are_whole_numbers_of_32_bits(tmp_path: Path) -> None:

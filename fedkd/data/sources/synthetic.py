@@ -1,20 +1,23 @@
 """A synthetic data set in which people are shown what is popular and take what they like.
 
 The truth is not of any recommender's class: a user walks through genres (momentum, drift), is shown items in
-proportion to their appeal or because they continue a series, and takes the best of what he was shown by a random
+proportion to their appeal or because they continue a series, and takes the best of what they were shown by a random
 utility that is the *maximum* of kernels around a few favourites. Nothing of it is a product of low-rank factors.
 Cf. the matching x engagement x popularity mixtures with communities of HYDRA (arXiv 2407.16594).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from fedkd.data.interactions import Interactions
-from fedkd.data.options import SyntheticOptions
-from fedkd.data.synthetic_content import HORIZON, Floats, Ints, Shelf, describe, draw_shelf
+from fedkd.data.sources.base import Source
+from fedkd.data.sources.synthetic_content import HORIZON, Floats, Ints, Shelf, describe, draw_shelf
 from fedkd.errors import UserError
+from fedkd.options import Options
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 
@@ -35,7 +38,47 @@ FOLLOW = 0.25
 """Probability that the next item shown continues the series."""
 TASTE = 6.0
 REACH = 1.3
-"""How far from a favourite a user still likes an item, in units of style."""
+"""The distance from a favourite at which a user still likes an item, in units of style."""
+
+
+class SyntheticOptions(Options):
+    """Size of the synthetic data set.
+
+    Attributes
+    ----------
+    users, items : int
+        How many of each.
+    mean_history : float
+        Mean number of interactions of a user.
+    seed : int
+        Seed of the generator; another seed is another data set of the same kind.
+    """
+
+    users: int = Field(600, ge=10, le=10**8)
+    items: int = Field(500, ge=20, le=10**8)
+    mean_history: float = Field(60.0, gt=2)
+    seed: int = Field(0, ge=0)
+
+
+class Synthetic(Source):
+    """Made by the program, without a download; cleaning has nothing to drop.
+
+    Attributes
+    ----------
+    synthetic : SyntheticOptions
+        Size of the data set.
+    """
+
+    summary: ClassVar[str] = "made by the program, no download"
+    licence: ClassVar[str] = "none needed"
+    size: ClassVar[str] = "600 users x 500 items, or as you say"
+
+    source: Literal["synthetic"] = "synthetic"
+    synthetic: SyntheticOptions = SyntheticOptions()
+
+    def read(self) -> Interactions:
+        """Return the data set of these options."""
+        return generate(self.synthetic)
 
 
 @dataclass(frozen=True)
@@ -58,7 +101,7 @@ class Tastes:
 
 @dataclass(frozen=True)
 class Exposures:
-    """What was shown to whom and when, ordered by user and time; all of shape [exposures]."""
+    """Items shown to users, and the times, ordered by user and time; all of shape [exposures]."""
 
     user: Ints
     item: Ints
@@ -238,7 +281,7 @@ def _liking(shown: Exposures, shelf: Shelf, tastes: Tastes, rng: np.random.Gener
 
 
 def _best(user: Ints, liking: Floats, lengths: Ints) -> Ints:
-    """Return the positions of every user's most liked exposures, as many as his history is long, in order."""
+    """Return the positions of every user's most liked exposures, as many as the history is long, in order."""
     order = np.lexsort((-liking, user))
     first = np.searchsorted(user, np.arange(len(lengths)))
     rank = np.arange(len(user)) - first[user]

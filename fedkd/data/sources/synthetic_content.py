@@ -26,14 +26,14 @@ ITEMS_PER_SERIES = 4
 GENRE_SPREAD = 0.9
 SERIES_SPREAD = 0.5
 ITEM_SPREAD = 0.3
-"""How far genres, the series of a genre and the items of a series lie apart in taste space."""
+"""Distances in taste space between genres, the series of a genre, and the items of a series."""
 OPENING_STOCK = 0.7
 """Share of the items that are there from the beginning; the others are born later."""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """What no recommender sees: why items are shown and liked.
+    """The hidden truth about the items: why they are shown and liked.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def describe(shelf: Shelf, rng: np.random.Generator) -> Catalogue:
 
 
 def _words(count: int, rng: np.random.Generator) -> list[str]:
-    """Return made-up words of consonants and vowels, all different."""
+    """Return synthetic words of consonants and vowels, all different."""
     syllables = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
     length = 2
     while len(syllables) ** length < 4 * count:

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from fedkd.data.interactions import Interactions
-from fedkd.data.options import SyntheticOptions
-from fedkd.data.synthetic import OPENING, generate
-from fedkd.data.synthetic_content import draw_shelf
+from fedkd.data.sources.synthetic import OPENING, SyntheticOptions, generate
+from fedkd.data.sources.synthetic_content import draw_shelf
 from fedkd.errors import UserError
 from fedkd.random_streams import stream
 
@@ -78,7 +77,7 @@ def test_genres_persist_and_shuffling_kills_it(data: Interactions) -> None:
 
 
 def test_tastes_drift() -> None:
-    """The genres of a user's first third say more of his second third than of his last."""
+    """The genres of a user's first third say more of their second third than of their last."""
     data = generate(SyntheticOptions(users=3000, seed=1))
     position = (np.arange(len(data)) - data.histories.indptr[data.histories.row_index]) * 3
     third = position // data.histories.lengths[data.histories.row_index]

@@ -1,16 +1,17 @@
-"""Tables by column names, and LightGCN's text format."""
+"""A person's own table: a CSV, TSV or Parquet file."""
 
 import difflib
 import gzip
 import re
 import warnings
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from fedkd.data.cleaning import Raw
-from fedkd.data.options import DataOptions
+from fedkd.data.sources.base import Source
 from fedkd.data.years import FIRST, LAST, first_years, whole_years
 from fedkd.errors import UserError
 
@@ -19,45 +20,60 @@ LARGEST_SECOND = 1e11
 """Larger times (the year 5138 in seconds) are milliseconds."""
 
 
-def read_table(options: DataOptions) -> Raw:
-    """Read a CSV, TSV or Parquet file (gzip welcome) into columns user, item and, where named, time, rating, group.
+class TableFile(Source):
+    """A CSV, TSV or Parquet file (gzip welcome), by the names of its columns.
 
     Times are numbers (seconds, or milliseconds where most exceed 1e11) or ISO 8601 dates, in UTC where they name no
     zone. Ids that are all whole numbers count as numbers, so that ``7`` and ``7.0`` are one user; others are text. An
     item's release year is the first that a row tells; what is no year counts as unknown.
 
-    Raises
-    ------
-    UserError
-        The file or a column is missing, the separator does not split the lines, or a column of years holds none.
+    Attributes
+    ----------
+    user_column, item_column, time_column, rating_column, group_column : str
+        Column names; an empty string means that there is none.
+    year_column : str
+        Column with the year in which the row's item was released, a public fact that is the same in every row of the
+        item; an empty string means that there is none.
+    separator : str
+        Separator of a text table; an empty string means that it is detected.
     """
-    path = required_path(options)
-    table, dropped = _read(path, options.separator)
-    wanted = {
-        "user": options.user_column,
-        "item": options.item_column,
-        "time": options.time_column,
-        "rating": options.rating_column,
-        "group": options.group_column,
-    }
-    rows = pd.DataFrame({role: _column(table, name, role, path) for role, name in wanted.items() if name})
-    for role in ("user", "item"):
-        rows[role] = _ids(rows[role])
-    if "time" in rows:
-        rows["time"] = _seconds(rows["time"])
-    if not options.year_column:
-        return Raw(rows, dropped=dropped)
-    told = _column(table, options.year_column, "year", path)
-    return Raw(rows, {"years": _years(rows["item"], told, dropped)}, dropped)
 
+    summary: ClassVar[str] = "a CSV, TSV or Parquet file, by column names"
 
-def required_path(options: DataOptions) -> Path:
-    """Return the path of the data, which must exist."""
-    if options.path is None:
-        raise UserError(f"data.source {options.source} needs data.path: the file or folder to read")
-    if not options.path.exists():
-        raise UserError(f"data.path {options.path} does not exist; give the path of the {options.source} data")
-    return options.path
+    source: Literal["table"] = "table"
+    user_column: str = "user"
+    item_column: str = "item"
+    time_column: str = ""
+    rating_column: str = ""
+    group_column: str = ""
+    year_column: str = ""
+    separator: str = ""
+
+    def read(self) -> Raw:
+        """Read the columns that have a role.
+
+        Raises
+        ------
+        UserError
+            The file or a column is missing, the separator does not split the lines, or a column of years holds none.
+        """
+        path = self.located()
+        table, dropped = _read(path, self.separator)
+        rows = self._rows(table, path)
+        if not self.year_column:
+            return Raw(rows, dropped=dropped)
+        told = _column(table, self.year_column, "year", path)
+        return Raw(rows, {"years": _years(rows["item"], told, dropped)}, dropped)
+
+    def _rows(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
+        roles = ("user", "item", "time", "rating", "group")
+        names = {role: getattr(self, f"{role}_column") for role in roles}
+        rows = pd.DataFrame({role: _column(table, name, role, path) for role, name in names.items() if name})
+        for role in ("user", "item"):
+            rows[role] = _ids(rows[role])
+        if "time" in rows:
+            rows["time"] = _seconds(rows["time"])
+        return rows
 
 
 def _read(path: Path, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -161,40 +177,3 @@ def _years(items: pd.Series, told: pd.Series, dropped: dict[str, int]) -> "pd.Se
     }
     dropped.update({reason: count for reason, count in counts.items() if count})
     return found
-
-
-def read_lightgcn(options: DataOptions) -> Raw:
-    """Read lines of ``user item item ...``: a file, or a folder with ``train.txt`` and perhaps ``test.txt``.
-
-    The rows of ``test.txt`` are the official test part; a pair in both files stays in training.
-
-    Raises
-    ------
-    UserError
-        A file is missing, or a line holds something else than whole numbers.
-    """
-    path = required_path(options)
-    if path.is_file():
-        return Raw(_read_lines(path))
-    train = _read_lines(path / "train.txt")
-    if not (path / "test.txt").exists():
-        return Raw(train)
-    test = _read_lines(path / "test.txt")
-    return Raw(pd.concat([train.assign(test=False), test.assign(test=True)], ignore_index=True))
-
-
-def _read_lines(path: Path) -> pd.DataFrame:
-    try:
-        text = path.read_text(encoding="utf-8")
-        numbers = np.array(text.split(), np.int64)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; data.path must hold train.txt") from None
-    except ValueError as error:
-        raise UserError(f"{path} must hold lines of whole numbers, 'user item item ...': {error}") from None
-    if not len(numbers):
-        raise UserError(f"{path} is empty; it must hold lines of whole numbers, 'user item item ...'")
-    lengths = np.array([len(line.split()) for line in text.splitlines() if line.strip()], np.int64)
-    begins = np.cumsum(lengths) - lengths
-    is_item = np.ones(len(numbers), bool)
-    is_item[begins] = False
-    return pd.DataFrame({"user": np.repeat(numbers[begins], lengths - 1), "item": numbers[is_item]})

@@ -1,0 +1,51 @@
+"""Explanations of what is wrong in a configuration, for a person to mend."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fedkd.errors import UserError
+from fedkd.options import Options, kebab
+from fedkd.runs.choices import CHOSEN, chosen
+
+
+def explain(detail: Any, tree: Mapping[str, Any], whole: type[Options]) -> str:
+    """Return a line on one thing that is wrong: its key, what was got, and what mends it.
+
+    Parameters
+    ----------
+    detail : mapping
+        One of pydantic's errors.
+    tree : mapping
+        What was to be read.
+    whole : type
+        The class of the whole configuration.
+    """
+    key = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: no such key{_did_you_mean(key, tree, whole)}"
+    if detail["type"] == "value_error":
+        error = detail["ctx"]["error"]
+        if key in CHOSEN and isinstance(error, UserError):  # nothing has the name
+            key += f".{CHOSEN[key].base.key}"
+        return ": ".join(part for part in (key, str(error)) if part)
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+
+
+def _did_you_mean(key: str, tree: Mapping[str, Any], whole: type[Options]) -> str:
+    known = {*_keys(whole)}
+    for part, registry in reversed(CHOSEN.items()):
+        others = {f"{part}.{name}" for kind in registry for name in _keys(kind)}
+        if key in others:
+            return f"; it belongs to another {registry.kind} than the chosen one"
+        known |= others | {f"{part}.{name}" for name in _keys(chosen(tree, part))}
+    close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _keys(kind: type[Options]) -> Iterator[str]:
+    """Yield the keys of a part of the configuration, and of the parts inside it."""
+    for name, field in kind.model_fields.items():
+        yield kebab(name)
+        if isinstance(field.default, Options):
+            yield from (f"{kebab(name)}.{inside}" for inside in _keys(type(field.default)))
