@@ -1,4 +1,4 @@
-"""``fedkd budget``: what a privacy budget will cost, printed before a run."""
+"""``fedkd budget``: the price of a privacy budget, printed before a run."""
 
 import math
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ from fedkd.cli.terminal import check_picture
 from fedkd.errors import UserError
 from fedkd.privacy.options import TRUST, PrivacyOptions
 from fedkd.privacy.plan import FALSE_ALARMS, Plan
+from fedkd.report.plots import COLOURS, drawing, save
 
 
 def show(plan: Plan, plot: Path | None) -> None:
-    """Print the noise that a plan means, what an adversary may learn, and what would be cheaper; draw it if asked."""
+    """Print the noise of a plan, an adversary's power, and cheaper plans; draw it if asked."""
     if plot is not None:
         check_picture(plot)
     console, options = Console(highlight=False), plan.options
@@ -39,7 +40,7 @@ HOLLOW = (
 
 
 def _about(plan: Plan) -> str:
-    """Return what every epsilon of a plan is about."""
+    """Return the conditions of every epsilon of a plan."""
     options = plan.options
     return f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
 
@@ -53,26 +54,19 @@ def _quorum(plan: Plan) -> str:
 
 def draw(plan: Plan, path: Path) -> None:
     """Draw the noise on a coordinate of the mean against epsilon, the plan marked."""
-    from matplotlib.figure import Figure  # takes seconds that --help should not cost
-
-    epsilons = [plan.options.budget[0] * 2 ** (step / 4) for step in range(-12, 13)]
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for releases in sorted({1, plan.releases}):
-        noise = [
-            Plan(plan.options.model_copy(update={"epsilon": e}), plan.clients, releases, 1).noise / plan.clients
-            for e in epsilons
-        ]
-        axes.loglog(epsilons, noise, label=f"{releases} release(s) a client")
-    axes.plot([plan.options.budget[0]], [plan.noise / plan.clients], "o", color="black", label="this plan")
-    axes.set_xlabel("epsilon, total of the run")
-    axes.set_ylabel("noise on the mean, in clips")
-    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {_about(plan)}", fontsize=8)
-    axes.legend(frameon=False)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise UserError(f"cannot draw into {path}: {error.strerror}; give --plot a file that can be written") from None
+    chosen, clients = plan.options.budget[0], plan.clients
+    epsilons = [chosen * 2 ** (step / 4) for step in range(-12, 13)]
+    with drawing(520, 320) as figure:
+        axes = figure.subplots()
+        for releases, colour in zip(sorted({1, plan.releases}), ("student", "teacher"), strict=False):
+            plans = [Plan(plan.options.model_copy(update={"epsilon": e}), clients, releases, 1) for e in epsilons]
+            noise = [other.noise / clients for other in plans]
+            axes.loglog(epsilons, noise, color=COLOURS[colour][0], label=f"{releases} release(s) a client")
+        axes.plot([chosen], [plan.noise / clients], "o", color=COLOURS["soft"][0], label="this plan")
+        axes.set(xlabel="epsilon, total of the run", ylabel="noise on the mean, in clips")
+        axes.set_title(f"mode {plan.options.mode}, {clients} clients, {_about(plan)}", fontsize="small")
+        axes.legend()
+    save(figure, path)
 
 
 def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
@@ -148,7 +142,7 @@ LEARNS = {
     "add-remove": "recognises who took part, {:.0%} false alarms",
     "replace-one": "tells one history from another, {:.0%} false alarms",
 }
-"""What an adversary does where an adjacency is all that is hidden."""
+"""An adversary's success, by the adjacency that hides the rest."""
 
 
 def _adversary(plan: Plan) -> Titled:

@@ -100,9 +100,9 @@ def describe(
     """
     given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
     given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []
+    from fedkd.cli.describe import draw
     from fedkd.data.describe import describe as measure
     from fedkd.data.describe import description_table
-    from fedkd.data.describe import plot as draw
     from fedkd.data.sources import load
     from fedkd.runs.config import load as read
 

@@ -11,11 +11,10 @@ import numpy as np
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.rows import ROWS, report_order
+from fedkd.report.formatting import conditions
 from fedkd.report.page import templates
-from fedkd.report.run import MODELS, Interval, Run
-
-CENTRAL = ("ease", "item-knn", "popularity")
-"""Models that do not depend on how a federation is configured; they are shown once."""
+from fedkd.report.run import Interval, Run
 
 
 @dataclass(frozen=True)
@@ -139,15 +138,15 @@ def _named(groups: Sequence[list[Run]]) -> dict[str, list[Run]]:
 def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
     """Return the rows of every group, model by model, then the models that do not depend on the group."""
     own: list[Row] = []
+    independent = {row.name for row in ROWS if row.independent}
     shared: dict[str, Row] = {}
     for name, runs in groups.items():
         for model in dict.fromkeys(model for run in runs for model in run.models):
-            if model in CENTRAL:
+            if model in independent:
                 shared.setdefault(model, _row("", model, runs))
             else:
                 own.append(_row(name, model, runs))
-    order = list(MODELS)
-    own.sort(key=lambda row: order.index(row.model) if row.model in order else len(order))
+    own.sort(key=lambda row: report_order(row.model)[0])
     return [*own, *shared.values()]
 
 
@@ -168,24 +167,23 @@ def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
 
 
 def promises(rows: Sequence[Row]) -> dict[str, str]:
-    """Return what every configuration among the rows promises."""
+    """Return the privacy guarantee of every configuration among the rows."""
     return {row.configuration: row.privacy for row in rows if row.configuration}
 
 
 def _promised(run: Run) -> str:
-    """Return mode and budget of a run with all that they are about."""
+    """Return mode and budget of a run with their conditions."""
     told = run.part("privacy")
     parts = [f"mode {told['mode']}"]
     if told["mode"] != "none":
-        parts += [f"epsilon {told['epsilon-planned']:g}", _conditions(told)]
+        parts += [f"epsilon {told['epsilon-planned']:g}", _at_delta(told)]
     if students := told.get("students"):
-        parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _conditions(students)]
+        parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _at_delta(students)]
     return ", ".join(parts)
 
 
-def _conditions(told: Mapping[str, Any]) -> str:
-    sampling = told["sampling"] if told["sampling"] == "no amplification" else f"{told['sampling']} sampling"
-    return f"delta {told['delta']:g}, one {told['unit']}, {told['adjacency']}, {sampling}"
+def _at_delta(told: Mapping[str, Any]) -> str:
+    return f"delta {told['delta']:g}, {conditions(told)}"
 
 
 def _over_runs(model: str, metric: str, runs: Sequence[Run]) -> Interval | None:

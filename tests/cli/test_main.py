@@ -256,3 +256,17 @@ def test_the_doctor_gives_every_line_a_mark_and_counts_what_to_mend(monkeypatch:
 def test_help_tells_what_required_arguments_are() -> None:
     done = subprocess.run([sys.executable, "-m", "clients", "--help"], capture_output=True, text=True, check=True)
     assert "The client's data folder." in done.stdout
+
+
+@pytest.mark.parametrize("name", [".png", ".SVG", "..png", " .svg"])
+def test_a_picture_needs_a_name_before_its_ending(tmp_path: Path, name: str) -> None:
+    wrong = refused("budget", "--epsilon", 4, "--plot", tmp_path / name)
+    assert "has no name before its ending; for example" in wrong
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_is_drawn(tmp_path: Path) -> None:
+    fine("budget", "--epsilon", 4, "--rounds", 3, "--plot", tmp_path / "noise.svg")
+    drawn = (tmp_path / "noise.svg").read_text()
+    for words in ("1 release(s) a client", "3 release(s) a client", "this plan", "mode central, 943 clients"):
+        assert words in drawn
