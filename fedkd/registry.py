@@ -4,7 +4,8 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -89,7 +90,7 @@ class Registry(Generic[T]):
             "package.module:Class"
         )
 
-    def parse(self, default: str) -> Callable[[Any], Any]:
+    def parse(self, default: str) -> "Reader[T]":
         """Return a validator that turns a mapping into an instance of the class it names.
 
         Parameters
@@ -97,15 +98,31 @@ class Registry(Generic[T]):
         default : str
             The name where a mapping has none.
         """
+        return Reader(self, default)
 
-        def read(value: Any) -> Any:
-            if not isinstance(value, Mapping):
-                return value
-            key = self.base.key
-            name = str(value.get(key, default))
-            return self.find(name).model_validate({**value, key: name})
 
-        return read
+@dataclass(frozen=True)
+class Reader(Generic[T]):
+    """The validator of a field whose class a configuration chooses.
+
+    Attributes
+    ----------
+    registry : Registry
+        The classes to choose from.
+    default : str
+        The name where a mapping has none.
+    """
+
+    registry: Registry[T]
+    default: str
+
+    def __call__(self, value: Any) -> Any:
+        """Return an instance for a mapping, anything else as it is."""
+        if not isinstance(value, Mapping):
+            return value
+        key = self.registry.base.key
+        name = str(value.get(key, self.default))
+        return self.registry.find(name).model_validate({**value, key: name})
 
 
 def imported(path: str, base: type[T], kind: str) -> type[T]:

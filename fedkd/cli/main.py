@@ -3,19 +3,15 @@
 # Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
 import difflib
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from fedkd.cli.terminal import check_picture, guarded
+from fedkd.cli.config import config
+from fedkd.cli.terminal import check_picture, guarded, plain_table
 from fedkd.errors import UserError
-
-if TYPE_CHECKING:
-    from fedkd.report import Row
 
 app = typer.Typer(
     name="fedkd",
@@ -26,13 +22,10 @@ app = typer.Typer(
 )
 data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.command()(config)
 
 MOST = 10**12
 """Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to reckon with."""
-
-SHOWN = ("ndcg@20", "recall@20", "hr@10")
-NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
-"""Of a comparison, the most important first."""
 
 
 def main() -> None:
@@ -46,7 +39,7 @@ def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
     from fedkd.data.sources import SOURCES
 
-    shown, console = _plain_table("data.source", "what it is", "size"), Console(highlight=False)
+    shown, console = plain_table("data.source", "what it is", "size"), Console(highlight=False)
     for name, source in SOURCES.items():
         shown.add_row(name, source.text, source.size)
     console.print(shown)
@@ -188,6 +181,7 @@ def compare(
 
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
+    from fedkd.cli.comparison import print_comparison
     from fedkd.report import compare as join
     from fedkd.report import promises, render_comparison
 
@@ -197,7 +191,7 @@ def compare(
     console = Console(highlight=False)
     for name, promised in promises(rows).items():
         console.print(f"{name}: {promised}", markup=False)
-    _print_comparison(console, rows)
+    print_comparison(console, rows)
     if out is not None:
         console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
 
@@ -219,45 +213,6 @@ def doctor() -> None:
             console.print(f"       mend: {check.mend}", soft_wrap=True, markup=False)
             bad += 1
     console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
-
-
-def _print_comparison(console: Console, rows: "list[Row]") -> None:
-    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
-    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
-    while (
-        len(columns) > 1
-        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
-    ):
-        columns.pop()
-    console.print(_comparison_table(rows, columns))
-    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
-    if left := NUMBERS[len(columns) :]:
-        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
-
-
-def _comparison_table(rows: "list[Row]", columns: Sequence[str]) -> Table:
-    shown = _plain_table("configuration", "model", "seeds")
-    for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        cells = _numbers(row)
-        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
-    return shown
-
-
-def _numbers(row: "Row") -> dict[str, str]:
-    """Return the numbers of a row as they are shown, by column; empty where there is none."""
-    measured = {name: row.metrics.get(name) for name in SHOWN}
-    cells = {n: "" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for n, m in measured.items()}
-    counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
-    return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}
-
-
-def _plain_table(*columns: str) -> Table:
-    shown = Table(box=None, pad_edge=False)
-    for name in columns:
-        shown.add_column(name, overflow="fold")
-    return shown
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import NoReturn, ParamSpec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from fedkd.errors import UserError
 
@@ -48,6 +49,14 @@ def check_picture(path: Path) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise UserError(f"--plot {path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines, whose columns break words that have no room."""
+    shown = Table(box=None, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    return shown
 
 
 def _end(message: str) -> NoReturn:

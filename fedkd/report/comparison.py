@@ -18,7 +18,7 @@ from fedkd.report.run import Interval, Run
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One model of one configuration.
 
     Attributes
@@ -49,7 +49,7 @@ class Row:
     privacy: str
 
 
-def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Row]:
+def compare(folders: Sequence[Path], allow_different: bool = False) -> list[ComparisonRow]:
     """Return the table of several runs.
 
     Runs belong together when their configurations differ in seed, name and runtime alone.
@@ -80,7 +80,7 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Row]
     return _rows(_named(list(groups.values())))
 
 
-def render_comparison(rows: Sequence[Row], path: Path) -> Path:
+def render_comparison(rows: Sequence[ComparisonRow], path: Path) -> Path:
     """Write a comparison as one offline HTML file, and return its path."""
     best = {
         metric: max((row.metrics[metric].mean for row in rows if metric in row.metrics), default=0.0)
@@ -135,11 +135,11 @@ def _named(groups: Sequence[list[Run]]) -> dict[str, list[Run]]:
     return dict(zip(unique, groups, strict=True))
 
 
-def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
+def _rows(groups: Mapping[str, list[Run]]) -> list[ComparisonRow]:
     """Return the rows of every group, model by model, then the models that do not depend on the group."""
-    own: list[Row] = []
+    own: list[ComparisonRow] = []
     independent = {row.name for row in ROWS if row.independent}
-    shared: dict[str, Row] = {}
+    shared: dict[str, ComparisonRow] = {}
     for name, runs in groups.items():
         for model in dict.fromkeys(model for run in runs for model in run.models):
             if model in independent:
@@ -150,11 +150,11 @@ def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
     return [*own, *shared.values()]
 
 
-def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
+def _row(name: str, model: str, runs: Sequence[Run]) -> ComparisonRow:
     runs = [run for run in runs if model in run.models]
     about = runs[0].part("models")[model]
     traffic = [run.traffic(model) for run in runs]
-    return Row(
+    return ComparisonRow(
         configuration=name,
         model=model,
         seeds=tuple(int(run.summary.get("seed", 0)) for run in runs),
@@ -166,7 +166,7 @@ def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
     )
 
 
-def promises(rows: Sequence[Row]) -> dict[str, str]:
+def promises(rows: Sequence[ComparisonRow]) -> dict[str, str]:
     """Return the privacy guarantee of every configuration among the rows."""
     return {row.configuration: row.privacy for row in rows if row.configuration}
 

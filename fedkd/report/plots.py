@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedkd.errors import UserError
 
@@ -29,7 +29,7 @@ COLOURS = {
 }
 """Colours of charts on a light and on a dark page, by the names of their CSS variables."""
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "fedkd",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",  # comes with matplotlib; wider than most, so that no other font needs more room

@@ -59,6 +59,8 @@ class Config(Options):
         Rounds of the protocol.
     fraction_train : float
         Share of the registered clients asked in a round; clients with nothing to contribute are not counted.
+    algorithm : Protocol
+        The protocol, chosen by its name, with parameters of its own.
     """
 
     name: str = Field(default="fedkd", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
