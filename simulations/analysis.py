@@ -17,7 +17,7 @@ RATIO_METRIC = "ndcg@20"
 
 
 def lists_of(model: Recommender, together: Federation) -> Lists:
-    """Return what a model recommends to the private users."""
+    """Return the recommendations of a model to the private users."""
     return recommend(model_scores(model), together.fold, together.private)
 
 

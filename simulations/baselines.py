@@ -76,7 +76,7 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "public-student": lambda config, together: public_student(config, together),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
 }
-"""How every row of kind ``central`` is trained."""
+"""The training of every row of kind ``central``."""
 
 
 def central_model(name: str, config: Config, together: Federation) -> Recommender | None:

@@ -114,7 +114,7 @@ def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any
 
 
 def describe_split(config: Config, together: Federation) -> dict[str, str]:
-    """Return what the summary says of the split."""
+    """Return the summary's part about the split."""
     return {
         "fingerprint": together.split.fingerprint,
         "kind": config.split.kind,
@@ -123,7 +123,7 @@ def describe_split(config: Config, together: Federation) -> dict[str, str]:
 
 
 def describe_data(together: Federation) -> dict[str, Any]:
-    """Return what the summary says of the data."""
+    """Return the summary's part about the data."""
     interactions = together.loaded.interactions
     return {
         "fingerprint": interactions.fingerprint,
@@ -162,7 +162,7 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict bytes, time and memory; run nothing.")] = False,
     foretell: Annotated[
         bool,
-        typer.Option("--forecast", help="Predict what the budget costs in quality, on made-up data; run nothing."),
+        typer.Option("--forecast", help="Predict what the budget costs in quality, on synthetic data; run nothing."),
     ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
@@ -190,7 +190,7 @@ def main(
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:
-    """Return what a protected run's table must not be read without."""
+    """Return the warnings that belong to a protected run's table."""
     if privacy["epsilon"] is None:
         return []
     out = ["The table is what the simulation measures on private users: outside epsilon, as no real server could."]

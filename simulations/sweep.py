@@ -87,7 +87,7 @@ def _folder(config: Config, path: Path) -> RunFolder:
 
 
 def _whole(folder: RunFolder) -> bool:
-    """Return whether a simulation has added to the server's summary the measurements that it alone can make."""
+    """Return true where a simulation has added to the server's summary the measurements that it alone can make."""
     return folder.finished and "seconds" in folder.read_json("summary.json")
 
 

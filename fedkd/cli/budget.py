@@ -22,7 +22,7 @@ def show(plan: Plan, plot: Path | None) -> None:
         check_picture(plot)
     console, options = Console(highlight=False), plan.options
     console.print(f"mode {options.mode}: {TRUST[options.mode]}{_quorum(plan)}\n")
-    console.print(f"All numbers are for epsilon {options.epsilon:g}, {_about(plan)}.")
+    console.print(f"All numbers are for epsilon {options.epsilon:g}, {_conditions(plan)}.")
     for title, table in (_noise(plan), _spent(plan), _adversary(plan), _cheaper(plan)):
         console.print(f"\n{title}")
         console.print(table)
@@ -39,7 +39,7 @@ HOLLOW = (
 )
 
 
-def _about(plan: Plan) -> str:
+def _conditions(plan: Plan) -> str:
     """Return the conditions of every epsilon of a plan."""
     options = plan.options
     return f"delta {options.delta:g}, one {options.unit}, {options.adjacency}, no amplification"
@@ -64,7 +64,7 @@ def draw(plan: Plan, path: Path) -> None:
             axes.loglog(epsilons, noise, color=COLOURS[colour][0], label=f"{releases} release(s) a client")
         axes.plot([chosen], [plan.noise / clients], "o", color=COLOURS["soft"][0], label="this plan")
         axes.set(xlabel="epsilon, total of the run", ylabel="noise on the mean, in clips")
-        axes.set_title(f"mode {plan.options.mode}, {clients} clients, {_about(plan)}", fontsize="small")
+        axes.set_title(f"mode {plan.options.mode}, {clients} clients, {_conditions(plan)}", fontsize="small")
         axes.legend()
     save(figure, path)
 
@@ -75,7 +75,7 @@ def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
     Raises
     ------
     UserError
-        Which of them is wrong, and what mends it.
+        An option is wrong; the message names it and what puts it right.
     """
     if given["mode"] == "none":
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
@@ -148,8 +148,8 @@ LEARNS = {
 def _adversary(plan: Plan) -> Titled:
     shown = _table("question", "at most", "which is")
     for rate in FALSE_ALARMS:
-        told = "exact" if plan.exact else "a bound"
-        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", told)
+        kind = "exact" if plan.exact else "a bound"
+        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", kind)
     shown.add_row("belief after a prior of 50 % (up to delta)", f"{plan.belief():.1%}", "a bound")
     return "an adversary who knows everything else" + ("" if plan.exact else f"\n{BOUNDED}"), shown
 

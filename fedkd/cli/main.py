@@ -116,9 +116,7 @@ def describe(
 def ledger(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A privacy.ledger, of a run, a server or a device.")],
     delta: Annotated[float, typer.Option(help="Costs are given as epsilon at this delta.")] = 1e-5,
-    owner: Annotated[
-        str, typer.Option(help="Beginning of an owner's key: tell of him alone, release by release.")
-    ] = "",
+    owner: Annotated[str, typer.Option(help="Beginning of an owner's key: show it alone, release by release.")] = "",
     head: Annotated[str, typer.Option(help="A head printed earlier: refuse a ledger that lacks it.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -199,7 +197,7 @@ def compare(
 @app.command()
 @guarded
 def doctor() -> None:
-    """Check what a run needs of this machine, each line with what mends it.
+    """Check what a run needs of this machine, with a hint on each line where something is wrong.
 
     Versions, cores, memory, threads, Flower's home, port and programs, and the data cache. Nothing is changed.
     """
@@ -210,9 +208,9 @@ def doctor() -> None:
         mark = "[green]ok  [/]" if check.fine else "[bold yellow]warn[/]"
         console.print(mark, f"{check.name}: {check.found}", soft_wrap=True)
         if not check.fine:
-            console.print(f"       mend: {check.mend}", soft_wrap=True, markup=False)
+            console.print(f"       hint: {check.hint}", soft_wrap=True, markup=False)
             bad += 1
-    console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
+    console.print(f"{bad} thing{'s' * (bad != 1)} to put right" if bad else "everything is as it should be")
 
 
 if __name__ == "__main__":

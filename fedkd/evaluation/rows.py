@@ -1,4 +1,4 @@
-"""The rows of the table of results: every model that a run measures, and what it is to be judged by."""
+"""The rows of the table of results: every model that a run measures, and the baselines to judge it by."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -86,7 +86,7 @@ OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
 
 
 def title(model: str) -> str:
-    """Return what a model is called; models that no row is about are called by their name."""
+    """Return the label of a model; a model without a row is called by its name."""
     return BY_NAME[model].label if model in BY_NAME else model
 
 

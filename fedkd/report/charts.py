@@ -26,7 +26,7 @@ DASHES = {
     "public-student": (2, 4),
     "centralised": (2, 3),
 }
-"""How levels are dashed, in widths of the line; others are 6 on, 4 off."""
+"""Dashes of levels, in widths of the line; others are 6 on, 4 off."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _colour(series: Series, otherwise: str) -> str:
 
 
 def _aside(chart: Chart, place: int) -> float:
-    """Return how far to move a series so that points of equal positions do not hide each other; measured ones stay."""
+    """Return the shift of a series that keeps points of equal positions apart; measured positions stay."""
     if chart.x.kind == "bytes":
         return 0.0
     single = all(len(line.x) == 1 for line in chart.series)

@@ -152,14 +152,14 @@ def _rows(groups: Mapping[str, list[Run]]) -> list[ComparisonRow]:
 
 def _row(name: str, model: str, runs: Sequence[Run]) -> ComparisonRow:
     runs = [run for run in runs if model in run.models]
-    about = runs[0].part("models")[model]
+    metadata = runs[0].part("models")[model]
     traffic = [run.traffic(model) for run in runs]
     return ComparisonRow(
         configuration=name,
         model=model,
         seeds=tuple(int(run.summary.get("seed", 0)) for run in runs),
         metrics={metric: value for metric in METRICS if (value := _over_runs(model, metric, runs)) is not None},
-        parameters=about.get("parameters"),
+        parameters=metadata.get("parameters"),
         bytes_up=_mean([part.get("total-up-bytes-per-client") for part in traffic]),
         bytes_down=_mean([part.get("total-down-bytes-per-client") for part in traffic]),
         privacy=_promised(runs[0]) if name else "",
@@ -173,17 +173,17 @@ def promises(rows: Sequence[ComparisonRow]) -> dict[str, str]:
 
 def _promised(run: Run) -> str:
     """Return mode and budget of a run with their conditions."""
-    told = run.part("privacy")
-    parts = [f"mode {told['mode']}"]
-    if told["mode"] != "none":
-        parts += [f"epsilon {told['epsilon-planned']:g}", _at_delta(told)]
-    if students := told.get("students"):
+    privacy = run.part("privacy")
+    parts = [f"mode {privacy['mode']}"]
+    if privacy["mode"] != "none":
+        parts += [f"epsilon {privacy['epsilon-planned']:g}", _at_delta(privacy)]
+    if students := privacy.get("students"):
         parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _at_delta(students)]
     return ", ".join(parts)
 
 
-def _at_delta(told: Mapping[str, Any]) -> str:
-    return f"delta {told['delta']:g}, {conditions(told)}"
+def _at_delta(privacy: Mapping[str, Any]) -> str:
+    return f"delta {privacy['delta']:g}, {conditions(privacy)}"
 
 
 def _over_runs(model: str, metric: str, runs: Sequence[Run]) -> Interval | None:

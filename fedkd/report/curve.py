@@ -95,8 +95,8 @@ class Curve:
     @property
     def promise(self) -> str:
         """The conditions of every epsilon, in one line."""
-        told = {"mode": self.mode} | {name.lower(): value for name, value in self.privacy.items()}
-        return ", ".join(value if name == "sampling" else f"{name} {value}" for name, value in told.items())
+        words = {"mode": self.mode} | {name.lower(): value for name, value in self.privacy.items()}
+        return ", ".join(value if name == "sampling" else f"{name} {value}" for name, value in words.items())
 
 
 def curve(runs: Mapping[float, Sequence[Run]]) -> Curve:
@@ -164,8 +164,8 @@ def write_curve(curve: Curve, folder: Path) -> Path:
     no picture.
     """
     points = [asdict(p) | {"epsilon": _at(p) if math.isfinite(_at(p)) else None} for p in curve.points]
-    told = {"mode": curve.mode, "privacy": dict(curve.privacy), "setting": dict(curve.setting), "points": points}
-    (folder / "sweep.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    numbers = {"mode": curve.mode, "privacy": dict(curve.privacy), "setting": dict(curve.setting), "points": points}
+    (folder / "sweep.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     chart, path = curve_chart(curve), folder / "sweep.html"
     if chart is not None:
         picture = draw(replace(chart, notes=_notes(curve)))
@@ -207,14 +207,14 @@ def _levels(curve: Curve) -> tuple[Series, ...]:
 
 
 def _privacy(run: Run) -> dict[str, str]:
-    told = run.part("privacy")
-    if told["mode"] == "none":
+    privacy = run.part("privacy")
+    if privacy["mode"] == "none":
         return {}
     return {
-        "Unit": f"one {told['unit']}",
-        "Delta": f"{told['delta']:g}",
-        "Adjacency": str(told["adjacency"]),
-        "Sampling": str(told["sampling"]),
+        "Unit": f"one {privacy['unit']}",
+        "Delta": f"{privacy['delta']:g}",
+        "Adjacency": str(privacy["adjacency"]),
+        "Sampling": str(privacy["sampling"]),
     }
 
 

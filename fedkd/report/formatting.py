@@ -49,6 +49,6 @@ def conditions(privacy: Mapping[str, Any]) -> str:
 
 
 def metric_title(metric: str) -> str:
-    """Return what a metric is called: ``NDCG@20``, ``Recall@20``."""
+    """Return the name of a metric for people: ``NDCG@20``, ``Recall@20``."""
     name, _, depth = metric.partition("@")
     return f"{name.capitalize() if name == 'recall' else name.upper()}@{depth}"

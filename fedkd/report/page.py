@@ -117,7 +117,7 @@ def headline(run: Run) -> str:
 
 
 def subtitle(run: Run) -> str:
-    """Return what was run, in one line."""
+    """Return algorithm, data, rounds, split and seed in one line."""
     split, rounds = run.part("split"), run.summary.get("rounds", len(run.rounds))
     parts = [f"{run.summary['algorithm']} distillation" if run.summary.get("algorithm") else ""]
     parts += [str(run.config.get("data", {}).get("source", ""))]

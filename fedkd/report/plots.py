@@ -94,9 +94,9 @@ def inline_svg(figure: "Figure", name: str, title: str, description: str) -> str
     body = re.sub(r'id="(?!glyph)', f'id="{name}-', body)
     body = re.sub(r'xlink:href="#|url\(#', lambda found: found[0].removeprefix("xlink:") + f"{name}-", body)
     width, height = figure.get_size_inches() * POINTS
-    told = f'<title id="{name}-t">{escape(title)}</title>\n<desc id="{name}-d">{escape(description)}</desc>'
+    words = f'<title id="{name}-t">{escape(title)}</title>\n<desc id="{name}-d">{escape(description)}</desc>'
     labels = f'role="img" aria-labelledby="{name}-t {name}-d"'
-    return f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" {labels}>\n{told}{body}'
+    return f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" {labels}>\n{words}{body}'
 
 
 def standalone_svg(figure: "Figure", name: str, title: str, description: str) -> str:

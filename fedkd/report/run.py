@@ -119,7 +119,7 @@ class Run:
         return measured or Interval(*3 * (above.mean / below.mean,))
 
     def failures(self) -> Counter[str]:
-        """Return how many answers were lost, by reason, over all rounds."""
+        """Return the number of lost answers by reason, over all rounds."""
         lost: Counter[str] = Counter()
         for line in self.rounds:
             lost.update({str(reason): int(count) for reason, count in line.get("failures", {}).items()})
@@ -130,7 +130,7 @@ class Run:
         return [(line["round"], line["metrics"][metric]) for line in self.rounds if metric in line.get("metrics", {})]
 
     def traffic(self, model: str) -> Json:
-        """Return what training a model moved; empty for models that no federation trained."""
+        """Return the bytes that training a model moved; empty for models that no federation trained."""
         if model in OURS:
             return self.part("traffic")
         found = self.part("models").get(model, {}).get("traffic", {})

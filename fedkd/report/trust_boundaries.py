@@ -1,4 +1,4 @@
-"""Who sees what in a run, and what each of its releases takes of the budget."""
+"""The trust boundaries of a run: who sees what, and the share of the budget that each release takes."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ FLOW = {
     "distributed": ("clips, adds a share", "(epsilon, delta)", "", "(epsilon, delta)"),
     "local": ("clips, adds all noise", "each (epsilon, delta)", "", "(epsilon, delta)"),
 }
-"""What every place does or holds, by mode: README's figure has the same words."""
+"""The action or content of every place, by mode: README's figure has the same words."""
 
 ALONE = {
     "none": "one history each",
@@ -20,7 +20,7 @@ ALONE = {
     "distributed": "a share of the noise in each",
     "local": "all its noise in each",
 }
-"""What a single answer is, where the server sees it."""
+"""The content of a single answer where the server sees it."""
 
 RELEASES = {
     "panel": "What items clients have",
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Spent:
-    """What one kind of release took of the budget.
+    """The share of the budget that one kind of release took.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ def who_sees_what(run: Run) -> list[Place]:
 
 
 def budget(run: Run) -> list[Spent]:
-    """Return what every kind of release took, in the order they were made; empty without protection."""
+    """Return the spending of every kind of release, in the order they were made; empty without protection."""
     shares = {name: float(_options(run).get(f"{name}-share", 0.0)) for name in ("panel", "metrics")}
     shares["answers"] = 1 - sum(shares.values())
     out = []

@@ -19,7 +19,7 @@ from fedkd.protocols.table import PROTOCOLS, AnyProtocol
 
 
 class RuntimeOptions(Options):
-    """How a run uses its machine or network.
+    """Use of the machine and the network.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Config(Options):
     Attributes
     ----------
     name : str
-        What the run is called.
+        Name of the run.
     seed : int
         Source of every random number but those of privacy.
     num_server_rounds : int
@@ -77,7 +77,7 @@ class Config(Options):
 
     @property
     def promise(self) -> str:
-        """What the run promises of privacy, and what it does not: the plain sentences of log and report."""
+        """The privacy guarantee of the run and its limits: the plain sentences of log and report."""
         seen = SUMS[self.privacy.sums] if self.algorithm.masks() else SINGLE
         open_ = self.privacy.mode == "none" and (self.privacy.sums == "clear" or not self.algorithm.masks())
         students = self.privacy.student.statement(self.num_server_rounds)
@@ -125,7 +125,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     Raises
     ------
     UserError
-        A missing or broken file, an unknown key, or a value out of range; the message names key and mend.
+        A missing or broken file, an unknown key, or a value out of range; the message names the key and puts it right.
     """
     tree = _read_toml(path) if path is not None else {}
     for override in overrides:

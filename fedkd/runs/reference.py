@@ -89,8 +89,8 @@ def reference() -> list[Section]:
     out, seen = [Section("run", summary(Config), run)], set[tuple[str, type]]()
     for name in tables:
         keys, chosen = _field(name, fields[name], config, "", seen)
-        told = meanings.get(name) or summary(type(getattr(config, name)))
-        out += [Section(kebab(name), told, tuple(key for key in keys if key.name != kebab(name))), *chosen]
+        text = meanings.get(name) or summary(type(getattr(config, name)))
+        out += [Section(kebab(name), text, tuple(key for key in keys if key.name != kebab(name))), *chosen]
     return out
 
 

@@ -243,14 +243,14 @@ def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path
     assert "does not exist" in refused("compare", runs[0], "--out", tmp_path / "none" / "all.html")
 
 
-def test_the_doctor_gives_every_line_a_mark_and_counts_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_gives_every_line_a_mark_and_counts_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     lines = fine("doctor").splitlines()
     marks = [line.split()[0] for line in lines[:-1]]
-    assert set(marks) <= {"ok", "warn", "mend:"}
-    assert marks.count("warn") == marks.count("mend:") >= 1
+    assert set(marks) <= {"ok", "warn", "hint:"}
+    assert marks.count("warn") == marks.count("hint:") >= 1
     assert any("unset OMP_NUM_THREADS" in line for line in lines)
-    assert lines[-1].endswith("to mend")
+    assert lines[-1].endswith("to put right")
 
 
 def test_help_tells_what_required_arguments_are() -> None:
