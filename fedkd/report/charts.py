@@ -140,7 +140,7 @@ def draw(chart: Chart) -> "Figure":
     rows = -(-(len(chart.series) + len(chart.references)) // 2) + len(chart.notes)
     with drawing(WIDTH, HEIGHT + LINE * rows) as figure:
         axes = figure.subplots()
-        _axis(axes, chart)
+        _frame(axes, chart)
         for level in chart.references:
             dashes = (0, DASHES.get(level.style, (6, 4)))
             axes.axhline(level.y[0].mean, color=_colour(level, "level"), linestyle=dashes, label=legend_text(level))
@@ -156,7 +156,7 @@ def _points(axes: "Axes", line: Series, aside: float, layer: int) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     shifted = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
-    below, above = [y.mean - y.low for y in line.y], [y.high - y.mean for y in line.y]
+    below, above = [max(0.0, y.mean - y.low) for y in line.y], [max(0.0, y.high - y.mean) for y in line.y]
     axes.update_datalim([(x, end) for x, y in zip(line.x, line.y, strict=True) for end in (y.low, y.high)])
     axes.errorbar(
         list(line.x),
@@ -189,15 +189,18 @@ def _aside(chart: Chart, place: int) -> float:
     return (place - (len(chart.series) - 1) / 2) * apart
 
 
-def _axis(axes: "Axes", chart: Chart) -> None:
-    from matplotlib import ticker
-
-    places = [x for line in chart.series for x in line.x]
+def _frame(axes: "Axes", chart: Chart) -> None:
     axes.grid(visible=False, axis="x")
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
     axes.set(xlabel=chart.x.label, ylabel=chart.metric)
     axes.set_title("\n".join(chart.notes), fontsize="small")
+    _marks(axes, chart, [x for line in chart.series for x in line.x])
+
+
+def _marks(axes: "Axes", chart: Chart, places: Sequence[float]) -> None:
+    from matplotlib import ticker
+
     if chart.x.kind == "names":
         axes.set_xticks(range(len(chart.x.names)), chart.x.names)
         axes.set_xlim(-0.5, len(chart.x.names) - 0.5)

@@ -55,6 +55,11 @@ def test_intervals_are_drawn_where_there_are_any() -> None:
     assert ends == [pytest.approx([y - 0.01, y + 0.01]) for y in (0.2, 0.3, 0.4)]
 
 
+def test_a_mean_that_rounding_put_beside_its_interval_is_drawn() -> None:
+    beside = Series("Student", "student", [1, 2], [Interval(0.3, 0.3 + 1e-16, 0.4), Interval(0.3, 0.2, 0.3 - 1e-16)])
+    drawn(chart(Axis("round", "rounds"), beside))
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0, 0.2))
 def test_the_axes_hold_everything(means: list[float], half: float) -> None:
