@@ -4,7 +4,8 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -106,7 +107,7 @@ class Registry(Table[C]):
     def __init__(self, kind: str, base: Any, *members: type[C]) -> None:
         super().__init__(kind, base, {member.label(): member for member in members})
 
-    def parse(self, default: str) -> Callable[[Any], Any]:
+    def parse(self, default: str) -> "Reader[C]":
         """Return a validator that turns a mapping into an instance of the class it names.
 
         Parameters
@@ -114,15 +115,31 @@ class Registry(Table[C]):
         default : str
             The name where a mapping has none.
         """
+        return Reader(self, default)
 
-        def read(value: Any) -> Any:
-            if not isinstance(value, Mapping):
-                return value
-            key = self.base.key
-            name = str(value.get(key, default))
-            return self.find(name).model_validate({**value, key: name})
 
-        return read
+@dataclass(frozen=True)
+class Reader(Generic[C]):
+    """The validator of a field whose class a configuration chooses.
+
+    Attributes
+    ----------
+    registry : Registry
+        The classes to choose from.
+    default : str
+        The name where a mapping has none.
+    """
+
+    registry: Registry[C]
+    default: str
+
+    def __call__(self, value: Any) -> Any:
+        """Return an instance for a mapping, anything else as it is."""
+        if not isinstance(value, Mapping):
+            return value
+        key = self.registry.base.key
+        name = str(value.get(key, self.default))
+        return self.registry.find(name).model_validate({**value, key: name})
 
 
 def imported(path: str, base: type[T], kind: str) -> type[T]:

@@ -1,10 +1,11 @@
-"""What a simulation can say of its models because it has everyone's data: no byte of it is counted."""
+"""Measurements that a simulation alone can make, as it has everyone's data: no byte of them is counted."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from fedkd.evaluation.beyond import agreement, beyond_accuracy
 from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
+from fedkd.evaluation.rows import EASE, IN_REPORT
 from fedkd.evaluation.slices import slices
 from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
@@ -12,12 +13,11 @@ from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
 from server.run_writer import Recorder, model_size
 
-SLICED = ("student", "teacher", "ease", "popularity")
 RATIO_METRIC = "ndcg@20"
 
 
 def lists_of(model: Recommender, together: Federation) -> Lists:
-    """Return what a model recommends to the private users."""
+    """Return the recommendations of a model to the private users."""
     return recommend(model_scores(model), together.fold, together.private)
 
 
@@ -37,12 +37,13 @@ def row(model: Recommender, lists: Lists, config: Config, together: Federation) 
 def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
     """Return slices of users and items, ratios to EASE, and how far the student agrees with its teacher."""
     per_user = {name: measure_lists(found, together.fold.target) for name, found in lists.items()}
+    measured = [row for row in IN_REPORT if row.name in lists]
     ratios = {
-        f"{name}/ease": {RATIO_METRIC: ratio(per_user[name], per_user["ease"], RATIO_METRIC, config.seed)}
-        for name in ("teacher", "student", "public-teacher")
-        if {name, "ease"} <= per_user.keys()
+        f"{row.name}/{EASE}": {RATIO_METRIC: ratio(per_user[row.name], per_user[EASE], RATIO_METRIC, config.seed)}
+        for row in measured
+        if row.of_ease and EASE in lists
     }
-    parts = {name: slices(lists[name], together.fold, config.seed) for name in SLICED if name in lists}
+    parts = {row.name: slices(lists[row.name], together.fold, config.seed) for row in measured if row.sliced}
     return {"ratios": ratios, "slices": parts}
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table beside teacher and student: what they are up against, and their bounds."""
+"""Baselines: how each row of the results beside teacher and student is trained."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.distillation.residual import UserWeights, ridge
+from fedkd.evaluation.rows import BY_NAME, PUBLIC
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
@@ -75,20 +76,18 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "public-student": lambda config, together: public_student(config, together),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
 }
-"""Models trained in one place: those called public on the public users alone, the others on everyone."""
-
-
-DENSE = ("item-knn", "ease", "centralised")
+"""The training of every row of kind ``central``."""
 
 
 def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
     """Return a baseline that is trained in one place; None where it cannot be had.
 
-    The public teacher needs public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
+    Public-only models need public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
     """
-    if name.startswith("public") and not len(together.partition.public):
+    row = BY_NAME[name]
+    if row.source == PUBLIC and not len(together.partition.public):
         return None
-    if name in DENSE and together.fold.train.num_items > MAX_DENSE_ITEMS:
+    if row.dense and together.fold.train.num_items > MAX_DENSE_ITEMS:
         return None
     return CENTRAL[name](config, together)
 

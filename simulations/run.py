@@ -18,29 +18,22 @@ from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.rows import AT_TERMINAL, BY_NAME, OURS
 from fedkd.report import render
+from fedkd.report.formatting import interval_text
+from fedkd.report.run import Interval
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from simulations import analysis
-from simulations.baselines import CENTRAL, central_model, federated_baseline
+from simulations.baselines import central_model, federated_baseline
 from simulations.dry_run import plan
 from simulations.forecast import forecast
 from simulations.grid import InProcessGrid
 
-ORDER = (
-    "popularity",
-    "item-knn",
-    "local-only",
-    "public-teacher",
-    "public-student",
-    "fedavg",
-    "teacher",
-    "student",
-    "centralised",
-    "ease",
-)
+SHOWN = ("ndcg@20", "recall@20", "hr@10")
+"""The metrics of the table at the terminal."""
 
 
 def simulate(config: Config) -> None:
@@ -73,8 +66,8 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
     for name in config.evaluation.baselines:
-        if name not in CENTRAL:
-            models[name] = rival(name, config, folder)
+        if BY_NAME[name].kind == "protocol":
+            models[name] = federated_row(name, config, folder)
         elif (model := central_model(name, config, together)) is not None:
             found[name] = analysis.lists_of(model, together)
             models[name] = analysis.row(model, found[name], config, together)
@@ -106,8 +99,8 @@ def check_simulated(config: Config) -> None:
         )
 
 
-def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a baseline that is a protocol itself, in a folder of its own, and return its row."""
+def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
+    """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary."""
     path = folder.path / "baselines" / name
     other = federated_baseline(name, config, path)
     done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
@@ -121,7 +114,7 @@ def rival(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
 
 
 def describe_split(config: Config, together: Federation) -> dict[str, str]:
-    """Return what the summary says of the split."""
+    """Return the summary's part about the split."""
     return {
         "fingerprint": together.split.fingerprint,
         "kind": config.split.kind,
@@ -130,7 +123,7 @@ def describe_split(config: Config, together: Federation) -> dict[str, str]:
 
 
 def describe_data(together: Federation) -> dict[str, Any]:
-    """Return what the summary says of the data."""
+    """Return the summary's part about the data."""
     interactions = together.loaded.interactions
     return {
         "fingerprint": interactions.fingerprint,
@@ -148,22 +141,16 @@ def table(summary: dict[str, Any]) -> Table:
     """Return the results as a table for the terminal."""
     shown = Table(title=f"{summary['name']}: private users, {summary['split']['target']} part", title_justify="left")
     shown.add_column("model", no_wrap=True)
-    for metric in ("ndcg@20", "recall@20", "hr@10"):
+    for metric in SHOWN:
         shown.add_column(metric, justify="right", no_wrap=True)
     shown.add_column("parameters", justify="right")
-    for name in ORDER:
-        row = summary["models"].get(name)
-        if row is None or METRICS[0] not in row:
-            continue
-        cells = [f"{row[m]['mean']:.4f} ±{(row[m]['high'] - row[m]['low']) / 2:.4f}" for m in shown_metrics(shown)]
-        style = "bold" if name in ("teacher", "student") else ""
-        shown.add_row(name, *cells, f"{row['parameters']:,}" if "parameters" in row else "", style=style)
+    measured = [(row.name, summary["models"].get(row.name, {})) for row in AT_TERMINAL]
+    for name, row in measured:
+        if METRICS[0] in row:
+            size = f"{row['parameters']:,}" if "parameters" in row else ""
+            cells = [interval_text(Interval(**row[metric])) for metric in SHOWN]
+            shown.add_row(name, *cells, size, style="bold" if name in OURS else "")
     return shown
-
-
-def shown_metrics(shown: Table) -> list[str]:
-    """Return the metrics among a table's columns."""
-    return [str(column.header) for column in shown.columns if str(column.header) in METRICS]
 
 
 @guarded
@@ -175,7 +162,7 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict bytes, time and memory; run nothing.")] = False,
     foretell: Annotated[
         bool,
-        typer.Option("--forecast", help="Predict what the budget costs in quality, on made-up data; run nothing."),
+        typer.Option("--forecast", help="Predict what the budget costs in quality, on synthetic data; run nothing."),
     ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
@@ -203,7 +190,7 @@ def main(
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:
-    """Return what a protected run's table must not be read without."""
+    """Return the warnings that belong to a protected run's table."""
     if privacy["epsilon"] is None:
         return []
     out = ["The table is what the simulation measures on private users: outside epsilon, as no real server could."]

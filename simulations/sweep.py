@@ -1,5 +1,6 @@
-"""``python -m simulations.sweep``: what privacy costs in quality, as a curve over epsilon with intervals."""
+"""``python -m simulations.sweep``: the cost of privacy in quality, as a curve over epsilon with intervals."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +12,16 @@ from rich.table import Table
 
 from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
-from fedkd.report.curve import Curve, budget_text, curve, regret, write_curve
-from fedkd.report.page import interval_text
+from fedkd.evaluation.rows import ROWS
+from fedkd.report.curve import Curve, curve, regret, write_curve
+from fedkd.report.formatting import epsilon_text, interval_text
 from fedkd.report.run import Run
 from fedkd.runs.config import Config, dump, flatten, load, validate
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from simulations.run import run
 
-BASELINES = 'evaluation.baselines=["ease","public-teacher","public-student"]'
+BASELINES = f"evaluation.baselines={json.dumps([row.name for row in ROWS if row.swept and row.kind != 'run'])}"
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
 """Keys that the sweep sets itself, and the options that say how."""
 BUDGET = ("epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
@@ -85,7 +87,7 @@ def _folder(config: Config, path: Path) -> RunFolder:
 
 
 def _whole(folder: RunFolder) -> bool:
-    """Return whether a simulation has added to the server's summary what it alone can measure."""
+    """Return true where a simulation has added to the server's summary the measurements that it alone can make."""
     return folder.finished and "seconds" in folder.read_json("summary.json")
 
 
@@ -98,9 +100,9 @@ def table(found: Curve) -> Table:
         shown.add_column(name.replace("-", " "), justify="right")
     shown.add_column("regret", justify="right")
     for epsilon, row in found.rows.items():
-        cells = [f"{row[n].mean:.4f} {interval_text(row[n].interval, 4)}" if n in row else "" for n in found.models]
+        cells = [interval_text(row[n].interval) if n in row else "" for n in found.models]
         lost = regret(found, epsilon)
-        shown.add_row(budget_text(epsilon), *cells, "" if math.isnan(lost) else f"{lost:.4f}")
+        shown.add_row(epsilon_text(epsilon), *cells, "" if math.isnan(lost) else f"{lost:.4f}")
     return shown
 
 
@@ -108,7 +110,7 @@ KEY = (
     "± is half a 95 % interval, Student's t over seeds; regret is what serving the student loses, mean over seeds, "
     "where the public student is better."
 )
-"""What the signs and words of the table mean."""
+"""The meaning of the table's signs and words."""
 
 
 def _numbers(text: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""``fedkd budget``: what a privacy budget will cost, printed before a run."""
+"""``fedkd budget``: the price of a privacy budget, printed before a run."""
 
 import math
 from collections.abc import Mapping
@@ -15,10 +15,11 @@ from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL
 from fedkd.privacy.mechanisms.table import MECHANISMS
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.plan import FALSE_ALARMS, Plan
+from fedkd.report.plots import COLOURS, drawing, save
 
 
 def show(plan: Plan, plot: Path | None) -> None:
-    """Print the noise that a plan means, what an adversary may learn, and what would be cheaper; draw it if asked."""
+    """Print the noise of a plan, an adversary's power, and cheaper plans; draw it if asked."""
     if plot is not None:
         check_picture(plot)
     console, options = Console(highlight=False), plan.options
@@ -49,26 +50,19 @@ def _quorum(plan: Plan) -> str:
 
 def draw(plan: Plan, path: Path) -> None:
     """Draw the noise on a coordinate of the mean against epsilon, the plan marked."""
-    from matplotlib.figure import Figure  # takes seconds that --help should not cost
-
-    epsilons = [plan.options.budget[0] * 2 ** (step / 4) for step in range(-12, 13)]
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for releases in sorted({1, plan.releases}):
-        noise = [
-            Plan(plan.options.model_copy(update={"epsilon": e}), plan.clients, releases, 1).noise / plan.clients
-            for e in epsilons
-        ]
-        axes.loglog(epsilons, noise, label=f"{releases} release(s) a client")
-    axes.plot([plan.options.budget[0]], [plan.noise / plan.clients], "o", color="black", label="this plan")
-    axes.set_xlabel("epsilon, total of the run")
-    axes.set_ylabel("noise on the mean, in clips")
-    axes.set_title(f"mode {plan.options.mode}, {plan.clients} clients, {plan.options.conditions_text}", fontsize=8)
-    axes.legend(frameon=False)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise UserError(f"cannot draw into {path}: {error.strerror}; give --plot a file that can be written") from None
+    chosen, clients = plan.options.budget[0], plan.clients
+    epsilons = [chosen * 2 ** (step / 4) for step in range(-12, 13)]
+    with drawing(520, 320) as figure:
+        axes = figure.subplots()
+        for releases, colour in zip(sorted({1, plan.releases}), ("student", "teacher"), strict=False):
+            plans = [Plan(plan.options.model_copy(update={"epsilon": e}), clients, releases, 1) for e in epsilons]
+            noise = [other.noise / clients for other in plans]
+            axes.loglog(epsilons, noise, color=COLOURS[colour][0], label=f"{releases} release(s) a client")
+        axes.plot([chosen], [plan.noise / clients], "o", color=COLOURS["soft"][0], label="this plan")
+        axes.set(xlabel="epsilon, total of the run", ylabel="noise on the mean, in clips")
+        axes.set_title(f"mode {plan.options.mode}, {clients} clients, {plan.options.conditions_text}", fontsize="small")
+        axes.legend()
+    save(figure, path)
 
 
 def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
@@ -77,7 +71,7 @@ def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
     Raises
     ------
     UserError
-        Which of them is wrong, and what mends it.
+        An option is wrong; the message names it and what puts it right.
     """
     mechanism = MECHANISMS.find(str(given["mode"]))
     if not mechanism.active:
@@ -146,14 +140,14 @@ LEARNS = {
     "add-remove": "recognises who took part, {:.0%} false alarms",
     "replace-one": "tells one history from another, {:.0%} false alarms",
 }
-"""What an adversary does where an adjacency is all that is hidden."""
+"""An adversary's success, by the adjacency that hides the rest."""
 
 
 def _adversary(plan: Plan) -> Titled:
     shown = _table("question", "at most", "which is")
     for rate in FALSE_ALARMS:
-        told = "exact" if plan.exact else "a bound"
-        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", told)
+        kind = "exact" if plan.exact else "a bound"
+        shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", kind)
     shown.add_row("belief after a prior of 50 % (up to delta)", f"{plan.belief():.1%}", "a bound")
     return "an adversary who knows everything else" + ("" if plan.exact else f"\n{BOUNDED}"), shown
 

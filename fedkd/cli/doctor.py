@@ -1,4 +1,4 @@
-"""What a run needs of its surroundings, checked one by one, each with what mends it."""
+"""Checks of everything that a run needs of its machine, each with a hint where something is wrong."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ import psutil
 from packaging.requirements import Requirement
 
 LOCAL_PORT = 39091
-"""Where ``flwr run`` looks for, or starts, its local SuperLink."""
+"""The port at which ``flwr run`` looks for, or starts, its local SuperLink."""
 LEAST_MEMORY = 2 * 2**30
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
@@ -28,18 +28,18 @@ class Check:
         What was looked at.
     found : str
         What was found.
-    mend : str
-        What to do about it; empty where nothing is wrong.
+    hint : str
+        What puts it right; empty where nothing is wrong.
     """
 
     name: str
     found: str
-    mend: str = ""
+    hint: str = ""
 
     @property
     def fine(self) -> bool:
-        """Whether nothing needs mending."""
-        return not self.mend
+        """True where nothing is wrong."""
+        return not self.hint
 
 
 def examine() -> Iterator[Check]:
@@ -76,35 +76,35 @@ def packages(name: str) -> Iterator[Check]:
     yield package(Requirement("ray"), "pip install 'flwr[simulation]'; `flwr run .` alone needs it")
 
 
-def package(wanted: Requirement, mend: str = "") -> Check:
+def package(wanted: Requirement, hint: str = "") -> Check:
     """Check the installed version of one package."""
-    mend = mend or f"pip install '{wanted.name}{wanted.specifier}'"
+    hint = hint or f"pip install '{wanted.name}{wanted.specifier}'"
     try:
         found = version(wanted.name)
     except PackageNotFoundError:
-        return Check(wanted.name, "missing", mend)
-    return Check(wanted.name, found, "" if wanted.specifier.contains(found, prereleases=True) else mend)
+        return Check(wanted.name, "missing", hint)
+    return Check(wanted.name, found, "" if wanted.specifier.contains(found, prereleases=True) else hint)
 
 
 def cores() -> Check:
-    """Tell how many cores this process may use."""
+    """Count the cores that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Check("cores", f"{usable} usable of {os.cpu_count()}")
 
 
 def memory(available: int) -> Check:
     """Check the free memory, in bytes."""
-    mend = "" if available >= LEAST_MEMORY else "close other programs, or lower runtime.cohort-size and runtime.workers"
-    return Check("memory", f"{available / 2**30:.1f} GiB free", mend)
+    hint = "" if available >= LEAST_MEMORY else "close other programs, or lower runtime.cohort-size and runtime.workers"
+    return Check("memory", f"{available / 2**30:.1f} GiB free", hint)
 
 
 def threads() -> Check:
     """Check the thread settings of the environment, which hold until ``runtime.threads`` takes over."""
     given = {name: os.environ[name] for name in THREADS if os.environ.get(name)}
     odd = [name for name, value in given.items() if not value.isdigit() or int(value) > (os.cpu_count() or 1)]
-    mend = f"unset {' '.join(odd)}: more threads than cores are slower" if odd else ""
+    hint = f"unset {' '.join(odd)}: more threads than cores are slower" if odd else ""
     found = ", ".join(f"{name}={value}" for name, value in given.items())
-    return Check("threads", found or "no limit set; runtime.threads decides", mend)
+    return Check("threads", found or "no limit set; runtime.threads decides", hint)
 
 
 def programs() -> Check:
@@ -127,19 +127,19 @@ def local_port(port: int) -> Check:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         taken = probe.connect_ex(("127.0.0.1", port)) == 0
-    mend = (
+    hint = (
         "`flwr run` uses whatever listens there, whoever started it and with whichever version and home; "
         "end that process, or set FLWR_LOCAL_SUPERLINK_HTTP_API_PORT to a free port"
     )
-    return Check("local SuperLink", f"port {port} is {'taken' if taken else 'free'}", mend if taken else "")
+    return Check("local SuperLink", f"port {port} is {'taken' if taken else 'free'}", hint if taken else "")
 
 
 def runtime_installation() -> Check:
     """Check whether ``flwr run`` would resolve and download packages of its own for every run."""
     name = "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"
     off = os.environ.get(name, "").lower() in ("1", "true")
-    mend = f"before `flwr run`: export {name}=1, else every run downloads its own packages, gigabytes of them"
-    return Check("packages of a `flwr run`", "those installed" if off else "downloaded", "" if off else mend)
+    hint = f"before `flwr run`: export {name}=1, else every run downloads its own packages, gigabytes of them"
+    return Check("packages of a `flwr run`", "those installed" if off else "downloaded", "" if off else hint)
 
 
 def cache() -> Check:
@@ -149,8 +149,8 @@ def cache() -> Check:
     return _folder("data cache", Path(pooch.os_cache("fedkd")), "fedkd data get NAME --folder DIR, and set data.path")
 
 
-def _folder(name: str, path: Path, mend: str) -> Check:
+def _folder(name: str, path: Path, hint: str) -> Check:
     """Check that a folder can be written, or made."""
     there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    return Check(name, f"{path}{'' if good else ' cannot be written'}", "" if good else mend)
+    return Check(name, f"{path}{'' if good else ' cannot be written'}", "" if good else hint)

@@ -1,4 +1,4 @@
-"""``fedkd ledger``: what was released and what it cost, from the ledger that enforced it, which is only read."""
+"""``fedkd ledger``: all releases and their cost, from the ledger that enforced it, which is only read."""
 
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ def _releases(ledger: LedgerReader, owner: str, delta: float) -> list[dict[str, 
     for entry in ledger.history(owner):
         costs.append(entry.cost)
         alone, so_far = (_epsilon(cost, delta, entry.adaptive) for cost in (entry.cost, total(costs)))
-        about = {"row": entry.sequence, "time": entry.time, "release": entry.release, "mechanism": entry.note}
+        entry_columns = {"row": entry.sequence, "time": entry.time, "release": entry.release, "mechanism": entry.note}
         counted = "a Renyi filter" if entry.adaptive else "composition"
         epsilons = {"counted-by": counted, "epsilon": alone, "epsilon-so-far": so_far}
-        rows.append({**about, "made": entry.stored, **epsilons})
+        rows.append({**entry_columns, "made": entry.stored, **epsilons})
     return rows
 
 
@@ -80,12 +80,12 @@ def show(contents: dict[str, Any]) -> None:
 
 
 def _mechanisms(owners: list[dict[str, Any]]) -> list[str]:
-    """Return what the releases of all owners were, each once, oldest first: unit, adjacency, sampling and noise."""
+    """Return the mechanisms of all owners' releases, each once, oldest first: unit, adjacency, sampling and noise."""
     return list(dict.fromkeys(row["mechanism"] for owner in owners for row in owner["releases"]))
 
 
 def _conditions(owners: list[dict[str, Any]]) -> list[str]:
-    """Return what every epsilon is about."""
+    """Return the conditions of every epsilon."""
     lines = [f"mechanism {number}: {text}" for number, text in enumerate(_mechanisms(owners), 1)]
     counted = dict.fromkeys(row["counted-by"] for owner in owners for row in owner["releases"])
     return [*lines, f"epsilon counted by {' or '.join(counted)}"]

@@ -2,19 +2,15 @@
 
 # Commands import what they need when they run: torch, pandas and matplotlib take seconds that `--help` should not cost.
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from fedkd.cli.terminal import check_picture, guarded
+from fedkd.cli.config import config
+from fedkd.cli.terminal import check_picture, guarded, plain_table
 from fedkd.errors import UserError
-
-if TYPE_CHECKING:
-    from fedkd.report import Row
 
 app = typer.Typer(
     name="fedkd",
@@ -25,13 +21,10 @@ app = typer.Typer(
 )
 data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.command()(config)
 
 MOST = 10**12
 """Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to reckon with."""
-
-SHOWN = ("ndcg@20", "recall@20", "hr@10")
-NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
-"""Of a comparison, the most important first."""
 
 
 def main() -> None:
@@ -45,7 +38,7 @@ def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
     from fedkd.data.sources.table import SOURCES
 
-    shown, console = _plain_table("data.source", "what it is", "size"), Console(highlight=False)
+    shown, console = plain_table("data.source", "what it is", "size"), Console(highlight=False)
     for source in SOURCES:
         shown.add_row(source.label(), source.summary, source.size)
     console.print(shown)
@@ -94,9 +87,9 @@ def describe(
     """
     given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
     given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []
+    from fedkd.cli.describe import draw
     from fedkd.data.describe import describe as measure
     from fedkd.data.describe import description_table
-    from fedkd.data.describe import plot as draw
     from fedkd.runs.config import load as read
 
     if plot is not None:
@@ -116,9 +109,7 @@ def describe(
 def ledger(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A privacy.ledger, of a run, a server or a device.")],
     delta: Annotated[float, typer.Option(help="Costs are given as epsilon at this delta.")] = 1e-5,
-    owner: Annotated[
-        str, typer.Option(help="Beginning of an owner's key: tell of him alone, release by release.")
-    ] = "",
+    owner: Annotated[str, typer.Option(help="Beginning of an owner's key: show it alone, release by release.")] = "",
     head: Annotated[str, typer.Option(help="A head printed earlier: refuse a ledger that lacks it.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -181,6 +172,7 @@ def compare(
 
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
+    from fedkd.cli.comparison import print_comparison
     from fedkd.report import compare as join
     from fedkd.report import promises, render_comparison
 
@@ -190,7 +182,7 @@ def compare(
     console = Console(highlight=False)
     for name, promised in promises(rows).items():
         console.print(f"{name}: {promised}", markup=False)
-    _print_comparison(console, rows)
+    print_comparison(console, rows)
     if out is not None:
         console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
 
@@ -198,7 +190,7 @@ def compare(
 @app.command()
 @guarded
 def doctor() -> None:
-    """Check what a run needs of this machine, each line with what mends it.
+    """Check what a run needs of this machine, with a hint on each line where something is wrong.
 
     Versions, cores, memory, threads, Flower's home, port and programs, and the data cache. Nothing is changed.
     """
@@ -209,48 +201,9 @@ def doctor() -> None:
         mark = "[green]ok  [/]" if check.fine else "[bold yellow]warn[/]"
         console.print(mark, f"{check.name}: {check.found}", soft_wrap=True)
         if not check.fine:
-            console.print(f"       mend: {check.mend}", soft_wrap=True, markup=False)
+            console.print(f"       hint: {check.hint}", soft_wrap=True, markup=False)
             bad += 1
-    console.print(f"{bad} thing{'s' * (bad != 1)} to mend" if bad else "everything is as it should be")
-
-
-def _print_comparison(console: Console, rows: "list[Row]") -> None:
-    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
-    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
-    while (
-        len(columns) > 1
-        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
-    ):
-        columns.pop()
-    console.print(_comparison_table(rows, columns))
-    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
-    if left := NUMBERS[len(columns) :]:
-        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
-
-
-def _comparison_table(rows: "list[Row]", columns: Sequence[str]) -> Table:
-    shown = _plain_table("configuration", "model", "seeds")
-    for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        cells = _numbers(row)
-        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
-    return shown
-
-
-def _numbers(row: "Row") -> dict[str, str]:
-    """Return the numbers of a row as they are shown, by column; empty where there is none."""
-    measured = {name: row.metrics.get(name) for name in SHOWN}
-    cells = {n: "" if m is None else f"{m.mean:.4f} ±{(m.high - m.low) / 2:.4f}" for n, m in measured.items()}
-    counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
-    return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}
-
-
-def _plain_table(*columns: str) -> Table:
-    shown = Table(box=None, pad_edge=False)
-    for name in columns:
-        shown.add_column(name, overflow="fold")
-    return shown
+    console.print(f"{bad} thing{'s' * (bad != 1)} to put right" if bad else "everything is as it should be")
 
 
 if __name__ == "__main__":

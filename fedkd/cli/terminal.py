@@ -1,4 +1,4 @@
-"""What every command line of the project shares: a user's mistake ends with its message and exit code 2."""
+"""The common part of all command lines: a user's mistake ends with its message and exit code 2."""
 
 import functools
 import textwrap
@@ -9,6 +9,7 @@ from typing import NoReturn, ParamSpec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from fedkd.errors import UserError
 
@@ -40,12 +41,22 @@ def check_picture(path: Path) -> None:
     """Refuse a file of ``--plot`` that cannot become a picture, before any work is done for it."""
     if path.is_dir():
         raise UserError(f"--plot {path} is a folder; give a file in it, for example {path / 'plot.svg'}")
+    if not path.stem.strip(". ") or path.name.lower() in PICTURES:
+        raise UserError(f"--plot {path} has no name before its ending; for example {path.with_name('plot.svg')}")
     if path.suffix.lower() not in PICTURES:
         raise UserError(
             f"--plot {path} does not end in {' or '.join(PICTURES)}; for example {path.with_suffix('.svg')}"
         )
     if not path.absolute().parent.is_dir():
         raise UserError(f"--plot {path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines, whose columns break words that have no room."""
+    shown = Table(box=None, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    return shown
 
 
 def _end(message: str) -> NoReturn:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
 from fedkd.data.sources.base import Loaded
-from fedkd.errors import UserError
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 HEAD = 0.2
@@ -18,7 +16,7 @@ HEAD = 0.2
 
 @dataclass(frozen=True)
 class Description:
-    """Statistics of a data set after cleaning.
+    """Statistics of a data set, to be looked at before models learn from it.
 
     Attributes
     ----------
@@ -113,37 +111,6 @@ def description_table(description: Description) -> Table:
     ):
         shown.add_row(name, value)
     return shown
-
-
-def plot(description: Description, path: Path) -> None:
-    """Draw the long tail and the lengths of histories into a file; its ending (png, svg, pdf) is the format.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written, or its ending names no known format.
-    """
-    from matplotlib.figure import Figure  # a second that nobody should wait for who wants no picture
-    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
-
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    tail, histories = figure.subplots(1, 2)
-    tail.plot(np.arange(1, description.items + 1), description.popularity, color="#1f6feb")
-    tail.fill_between(np.arange(1, description.items + 1), description.popularity, color="#1f6feb", alpha=0.15)
-    tail.set(
-        title="Long tail", xlabel="items, most popular first", ylabel="interactions", xlim=(1, None), ylim=(0, None)
-    )
-    lengths = description.history_lengths
-    edges = np.geomspace(max(1, lengths.min()), lengths.max() + 1, 31)
-    histories.hist(lengths, bins=edges.tolist(), color="#1f6feb")
-    histories.set(title="History lengths", xlabel="interactions of a user", ylabel="users", xscale="log")
-    histories.xaxis.set(
-        major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator(), major_formatter=ScalarFormatter()
-    )
-    try:
-        figure.savefig(path, dpi=144)
-    except (OSError, ValueError) as error:
-        raise UserError(f"the plot cannot be written to {path}: {error}; end its name in .png or .svg") from None
 
 
 def _quantile(share: float) -> str:

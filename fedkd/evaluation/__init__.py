@@ -1,1 +1,1 @@
-"""Ranking metrics and what they are measured on."""
+"""Measuring what models recommend, and the rows of results that come of it."""

@@ -1,4 +1,4 @@
-"""What lists are like beyond being right: how much of the catalogue they show, how surprising and varied they are."""
+"""Metrics beyond accuracy: coverage of the catalogue, novelty, diversity, and agreement of two models."""
 
 import numpy as np
 from numpy.typing import NDArray

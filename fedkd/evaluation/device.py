@@ -1,4 +1,4 @@
-"""What a device measures of its own recommendations, and what may be said of it in sums."""
+"""Metrics that a device measures of its own recommendations, and the sums in which they leave it."""
 
 from statistics import NormalDist
 from typing import Any
@@ -15,10 +15,10 @@ DEVICE_METRICS = {"metrics": Spec(Kind.STATISTICS, (-1, len(METRICS)), sums=Fals
 """One row of metrics for every user of a client who has a target."""
 
 METRICS_SUM = {"metrics": Spec(Kind.STATISTICS, (len(METRICS) + 1,), clip=float(np.sqrt(len(METRICS) + 1)))}
-"""A client's metrics, from 0 to 1 each, and a 1 that counts him: what is summed and noised under protection."""
+"""A client's metrics, from 0 to 1 each, and a 1 that counts the client: summed and noised under protection."""
 
 USERS_SUM = {"metrics": Spec(Kind.STATISTICS, (2 * len(METRICS) + 1,))}
-"""A client's metrics, their squares, and 1, summed over its users: what is told under masks where nothing is noised."""
+"""A client's metrics, their squares, and 1, summed over its users: sent under masks where nothing is noised."""
 
 TOLERANCE = 1e-3
 """By how much a mean of metrics may leave 0 to 1 because of the grid on which it was summed."""
@@ -48,9 +48,9 @@ def measure(scores: NDArray[np.float32], data: Fold, owner: NDArray[np.int64], n
 
 
 def contributions(measured: Ragged) -> NDArray[np.float64]:
-    """Return what every client adds to the sums of metrics, shape [clients, metrics + 1].
+    """Return the contribution of every client to the sums of metrics, shape [clients, metrics + 1].
 
-    Every client weighs the same, however many users he has: the mean of his users, and 1. One without a target adds
+    Every client weighs the same, however many users it has: the mean of its users, and 1. One without a target adds
     nothing.
     """
     out = np.zeros((len(measured), len(METRICS) + 1))
@@ -60,7 +60,7 @@ def contributions(measured: Ragged) -> NDArray[np.float64]:
 
 
 def users_sums(measured: Ragged) -> NDArray[np.float64]:
-    """Return what every client tells under masks of its users: sums of metrics and squares, and how many have any.
+    """Return the sums that every client sends under masks: metrics of its users, their squares, and a count of users.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def users_sums(measured: Ragged) -> NDArray[np.float64]:
 
 
 def averaged(sums: NDArray[Any]) -> dict[str, dict[str, float]]:
-    """Return means over users with 95 % intervals (normal) from the sum of what clients tell under masks.
+    """Return means over users with 95 % intervals (normal) from the sum of what clients send under masks.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def averaged(sums: NDArray[Any]) -> dict[str, dict[str, float]]:
     Returns
     -------
     dict of str to dict
-        Mean and ends by metric; empty where nobody was counted, or where somebody made the sums say what no users can.
+        Mean and ends by metric; empty where nobody was counted, or where the sums are impossible for users.
     """
     count = float(sums[-1])
     if count < 1:

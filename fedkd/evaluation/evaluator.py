@@ -1,4 +1,4 @@
-"""Measuring a model on many users, a batch at a time, and what the measurements say together."""
+"""Measuring a model on many users, a batch at a time, with means and intervals over them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Lists:
-    """What a model recommends.
+    """The recommendations of a model.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
 
 
 def hits(top: NDArray[np.int64], targets: Ragged, num_items: int) -> NDArray[np.bool_]:
-    """Return which of the listed items are targets of their row, shape [rows, depth]; ``-1`` never is."""
+    """Return whether listed items are targets of their row, shape [rows, depth]; ``-1`` never is."""
     keys = targets.row_index * num_items + targets.values
     listed = np.arange(len(top))[:, None] * num_items + top
     return np.isin(listed, keys) & (top >= 0)
@@ -65,7 +65,7 @@ def ranking_metrics(scores: NDArray[np.float32], seen: Ragged, targets: Ragged) 
 
 
 def metrics_of_hits(found: NDArray[np.bool_], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the metrics from which ranks hold a target, shape [rows, metrics].
+    """Return the metrics of lists by the ranks that hold a target, shape [rows, metrics].
 
     Parameters
     ----------

@@ -1,18 +1,20 @@
-"""What a configuration says of evaluation."""
+"""Settings of evaluation."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
+from fedkd.evaluation.rows import BASELINES
 from fedkd.options import Options
 
-Baseline = Literal[
-    "popularity", "item-knn", "ease", "local-only", "public-teacher", "public-student", "fedavg", "centralised"
-]
+if TYPE_CHECKING:
+    Baseline = str
+else:
+    Baseline = Literal[BASELINES]
 
 
 class EvaluationOptions(Options):
-    """What is measured, and when.
+    """Models and rounds to measure.
 
     Attributes
     ----------
@@ -29,7 +31,7 @@ class EvaluationOptions(Options):
 
     target: Literal["test", "validation"] = "test"
     every: int = Field(default=1, ge=0)
-    baselines: tuple[Baseline, ...] = get_args(Baseline)
+    baselines: tuple[Baseline, ...] = BASELINES
     baseline_rounds: int = Field(default=10, ge=1)
 
     @field_validator("baselines", mode="before")

@@ -1,4 +1,4 @@
-"""Whom and what a model serves well: metrics by length of history and by popularity of the target."""
+"""Metrics by slice: by length of the history, and by popularity of the target."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,45 +1,57 @@
-"""The geometry of the charts; the templates draw it as SVG."""
+"""Charts of measurements: points of models with their intervals, between levels to judge them by."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
+from fedkd.report.formatting import bytes_text, interval_text
+from fedkd.report.plots import COLOURS, drawing, inline_svg
 from fedkd.report.run import Interval
 
-WIDTH, HEIGHT = 520, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 30, 14, 50
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT, LINE = 520, 300, 22
+"""In points: of a chart without its legend, and the height of a line of the legend."""
+
+MARKERS = {"student": "o", "teacher": "s", "ease": "D"}
+PAINT = {"popularity": "level", "public-teacher": "other", "public-student": "other", "unprotected": "student"}
+PAINT |= {"centralised": "ease"}
+"""Colours of models that have none of their own; other series are in ``other``, other levels in ``level``."""
+
+DASHES = {
+    "popularity": (2, 4),
+    "public-teacher": (10, 3, 2, 3),
+    "public-student": (2, 4),
+    "centralised": (2, 3),
+}
+"""Dashes of levels, in widths of the line; others are 6 on, 4 off."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis.
+    """A horizontal axis.
 
     Attributes
     ----------
     label : str
         What it measures, with its unit.
-    low, high : float
-        Its ends.
-    ticks : tuple of (float, str)
-        Where it is marked, and with what.
-    logarithmic : bool
-        Whether equal distances are equal factors.
-    measured : bool
-        Whether positions are measurements, so that no point may be moved along it to be seen better.
+    kind : str
+        ``rounds`` (whole numbers), ``bytes`` and ``epsilons`` (positive, in equal factors), ``names`` (0, 1, 2, ...).
+    names : tuple of str
+        What stands at 0, 1, 2, ...
     """
 
     label: str
-    low: float
-    high: float
-    ticks: tuple[tuple[float, str], ...]
-    logarithmic: bool = False
-    measured: bool = False
+    kind: Literal["rounds", "bytes", "epsilons", "names"]
+    names: tuple[str, ...] = ()
 
-    def share(self, value: float) -> float:
-        """Return where a value lies, 0 at the low end and 1 at the high one."""
-        if self.logarithmic:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+    def text(self, value: float) -> str:
+        """Return a position as people read it."""
+        if self.kind == "names":
+            return self.names[int(value)]
+        return bytes_text(value) if self.kind == "bytes" else f"{value:g}"
 
 
 @dataclass(frozen=True)
@@ -66,115 +78,150 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with two axes.
+    """A chart of one metric.
 
     Attributes
     ----------
     name : str
         An identifier, unique on the page.
     title, description : str
-        For people who hear the page.
-    x, y : Axis
-        The axes.
+        The words above it.
+    x : Axis
+        The horizontal axis.
+    metric : str
+        What is measured, for people.
     series : tuple of Series
         Lines and markers.
     references : tuple of Series
         Levels, drawn as horizontal dashes; only their first value counts.
+    notes : tuple of str
+        Lines inside the picture, for one that leaves its page.
     """
 
     name: str
     title: str
     description: str
     x: Axis
-    y: Axis
+    metric: str
     series: tuple[Series, ...]
     references: tuple[Series, ...] = ()
-    width: int = WIDTH
-    height: int = HEIGHT
-
-    def across(self, value: float) -> float:
-        """Return the horizontal position of a value."""
-        return round(LEFT + self.x.share(value) * (self.width - LEFT - RIGHT), 1)
-
-    def down(self, value: float) -> float:
-        """Return the vertical position of a value."""
-        return round(self.height - BOTTOM - self.y.share(value) * (self.height - TOP - BOTTOM), 1)
-
-    def aside(self, place: int) -> float:
-        """Return how far to move the series at a place so that points of equal positions do not hide each other."""
-        if self.x.measured:
-            return 0.0
-        single = all(len(line.x) == 1 for line in self.series)
-        apart = 12 if single else 7 if any(y.high > y.low for line in self.series for y in line.y) else 0
-        return (place - (len(self.series) - 1) / 2) * apart
-
-    def path(self, series: Series) -> str:
-        """Return the points of a series as the points of an SVG polyline."""
-        return " ".join(f"{self.across(x)},{self.down(y.mean)}" for x, y in zip(series.x, series.y, strict=True))
+    notes: tuple[str, ...] = ()
 
     @property
-    def plot(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the plotting area."""
-        return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
+    def heading(self) -> str:
+        """The title for people who hear the page."""
+        return f"{self.title}: {self.metric} by {self.x.label}"
+
+    @property
+    def numbers(self) -> str:
+        """Everything that is drawn, as a sentence for every model."""
+        values = [f"{line.label}: {', '.join(f'{y.mean:.3f}' for y in line.y)}." for line in self.series]
+        return " ".join([*values, *(f"{legend_text(level)}." for level in self.references)])
+
+    @property
+    def table(self) -> list[tuple[str, list[str]]]:
+        """Everything that is drawn along the axis: a cell for every series by position, empty where it has no point."""
+        found = [{x: interval_text(y, 3) for x, y in zip(line.x, line.y, strict=True)} for line in self.series]
+        places = sorted({x for line in found for x in line})
+        return [(self.x.text(x), [line.get(x, "") for line in found]) for x in places]
+
+    def svg(self) -> str:
+        """Return the chart as a part of a page."""
+        return inline_svg(draw(self), self.name, self.heading, self.numbers)
 
 
-def value_axis(label: str, values: Sequence[float], floor: float = 0.0) -> Axis:
-    """Return an axis with round ticks and a little room around finite values, never below ``floor``."""
-    low, high = min(values), max(values)
-    room = max((high - low) * 0.1, abs(high) * 0.02, 1e-6)
-    ticks = round_ticks(max(floor, low - room), high + room)
-    decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
-    return Axis(label, ticks[0], ticks[-1], tuple((tick, f"{tick:.{decimals}f}") for tick in ticks))
+def legend_text(level: Series) -> str:
+    """Return the name of a level with its value."""
+    return f"{level.label} {level.y[0].mean:.3f}"
 
 
-def round_ticks(low: float, high: float, about: int = 7) -> list[float]:
-    """Return round numbers at equal distances that begin at or below ``low`` and end at or above ``high``."""
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [index * step for index in range(first, max(last, first + 1) + 1)]
+def draw(chart: Chart) -> "Figure":
+    """Return a chart as a figure, its legend beneath."""
+    rows = -(-(len(chart.series) + len(chart.references)) // 2) + len(chart.notes)
+    with drawing(WIDTH, HEIGHT + LINE * rows) as figure:
+        axes = figure.subplots()
+        _frame(axes, chart)
+        for level in chart.references:
+            dashes = (0, DASHES.get(level.style, (6, 4)))
+            axes.axhline(level.y[0].mean, color=_colour(level, "level"), linestyle=dashes, label=legend_text(level))
+        for place, line in reversed(list(enumerate(chart.series))):  # the first one on top
+            _points(axes, line, _aside(chart, place), 10 - place)
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        labels = [line.label for line in chart.series] + [legend_text(level) for level in chart.references]
+        figure.legend([handles[label] for label in labels], labels, loc="outside lower left", ncols=2)
+    return figure
 
 
-def round_axis(rounds: Sequence[int]) -> Axis:
-    """Return an axis of rounds, whole numbers; a single round stands in the middle."""
-    low, high = min(rounds), max(rounds)
-    if low == high:
-        return Axis("round", low - 1, high + 1, ((low, str(low)),))
-    step = max(1, math.ceil((high - low) / 8))
-    return Axis("round", low, high, tuple((tick, str(tick)) for tick in range(low, high + 1, step)))
+def _points(axes: "Axes", line: Series, aside: float, layer: int) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    shifted = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
+    below, above = [max(0.0, y.mean - y.low) for y in line.y], [max(0.0, y.high - y.mean) for y in line.y]
+    axes.update_datalim([(x, end) for x, y in zip(line.x, line.y, strict=True) for end in (y.low, y.high)])
+    axes.errorbar(
+        list(line.x),
+        [y.mean for y in line.y],
+        yerr=[below, above] if any(above) or any(below) else None,
+        color=_colour(line, "other"),
+        marker=MARKERS.get(line.style, "^"),
+        markersize=8,
+        markeredgecolor=COLOURS["panel"][0],
+        linewidth=2.5,
+        elinewidth=1.5,
+        label=line.label,
+        transform=shifted,
+        clip_on=False,
+        zorder=layer,
+    )
 
 
-def bytes_axis(label: str, values: Sequence[float]) -> Axis:
-    """Return an axis of positive bytes in equal factors, marked at 1, 2, 5, 10, ..., a long one at powers of ten."""
-    least, most = min(values) * 0.8, max(values) * 1.25
-    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    ladder = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    low, high = max(mark for mark in ladder if mark <= least), min(mark for mark in ladder if mark >= most)
-    marks = [mark for mark in ladder if low <= mark <= high]
-    if len(marks) > 6:
-        marks = [mark for mark in marks if math.log10(mark) % 1 < 1e-9]
-    return Axis(label, low, high, tuple((mark, bytes_text(mark)) for mark in marks), logarithmic=True, measured=True)
+def _colour(series: Series, otherwise: str) -> str:
+    name = series.style if series.style in COLOURS else PAINT.get(series.style, otherwise)
+    return COLOURS[name][0]
 
 
-def epsilon_axis(label: str, values: Sequence[float]) -> Axis:
-    """Return an axis of positive budgets in equal factors, marked at those that were tried where there is room."""
-    low, high = min(values) / 1.3, max(values) * 1.3
-    whole, marks = Axis(label, low, high, (), logarithmic=True), list[float]()
-    for value in sorted(set(values)):
-        if not marks or whole.share(value) - whole.share(marks[-1]) > 0.08:
-            marks.append(value)
-    return replace(whole, ticks=tuple((mark, f"{mark:g}") for mark in marks))
+def _aside(chart: Chart, place: int) -> float:
+    """Return the shift of a series that keeps points of equal positions apart; measured positions stay."""
+    if chart.x.kind == "bytes":
+        return 0.0
+    single = all(len(line.x) == 1 for line in chart.series)
+    apart = 12 if single else 7 if any(y.high > y.low for line in chart.series for y in line.y) else 0
+    return (place - (len(chart.series) - 1) / 2) * apart
 
 
-def category_axis(label: str, names: Sequence[str]) -> Axis:
-    """Return an axis with a name at 0, 1, 2, ..."""
-    return Axis(label, -0.5, len(names) - 0.5, tuple((float(index), name) for index, name in enumerate(names)))
+def _frame(axes: "Axes", chart: Chart) -> None:
+    axes.grid(visible=False, axis="x")
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set(xlabel=chart.x.label, ylabel=chart.metric)
+    axes.set_title("\n".join(chart.notes), fontsize="small")
+    _marks(axes, chart, [x for line in chart.series for x in line.x])
 
 
-def bytes_text(count: float) -> str:
-    """Return a number of bytes in the largest unit that leaves at least 1: ``75.2 kB``."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size * 0.9995:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
+def _marks(axes: "Axes", chart: Chart, places: Sequence[float]) -> None:
+    from matplotlib import ticker
+
+    if chart.x.kind == "names":
+        axes.set_xticks(range(len(chart.x.names)), chart.x.names)
+        axes.set_xlim(-0.5, len(chart.x.names) - 0.5)
+    elif chart.x.kind == "rounds":
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(8, integer=True, min_n_ticks=1))
+        axes.set_xlim(min(places) - 0.7, max(places) + 0.7)
+    else:
+        _logarithmic(axes, chart, places)
+
+
+def _logarithmic(axes: "Axes", chart: Chart, places: Sequence[float]) -> None:
+    """Mark equal factors at 1, 2, 5, 10, ..., long axes at powers of ten, and epsilons where they were tried."""
+    from matplotlib import ticker
+
+    low, high = min(places), max(places)
+    axes.set(xscale="log", xlim=(low / 2, high * 2))
+    marks: ticker.Locator = ticker.LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,))
+    if chart.x.kind == "epsilons" and len(set(places)) <= 8:
+        marks = ticker.FixedLocator(sorted(set(places)))
+    axes.xaxis.set(
+        major_locator=marks,
+        minor_locator=ticker.NullLocator(),
+        major_formatter=ticker.FuncFormatter(lambda value, _: chart.x.text(value)),
+    )

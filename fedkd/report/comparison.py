@@ -11,15 +11,14 @@ import numpy as np
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.rows import ROWS, report_order
+from fedkd.report.formatting import conditions
 from fedkd.report.page import templates
-from fedkd.report.run import MODELS, Interval, Run
-
-CENTRAL = ("ease", "item-knn", "popularity")
-"""Models that do not depend on how a federation is configured; they are shown once."""
+from fedkd.report.run import Interval, Run
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One model of one configuration.
 
     Attributes
@@ -50,7 +49,7 @@ class Row:
     privacy: str
 
 
-def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Row]:
+def compare(folders: Sequence[Path], allow_different: bool = False) -> list[ComparisonRow]:
     """Return the table of several runs.
 
     Runs belong together when their configurations differ in seed, name and runtime alone.
@@ -81,7 +80,7 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Row]
     return _rows(_named(list(groups.values())))
 
 
-def render_comparison(rows: Sequence[Row], path: Path) -> Path:
+def render_comparison(rows: Sequence[ComparisonRow], path: Path) -> Path:
     """Write a comparison as one offline HTML file, and return its path."""
     best = {
         metric: max((row.metrics[metric].mean for row in rows if metric in row.metrics), default=0.0)
@@ -136,56 +135,55 @@ def _named(groups: Sequence[list[Run]]) -> dict[str, list[Run]]:
     return dict(zip(unique, groups, strict=True))
 
 
-def _rows(groups: Mapping[str, list[Run]]) -> list[Row]:
+def _rows(groups: Mapping[str, list[Run]]) -> list[ComparisonRow]:
     """Return the rows of every group, model by model, then the models that do not depend on the group."""
-    own: list[Row] = []
-    shared: dict[str, Row] = {}
+    own: list[ComparisonRow] = []
+    independent = {row.name for row in ROWS if row.independent}
+    shared: dict[str, ComparisonRow] = {}
     for name, runs in groups.items():
         for model in dict.fromkeys(model for run in runs for model in run.models):
-            if model in CENTRAL:
+            if model in independent:
                 shared.setdefault(model, _row("", model, runs))
             else:
                 own.append(_row(name, model, runs))
-    order = list(MODELS)
-    own.sort(key=lambda row: order.index(row.model) if row.model in order else len(order))
+    own.sort(key=lambda row: report_order(row.model)[0])
     return [*own, *shared.values()]
 
 
-def _row(name: str, model: str, runs: Sequence[Run]) -> Row:
+def _row(name: str, model: str, runs: Sequence[Run]) -> ComparisonRow:
     runs = [run for run in runs if model in run.models]
-    about = runs[0].part("models")[model]
+    metadata = runs[0].part("models")[model]
     traffic = [run.traffic(model) for run in runs]
-    return Row(
+    return ComparisonRow(
         configuration=name,
         model=model,
         seeds=tuple(int(run.summary.get("seed", 0)) for run in runs),
         metrics={metric: value for metric in METRICS if (value := _over_runs(model, metric, runs)) is not None},
-        parameters=about.get("parameters"),
+        parameters=metadata.get("parameters"),
         bytes_up=_mean([part.get("total-up-bytes-per-client") for part in traffic]),
         bytes_down=_mean([part.get("total-down-bytes-per-client") for part in traffic]),
         privacy=_promised(runs[0]) if name else "",
     )
 
 
-def promises(rows: Sequence[Row]) -> dict[str, str]:
-    """Return what every configuration among the rows promises."""
+def promises(rows: Sequence[ComparisonRow]) -> dict[str, str]:
+    """Return the privacy guarantee of every configuration among the rows."""
     return {row.configuration: row.privacy for row in rows if row.configuration}
 
 
 def _promised(run: Run) -> str:
-    """Return mode and budget of a run with all that they are about."""
-    told = run.part("privacy")
-    parts = [f"mode {told['mode']}"]
-    if told["mode"] != "none":
-        parts += [f"epsilon {told['epsilon-planned']:g}", _conditions(told)]
-    if students := told.get("students"):
-        parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _conditions(students)]
+    """Return mode and budget of a run with their conditions."""
+    privacy = run.part("privacy")
+    parts = [f"mode {privacy['mode']}"]
+    if privacy["mode"] != "none":
+        parts += [f"epsilon {privacy['epsilon-planned']:g}", _at_delta(privacy)]
+    if students := privacy.get("students"):
+        parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _at_delta(students)]
     return ", ".join(parts)
 
 
-def _conditions(told: Mapping[str, Any]) -> str:
-    sampling = told["sampling"] if told["sampling"] == "no amplification" else f"{told['sampling']} sampling"
-    return f"delta {told['delta']:g}, one {told['unit']}, {told['adjacency']}, {sampling}"
+def _at_delta(privacy: Mapping[str, Any]) -> str:
+    return f"delta {privacy['delta']:g}, {conditions(privacy)}"
 
 
 def _over_runs(model: str, metric: str, runs: Sequence[Run]) -> Interval | None:

@@ -1,30 +1,32 @@
-"""What privacy costs in quality: teacher and student against epsilon, as a page, a picture and numbers."""
+"""The cost of privacy in quality: teacher and student against epsilon, as a page, a picture and numbers."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fedkd.evaluation.evaluator import over_seeds
+from fedkd.evaluation.rows import AT_TERMINAL, OURS, title
 from fedkd.privacy.mechanisms.table import MECHANISMS
-from fedkd.report.charts import Chart, Series, epsilon_axis, value_axis
-from fedkd.report.page import count_text, percent, templates
-from fedkd.report.pictures import LEARNING
-from fedkd.report.run import Interval, Run, metric_title, title
+from fedkd.report.charts import Axis, Chart, Series, draw
+from fedkd.report.formatting import count_text, metric_title, percent
+from fedkd.report.page import METRIC, templates
+from fedkd.report.plots import standalone_svg
+from fedkd.report.run import Interval, Run
 
-METRIC = "ndcg@20"
-MODELS = ("teacher", "student", "public-teacher", "public-student", "ease")
-LEVELS = ("public-teacher", "public-student", "ease")
+LEVELS = tuple(row.name for row in AT_TERMINAL if row.swept and row.kind != "run")
 """Models that no noise touches: they are the same at every epsilon."""
+
+MODELS = (*(row.name for row in AT_TERMINAL if row.kind == "run"), *LEVELS)
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one model reached at one epsilon.
+    """The quality of one model at one epsilon.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class Curve:
     mode : str
         The privacy mode of the finite epsilons; ``none`` where there are none.
     privacy : mapping
-        Unit, delta, adjacency and sampling: what every epsilon is about; empty where there is none.
+        Unit, delta, adjacency and sampling, the conditions of every epsilon; empty where there is none.
     setting : mapping
         Clients, data, split and seeds.
     """
@@ -92,9 +94,9 @@ class Curve:
 
     @property
     def promise(self) -> str:
-        """What every epsilon is about, in one line."""
-        told = {"mode": self.mode} | {name.lower(): value for name, value in self.privacy.items()}
-        return ", ".join(value if name == "sampling" else f"{name} {value}" for name, value in told.items())
+        """The conditions of every epsilon, in one line."""
+        words = {"mode": self.mode} | {name.lower(): value for name, value in self.privacy.items()}
+        return ", ".join(value if name == "sampling" else f"{name} {value}" for name, value in words.items())
 
 
 def curve(runs: Mapping[float, Sequence[Run]]) -> Curve:
@@ -128,11 +130,9 @@ def curve_chart(curve: Curve) -> Chart | None:
     if not budgets:
         return None
     series = []
-    for name in LEARNING:
+    for name in OURS:
         own = sorted((row[name] for epsilon, row in curve.rows.items() if epsilon in budgets and name in row), key=_at)
         series += [Series(title(name), name, [_at(p) for p in own], [_drawn(p) for p in own])] if own else []
-    references = _levels(curve)
-    ends = [end for line in series for y in line.y for end in (y.low, y.high)]
     unit, delta = curve.privacy["Unit"], curve.privacy["Delta"]
     several = len(curve.points[0].means) > 1
     return Chart(
@@ -140,20 +140,15 @@ def curve_chart(curve: Curve) -> Chart | None:
         "Quality against epsilon",
         f"{metric_title(METRIC)} of private users, mean over seeds "
         + ("with Student's 95 % interval." if several else "(one seed: no interval)."),
-        epsilon_axis(f"epsilon of a whole run for {unit}, delta {delta}, {curve.privacy['Adjacency']}", budgets),
-        value_axis(metric_title(METRIC), [*ends, *(level.y[0].mean for level in references)]),
+        Axis(f"epsilon of a whole run for {unit}, delta {delta}, {curve.privacy['Adjacency']}", "epsilons"),
+        metric_title(METRIC),
         tuple(series),
-        references,
+        _levels(curve),
     )
 
 
-def budget_text(epsilon: float) -> str:
-    """Return an epsilon, or that there is no noise."""
-    return f"{epsilon:g}" if math.isfinite(epsilon) else "no noise"
-
-
 def headline(curve: Curve) -> str:
-    """Return what the least and the largest epsilon leave of the unprotected student's quality."""
+    """Return a sentence: the share of the unprotected student's quality at the least and the largest epsilon."""
     students = {epsilon: row["student"].mean for epsilon, row in curve.rows.items() if "student" in row}
     whole = students.pop(math.inf, 0.0)
     if not whole or not students:
@@ -169,21 +164,24 @@ def write_curve(curve: Curve, folder: Path) -> Path:
     no picture.
     """
     points = [asdict(p) | {"epsilon": _at(p) if math.isfinite(_at(p)) else None} for p in curve.points]
-    told = {"mode": curve.mode, "privacy": dict(curve.privacy), "setting": dict(curve.setting), "points": points}
-    (folder / "sweep.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    chart, pages, path = curve_chart(curve), templates(), folder / "sweep.html"
+    numbers = {"mode": curve.mode, "privacy": dict(curve.privacy), "setting": dict(curve.setting), "points": points}
+    (folder / "sweep.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    chart, path = curve_chart(curve), folder / "sweep.html"
     if chart is not None:
-        lines = _wrapped({"Mode": curve.mode, **curve.privacy, **curve.setting})
-        drawn = pages.get_template("curve.svg.j2").render(chart=chart, lines=lines)
+        picture = draw(replace(chart, notes=_notes(curve)))
+        drawn = standalone_svg(picture, chart.name, chart.heading, chart.numbers)
         (folder / "sweep.svg").write_text(drawn, encoding="utf-8")
-    pages.filters["budget"] = budget_text
-    page = pages.get_template("curve.html.j2").render(
-        curve=curve,
-        chart=chart,
-        headline=headline(curve),
-        trust=MECHANISMS.find(curve.mode).trust,
-        unprotected=math.inf in curve.rows,
-        regrets={epsilon: regret(curve, epsilon) for epsilon in curve.epsilons},
+    page = (
+        templates()
+        .get_template("curve.html.j2")
+        .render(
+            curve=curve,
+            chart=chart,
+            headline=headline(curve),
+            trust=MECHANISMS.find(curve.mode).trust,
+            unprotected=math.inf in curve.rows,
+            regrets={epsilon: regret(curve, epsilon) for epsilon in curve.epsilons},
+        )
     )
     path.write_text(page, encoding="utf-8")
     return path
@@ -199,7 +197,7 @@ def _drawn(point: Point) -> Interval:
 
 
 def _levels(curve: Curve) -> tuple[Series, ...]:
-    """Return what no noise touches; public-only models by the rule of the protected runs, which may be another."""
+    """Return the models that no noise touches; public-only ones by the rule of the protected runs, maybe another."""
     rows = sorted(curve.rows.items(), reverse=True)
     any_row = {name: point for _, row in rows for name, point in row.items()}
     found = [(title(name), name, any_row[name]) for name in LEVELS if name in any_row]
@@ -209,14 +207,14 @@ def _levels(curve: Curve) -> tuple[Series, ...]:
 
 
 def _privacy(run: Run) -> dict[str, str]:
-    told = run.part("privacy")
-    if told["mode"] == "none":
+    privacy = run.part("privacy")
+    if privacy["mode"] == "none":
         return {}
     return {
-        "Unit": f"one {told['unit']}",
-        "Delta": f"{told['delta']:g}",
-        "Adjacency": str(told["adjacency"]),
-        "Sampling": str(told["sampling"]),
+        "Unit": f"one {privacy['unit']}",
+        "Delta": f"{privacy['delta']:g}",
+        "Adjacency": str(privacy["adjacency"]),
+        "Sampling": str(privacy["sampling"]),
     }
 
 
@@ -236,7 +234,8 @@ def _setting(runs: Sequence[Run]) -> dict[str, str]:
     } | ({"Students": noised} if noised else {})
 
 
-def _wrapped(conditions: Mapping[str, str]) -> list[str]:
-    """Return conditions as lines of a picture, two to a line."""
+def _notes(curve: Curve) -> tuple[str, ...]:
+    """Return the conditions as lines of a picture, two to a line."""
+    conditions = {"Mode": curve.mode, **curve.privacy, **curve.setting}
     words = [f"{name}: {value}" for name, value in conditions.items()]
-    return ["; ".join(words[index : index + 2]) for index in range(0, len(words), 2)]
+    return tuple("; ".join(words[index : index + 2]) for index in range(0, len(words), 2))

@@ -8,9 +8,12 @@ import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedkd.evaluation.metrics import METRICS
-from fedkd.report.charts import bytes_text
+from fedkd.evaluation.rows import EASE, EVERYONE, OURS, ROWS, learnt_from, title
+from fedkd.report import formatting
+from fedkd.report.formatting import bytes_text, metric_title, percent
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
-from fedkd.report.run import Interval, Run, learnt_from, metric_title, title
+from fedkd.report.plots import theme
+from fedkd.report.run import Run
 from fedkd.report.trust_boundaries import budget, who_sees_what
 
 METRIC = "ndcg@20"
@@ -70,7 +73,7 @@ def render(folder: Path) -> Path:
 
 
 def context(run: Run) -> dict[str, Any]:
-    """Return everything that the template of the report shows."""
+    """Return the values that the template of the report shows."""
     described = [(name, row) for name in run.models if not ASPECTS.keys().isdisjoint(row := run.part("models")[name])]
     return {
         "run": run,
@@ -98,23 +101,23 @@ def context(run: Run) -> dict[str, Any]:
 
 def headline(run: Run) -> str:
     """Return the result of the run in one sentence."""
-    student, teacher = run.ratio("student", "ease", METRIC), run.ratio("teacher", "ease", METRIC)
+    student, teacher = (run.ratio(name, EASE, METRIC) for name in OURS)
     if student is not None and teacher is not None:
         return (
             f"The federated student reaches {percent(student.mean)} of centralised EASE, "
             f"the teacher {percent(teacher.mean)}."
         )
-    for name in ("student", "teacher"):
-        ratio, value = run.ratio(name, "ease", METRIC), run.interval(name, METRIC)
+    for name in OURS:
+        ratio, value = run.ratio(name, EASE, METRIC), run.interval(name, METRIC)
         if ratio is not None:
             return f"The federated {name} reaches {percent(ratio.mean)} of centralised EASE."
         if value is not None:
-            return f"The federated {name} reaches NDCG@20 {value.mean:.3f} on private users."
+            return f"The federated {name} reaches {metric_title(METRIC)} {value.mean:.3f} on private users."
     return "The run finished, and no model was measured."
 
 
 def subtitle(run: Run) -> str:
-    """Return what was run, in one line."""
+    """Return algorithm, data, rounds, split and seed in one line."""
     split, rounds = run.part("split"), run.summary.get("rounds", len(run.rounds))
     parts = [f"{run.summary['algorithm']} distillation" if run.summary.get("algorithm") else ""]
     parts += [str(run.config.get("data", {}).get("source", ""))]
@@ -127,7 +130,7 @@ def subtitle(run: Run) -> str:
 def cards(run: Run) -> list[tuple[str, str, str]]:
     """Return the key figures: what, how much, and a line beneath."""
     traffic, clients = run.part("traffic"), run.part("clients")
-    out = [_quality_card(run, name) for name in ("student", "teacher") if run.interval(name, METRIC)]
+    out = [_quality_card(run, name) for name in OURS if run.interval(name, METRIC)]
     if "total-up-bytes-per-client" in traffic:
         down = bytes_text(traffic.get("total-down-bytes-per-client", 0))
         out.append(
@@ -141,17 +144,17 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
 
 
 def _quality_card(run: Run, name: str) -> tuple[str, str, str]:
-    value, ratio = run.interval(name, METRIC), run.ratio(name, "ease", METRIC)
+    value, ratio = run.interval(name, METRIC), run.ratio(name, EASE, METRIC)
     assert value is not None
     below = f"95 % interval {value.low:.3f} – {value.high:.3f}"
     if ratio is not None:
         below = f"{percent(ratio.mean)} of EASE"
         below += f" ({100 * ratio.low:.1f} – {100 * ratio.high:.1f})" if ratio.low < ratio.high else ""
-    return f"{name.capitalize()} NDCG@20", f"{value.mean:.3f}", below
+    return f"{name.capitalize()} {metric_title(METRIC)}", f"{value.mean:.3f}", below
 
 
 def exchange(run: Run) -> dict[str, str]:
-    """Return what was summed or averaged where, in plain sentences."""
+    """Return a sentence on every sum and average: where it was taken."""
     clear = run.part("privacy").get("mode") == "none"
     out = {"Clients' answers": "Received by the server one by one and added up there, in the clear."} if clear else {}
     out |= {str(what): str(where) for what, where in run.part("exchange").items()}
@@ -164,14 +167,14 @@ def exchange(run: Run) -> dict[str, str]:
     if value := run.part("privacy").get("metrics", {}).get(f"student.private.{METRIC}"):
         error = run.part("privacy")["metrics"][f"student.private.{METRIC}.noise"]
         out["Student's metrics, as the server learnt them"] = (
-            f"NDCG@20 {value:.3f} ± {error:.3f} (one standard error of the noise alone), the mean over clients: one "
-            "noised sum of the devices' own measurements, paid for out of the budget."
+            f"{metric_title(METRIC)} {value:.3f} ± {error:.3f} (one standard error of the noise alone), the mean over "
+            "clients: one noised sum of the devices' own measurements, paid for out of the budget."
         )
     if "teacher" in run.models:
         out["Teacher's metrics"] = (
             "Measured in the simulation on private users, outside byte counts; a deployment cannot measure them."
         )
-    if {"ease", "centralised", "item-knn", "popularity"} & set(run.models):
+    if {row.name for row in ROWS if row.source == EVERYONE} & set(run.models):
         out["Rows trained in one place"] = "For comparison only: they saw every user's data, which no federation has."
     return out
 
@@ -187,22 +190,6 @@ def _without_folders(value: Any) -> Any:
     return f"…/{Path(value).name}" if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def percent(share: float) -> str:
-    """Return a share as per cent with one decimal."""
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def count_text(value: Any) -> str:
-    """Return a whole number with thousands separated, anything else as it is."""
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def interval_text(value: Interval, digits: int = 3) -> str:
-    """Return half the width of an interval as ``±``, or nothing where there is no interval."""
-    half = (value.high - value.low) / 2
-    return f"±{half:.{digits}f}" if half > 0 else ""
-
-
 def templates() -> Environment:
     """Return the templates with the words they use; everything shown is escaped."""
     loader = FileSystemLoader(Path(__file__).parent / "templates")
@@ -212,10 +199,13 @@ def templates() -> Environment:
     environment.filters |= {
         "bytes": bytes_text,
         "percent": percent,
-        "count": count_text,
+        "count": formatting.count_text,
         "title_of": title,
         "metric_title": metric_title,
         "learnt_from": learnt_from,
-        "interval": interval_text,
+        "half_width": formatting.half_width,
+        "epsilon": formatting.epsilon_text,
+        "conditions": formatting.conditions,
     }
+    environment.globals |= {"ours": OURS, "theme": theme()}
     return environment

@@ -1,47 +1,42 @@
-"""Which charts the report shows of a run."""
+"""The charts of one run's report."""
 
-from fedkd.report.charts import Chart, Series, bytes_axis, category_axis, round_axis, value_axis
-from fedkd.report.run import Interval, Run, metric_title, title
+from collections.abc import Sequence
 
-LEARNING = ("student", "teacher")
-LEVELS = ("ease", "centralised", "public-teacher", "popularity")
-SLICED = ("student", "teacher", "ease", "popularity")
+from fedkd.evaluation.rows import BY_NAME, IN_REPORT, OURS, OWN, title
+from fedkd.report.charts import Axis, Chart, Series
+from fedkd.report.formatting import metric_title
+from fedkd.report.run import Interval, Run
+
+LEVELS = tuple(row.name for row in IN_REPORT if row.level)
+SLICED = tuple(row.name for row in IN_REPORT if row.sliced)
 
 
 def learning_curve(run: Run, metric: str) -> Chart | None:
     """Return a metric of student and teacher by round, between the levels of the baselines; None without rounds."""
-    series = []
-    for name in LEARNING:
-        points = run.curve(f"{name}.{metric}")
-        values = [Interval(value, value, value) for _, value in points]
-        series += [Series(title(name), name, [number for number, _ in points], values)] if points else []
+    curves = {name: run.curve(f"{name}.{metric}") for name in OURS}
+    series = [_line(name, points) for name, points in curves.items() if points]
     if not series:
         return None
-    rounds = sorted({int(x) for line in series for x in line.x})
-    references = _levels(run, metric)
-    shown = [y.mean for line in (*series, *references) for y in line.y]
+    rounds = {x for line in series for x in line.x}
     return Chart(
         "curve",
         "Learning curves",
         f"{metric_title(metric)} of private users. "
         + ("One round: one point a model." if len(rounds) == 1 else f"Measured {len(rounds)} times."),
-        round_axis(rounds),
-        value_axis(metric_title(metric), shown),
+        Axis("round", "rounds"),
+        metric_title(metric),
         tuple(series),
-        references,
+        _levels(run, metric),
     )
 
 
 def quality_against_bytes(run: Run, metric: str) -> Chart | None:
     """Return a metric against the bytes that a client had spent, up and down; None where no model has both."""
     spent, series = run.bytes_per_client(), []
-    for name in LEARNING:
+    for name in OURS:
         points = [(spent[number], value) for number, value in run.curve(f"{name}.{metric}") if spent.get(number)]
-        values = [Interval(value, value, value) for _, value in points]
-        series += [Series(title(name), name, [count for count, _ in points], values)] if points else []
-    for name in (
-        model for model in run.models if model not in (*LEARNING, "local-only")
-    ):  # who trains alone sends nothing
+        series += [_line(name, points)] if points else []
+    for name in run.models:
         count, value = _trained_with(run, name), run.interval(name, metric)
         series += [Series(title(name), name, [count], [value])] if count > 0 and value is not None else []
     if not series:
@@ -51,8 +46,8 @@ def quality_against_bytes(run: Run, metric: str) -> Chart | None:
         "bytes",
         "Quality against bytes",
         f"{metric_title(metric)} and what a registered client had sent and received on average, without evaluation.",
-        bytes_axis("bytes sent and received by a client", [x for line in series for x in line.x]),
-        value_axis(metric_title(metric), [y.mean for line in (*series, *references) for y in line.y]),
+        Axis("bytes sent and received by a client", "bytes"),
+        metric_title(metric),
         tuple(series),
         references,
     )
@@ -79,17 +74,25 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
             if by_history
             else ", counting only targets of one kind; 95 % intervals."
         ),
-        category_axis(
+        Axis(
             "items in the history" if by_history else "targets, a third of all interactions each",
-            [name.replace(kind, "") for name in names],
+            "names",
+            tuple(name.replace(kind, "") for name in names),
         ),
-        value_axis(metric_title(metric), [end for line in series for y in line.y for end in (y.low, y.high)]),
+        metric_title(metric),
         tuple(series),
     )
 
 
+def _line(model: str, points: Sequence[tuple[float, float]]) -> Series:
+    """Return single measurements as a series; they have no intervals."""
+    return Series(title(model), model, [x for x, _ in points], [Interval(y, y, y) for _, y in points])
+
+
 def _trained_with(run: Run, model: str) -> float:
-    """Return the bytes that a client sent and received to train a model, without evaluation."""
+    """Return the bytes that clients sent and received to train a baseline, without evaluation; 0 for other models."""
+    if model in OURS or (model in BY_NAME and BY_NAME[model].source == OWN):
+        return 0.0  # the run's own have a curve, and who trains alone sends nothing
     spent = run.traffic(model)
     total = sum(spent.get(f"total-{way}-bytes-per-client", 0.0) for way in ("up", "down"))
     return float(total - sum(spent.get(f"evaluation-{way}-bytes-per-client", 0.0) for way in ("up", "down")))

@@ -1,13 +1,13 @@
-"""A finished run as the report reads it: summary, rounds, configuration, environment and charges.
+"""A finished run as reports read it: summary, rounds, configuration, environment and charges.
 
-What ``summary.json`` must hold: ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters``
+``summary.json`` must hold ``models.<name>.<metric>`` = ``{"mean", "low", "high"}``, ``models.<name>.parameters``
 and ``.bytes``, ``traffic``, ``speed``, ``privacy.{mode, epsilon, delta}``, ``data.fingerprint``, ``split.fingerprint``,
 ``seed``.
 
-What it may hold besides, and the report then shows:
+It may hold besides, and reports then show:
 
 - ``privacy.statement``: the plain sentence of the banner; ``privacy.students``: what noisy training of students cost;
-- ``privacy.sums``: ``secure``, ``clear`` or ``single``: what the server sees, for the figure of who sees what;
+- ``privacy.sums``: ``secure``, ``clear`` or ``single``, for the figure of trust boundaries;
 - ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
@@ -30,23 +30,10 @@ from typing import Any, NamedTuple
 
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.rows import OURS, report_order
 from fedkd.runs.folder import RunFolder
 
 Json = Mapping[str, Any]
-
-MODELS = {
-    "student": ("Federated student", "clients' answers"),
-    "teacher": ("Federated teacher", "clients' answers"),
-    "ease": ("EASE", "everyone's data in one place"),
-    "centralised": ("Centralised model", "everyone's data in one place"),
-    "fedavg": ("FedAvg student", "clients' parameters"),
-    "public-teacher": ("Public-only teacher", "public users alone"),
-    "public-student": ("Public-only student", "public users alone"),
-    "local-only": ("Local-only student", "each client's own data alone"),
-    "item-knn": ("Item-kNN", "everyone's data in one place"),
-    "popularity": ("Popularity", "everyone's data in one place"),
-}
-"""What a model is called, and what it learnt from, in the order of the tables."""
 
 
 class Interval(NamedTuple):
@@ -68,7 +55,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What the files of a finished run say.
+    """The contents of a finished run's files.
 
     Attributes
     ----------
@@ -117,8 +104,7 @@ class Run:
     def models(self) -> list[str]:
         """The models that were measured, in the order of the tables; unknown ones last."""
         measured = [name for name in self.part("models") if any(self.interval(name, metric) for metric in METRICS)]
-        known = list(MODELS)
-        return sorted(measured, key=lambda name: (known.index(name) if name in known else len(known), name))
+        return sorted(measured, key=report_order)
 
     def interval(self, model: str, metric: str) -> Interval | None:
         """Return a metric of a model, if it was measured."""
@@ -133,7 +119,7 @@ class Run:
         return measured or Interval(*3 * (above.mean / below.mean,))
 
     def failures(self) -> Counter[str]:
-        """Return how many answers were lost, by reason, over all rounds."""
+        """Return the number of lost answers by reason, over all rounds."""
         lost: Counter[str] = Counter()
         for line in self.rounds:
             lost.update({str(reason): int(count) for reason, count in line.get("failures", {}).items()})
@@ -144,8 +130,8 @@ class Run:
         return [(line["round"], line["metrics"][metric]) for line in self.rounds if metric in line.get("metrics", {})]
 
     def traffic(self, model: str) -> Json:
-        """Return what training a model moved; empty for models that no federation trained."""
-        if model in ("student", "teacher"):
+        """Return the bytes that training a model moved; empty for models that no federation trained."""
+        if model in OURS:
             return self.part("traffic")
         found = self.part("models").get(model, {}).get("traffic", {})
         return found if isinstance(found, Mapping) else {}
@@ -158,19 +144,3 @@ class Run:
             spent += sum(count for name, count in line.get("traffic", {}).items() if name in ("up-bytes", "down-bytes"))
             out[int(line["round"])] = spent / clients
         return out
-
-
-def title(model: str) -> str:
-    """Return what a model is called."""
-    return MODELS.get(model, (model, ""))[0]
-
-
-def learnt_from(model: str) -> str:
-    """Return what a model learnt from."""
-    return MODELS.get(model, ("", ""))[1]
-
-
-def metric_title(metric: str) -> str:
-    """Return what a metric is called: ``NDCG@20``, ``Recall@20``."""
-    name, _, depth = metric.partition("@")
-    return f"{name.capitalize() if name == 'recall' else name.upper()}@{depth}"

@@ -1,4 +1,4 @@
-"""Who sees what in a run, and what each of its releases takes of the budget."""
+"""The trust boundaries of a run: who sees what, and the share of the budget that each release takes."""
 
 import math
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Spent:
-    """What one kind of release took of the budget.
+    """The share of the budget that one kind of release took.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def who_sees_what(run: Run) -> list[Place]:
 
 
 def budget(run: Run) -> list[Spent]:
-    """Return what every kind of release took, in the order they were made; empty without protection."""
+    """Return the spending of every kind of release, in the order they were made; empty without protection."""
     shares = {name: float(_options(run).get(f"{name}-share", 0.0)) for name in ("panel", "metrics")}
     shares["answers"] = 1 - sum(shares.values())
     out = []

@@ -23,7 +23,7 @@ from fedkd.runs.mistakes import explain
 
 
 class RuntimeOptions(Options):
-    """The use that a run makes of its machine or network.
+    """Use of the machine and the network.
 
     Attributes
     ----------
@@ -56,13 +56,17 @@ class Config(Options):
     Attributes
     ----------
     name : str
-        What the run is called.
+        Name of the run.
     seed : int
         Source of every random number but those of privacy.
     num_server_rounds : int
         Rounds of the protocol.
     fraction_train : float
         Share of the registered clients asked in a round; clients with nothing to contribute are not counted.
+    data : Source
+        The source of the interactions, and its own keys.
+    algorithm : Protocol
+        The protocol, chosen by its name, with parameters of its own.
     """
 
     name: str = Field(default="fedkd", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -125,7 +129,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     Raises
     ------
     UserError
-        A missing or broken file, an unknown key, or a value out of range; the message names key and mend.
+        A missing or broken file, an unknown key, or a value out of range; the message names the key and puts it right.
     """
     tree = _read_toml(path) if path is not None else {}
     _change(tree, map(_pair, overrides))

@@ -1,4 +1,4 @@
-"""Every check finds what is wrong, and says what mends it."""
+"""Every check finds what is wrong, and gives a hint."""
 
 import socket
 from pathlib import Path
@@ -22,17 +22,17 @@ def test_python_is_checked(version: tuple[int, int, int], fine: bool) -> None:
     assert doctor.python(version).fine is fine
 
 
-def test_packages_missing_or_too_old_are_named_with_what_mends_them() -> None:
+def test_packages_missing_or_too_old_are_named_with_a_hint() -> None:
     assert doctor.package(Requirement("numpy>=1")).fine
-    assert doctor.package(Requirement("numpy>=999")).mend == "pip install 'numpy>=999'"
+    assert doctor.package(Requirement("numpy>=999")).hint == "pip install 'numpy>=999'"
     missing = doctor.package(Requirement("no-such-package-here>=2"))
-    assert (missing.found, missing.mend) == ("missing", "pip install 'no-such-package-here>=2'")
+    assert (missing.found, missing.hint) == ("missing", "pip install 'no-such-package-here>=2'")
     assert [check.found for check in doctor.packages("no-such-package-here")] == ["not installed"]
 
 
 def test_little_memory_is_a_warning() -> None:
     assert doctor.memory(8 * 2**30).fine
-    assert "cohort-size" in doctor.memory(2**30).mend
+    assert "cohort-size" in doctor.memory(2**30).hint
 
 
 @pytest.mark.parametrize(("value", "fine"), [("1", True), ("100000", False), ("many", False)])
@@ -53,7 +53,7 @@ def test_somebody_on_the_local_port_is_a_warning() -> None:
         server.listen()
         check = doctor.local_port(port)
     assert check.found == f"port {port} is taken"
-    assert "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT" in check.mend
+    assert "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT" in check.hint
 
 
 def test_folders_that_can_be_made_are_fine_and_others_a_warning(
@@ -64,12 +64,12 @@ def test_folders_that_can_be_made_are_fine_and_others_a_warning(
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").touch()
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "file" / "home"))
-    assert "FLWR_HOME" in doctor.flower_home().mend
+    assert "FLWR_HOME" in doctor.flower_home().hint
 
 
 def test_downloads_of_flower_runs_are_a_warning_until_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", raising=False)
-    assert "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1" in doctor.runtime_installation().mend
+    assert "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1" in doctor.runtime_installation().hint
     monkeypatch.setenv("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION", "1")
     assert doctor.runtime_installation().fine
 

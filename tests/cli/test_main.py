@@ -240,16 +240,30 @@ def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path
     assert "does not exist" in refused("compare", runs[0], "--out", tmp_path / "none" / "all.html")
 
 
-def test_the_doctor_gives_every_line_a_mark_and_counts_what_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_gives_every_line_a_mark_and_counts_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     lines = fine("doctor").splitlines()
     marks = [line.split()[0] for line in lines[:-1]]
-    assert set(marks) <= {"ok", "warn", "mend:"}
-    assert marks.count("warn") == marks.count("mend:") >= 1
+    assert set(marks) <= {"ok", "warn", "hint:"}
+    assert marks.count("warn") == marks.count("hint:") >= 1
     assert any("unset OMP_NUM_THREADS" in line for line in lines)
-    assert lines[-1].endswith("to mend")
+    assert lines[-1].endswith("to put right")
 
 
 def test_help_tells_what_required_arguments_are() -> None:
     done = subprocess.run([sys.executable, "-m", "clients", "--help"], capture_output=True, text=True, check=True)
     assert "The client's data folder." in done.stdout
+
+
+@pytest.mark.parametrize("name", [".png", ".SVG", "..png", " .svg"])
+def test_a_picture_needs_a_name_before_its_ending(tmp_path: Path, name: str) -> None:
+    wrong = refused("budget", "--epsilon", 4, "--plot", tmp_path / name)
+    assert "has no name before its ending; for example" in wrong
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_is_drawn(tmp_path: Path) -> None:
+    fine("budget", "--epsilon", 4, "--rounds", 3, "--plot", tmp_path / "noise.svg")
+    drawn = (tmp_path / "noise.svg").read_text()
+    for words in ("1 release(s) a client", "3 release(s) a client", "this plan", "mode central, 943 clients"):
+        assert words in drawn

@@ -1,7 +1,6 @@
 """The statistics of a data set against naive ones."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fedkd.data.describe import Description, describe, description_table, gini, plot
+from fedkd.data.describe import Description, describe, description_table, gini
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.data.sources.base import Loaded
-from fedkd.errors import UserError
 from fedkd.ragged import Ragged
 
 
@@ -66,15 +64,3 @@ def test_release_years_are_told_with_how_many_are_unknown() -> None:
 
 def test_without_times_order_alone_is_said() -> None:
     assert "order alone" in text(tiny(times=False))
-
-
-@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
-def test_the_plot_is_a_picture(tmp_path: Path, name: str, begins: bytes) -> None:
-    plot(tiny(), tmp_path / name)
-    assert (tmp_path / name).read_bytes().startswith(begins)
-
-
-@pytest.mark.parametrize("name", ["a.xyz", "none/a.png"])
-def test_a_plot_that_cannot_be_written_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"cannot be written.*\.png or \.svg"):
-        plot(tiny(), tmp_path / name)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fedkd.errors import UserError
-from fedkd.report import Row, compare, promises, render_comparison
+from fedkd.report import ComparisonRow, compare, promises, render_comparison
 from fedkd.runs.config import Config
 
 MakeRun = Callable[..., Path]
@@ -24,7 +24,7 @@ def seeded(make_run: MakeRun, seed: int, mean: float, rounds: int = 32) -> Path:
     return make_run(f"{rounds}-{seed}", config=config, seed=seed, models=models, split=split)
 
 
-def find(rows: list[Row], model: str) -> list[Row]:
+def find(rows: list[ComparisonRow], model: str) -> list[ComparisonRow]:
     return [row for row in rows if row.model == model]
 
 

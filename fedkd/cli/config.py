@@ -1,0 +1,100 @@
+"""``fedkd config``: the reference of all configuration keys, and the check of a configuration."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fedkd.cli.terminal import guarded, plain_table
+from fedkd.errors import UserError
+
+if TYPE_CHECKING:
+    from fedkd.runs.reference import Key, Section
+
+HEADER = """\
+# All configuration keys
+
+Written by `fedkd config --markdown simulations/conf/README.md` from the classes of the configuration.
+
+A configuration is a TOML file that says only what differs from these defaults; `--set key=value` overrides it, for
+example `--set privacy.epsilon=4`. `fedkd config --check FILE` says whether a configuration is good and prints it whole.
+"""
+COLUMNS = ("key", "allowed", "default", "meaning")
+
+
+@guarded
+def config(
+    listed: Annotated[bool, typer.Option("--list", help="Print every key: values, default and meaning.")] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the same as a page of Markdown into FILE.")
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Say whether a configuration is good, and print it whole.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="With --check: key=value, overrides the file.")
+    ] = None,
+) -> None:
+    """List all configuration keys, or check a configuration."""
+    if sum((listed, markdown is not None, check is not None)) != 1:
+        raise UserError("give one of --list, --markdown FILE and --check FILE")
+    if overrides and check is None:
+        raise UserError("--set belongs to --check FILE")
+    console = Console(highlight=False)
+    if check is not None:
+        _check(console, check, overrides or [])
+        return
+    from fedkd.runs.reference import reference
+
+    if markdown is None:
+        _list(console, reference())
+    else:
+        markdown.write_text(page(reference()), encoding="utf-8")
+        console.print(f"keys: {markdown}", soft_wrap=True)
+
+
+def page(sections: "Sequence[Section]") -> str:
+    """Return the reference as a page of Markdown."""
+    return "\n".join([HEADER, *(line for section in sections for line in _markdown(section))])
+
+
+def _markdown(section: "Section") -> Iterator[str]:
+    yield f"## {section.title}\n"
+    yield f"{_code(section.summary)}\n"
+    if section.keys:
+        yield "| " + " | ".join(COLUMNS) + " |\n|---|---|---|---|"
+        yield from (f"| {' | '.join(_cells(key))} |" for key in section.keys)
+        yield ""
+
+
+def _cells(key: "Key") -> tuple[str, ...]:
+    default = f"`{key.default}`" if key.default else ""
+    cells = (f"`{key.name}`", key.allowed, default, _code(key.meaning))
+    return tuple(cell.replace("|", "\\|") for cell in cells)
+
+
+def _code(text: str) -> str:
+    """Return text of a docstring as Markdown has it."""
+    return text.replace("``", "`")
+
+
+def _list(console: Console, sections: "Sequence[Section]") -> None:
+    for section in sections:
+        console.print(f"[bold]{section.title}[/]: {section.summary}\n")
+        shown = plain_table(*COLUMNS)
+        for key in section.keys:
+            shown.add_row(key.name, key.allowed, key.default, key.meaning)
+        console.print(shown)
+        console.print()
+
+
+def _check(console: Console, path: Path, overrides: Sequence[str]) -> None:
+    import tomli_w
+
+    from fedkd.runs.config import dump, load
+
+    whole = tomli_w.dumps(dump(load(path, overrides)))
+    console.print(f"# {path} is a good configuration; this is all of it", soft_wrap=True, markup=False)
+    console.print(whole, soft_wrap=True, markup=False, end="")

@@ -1,0 +1,100 @@
+"""The rows of the table of results: every model that a run measures, and the baselines to judge it by."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+EVERYONE = "everyone's data in one place"
+PUBLIC = "public users alone"
+ANSWERS = "clients' answers"
+PARAMETERS = "clients' parameters"
+OWN = "each client's own data alone"
+
+EASE = "ease"
+"""Name of the row that others are given as shares of."""
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One row of the table of results.
+
+    Attributes
+    ----------
+    name : str
+        In configurations and in ``summary.json``.
+    label : str
+        For people.
+    kind : str
+        ``run``: a model of the run itself; ``central``: a baseline trained in one place; ``protocol``: a baseline that
+        is a federation of its own.
+    source : str
+        The data it was trained on.
+    at_terminal, in_report : int
+        Its place in the table at the terminal, which ends with the best, and in reports, where the run's own come
+        first.
+    dense : bool
+        Whether it holds items x items numbers.
+    independent : bool
+        Whether it is the same however a federation is configured, so that comparisons show it once.
+    sliced : bool
+        Whether it is measured by length of history and by popularity of the target, too.
+    level : bool
+        Whether charts draw it as a level to be judged by.
+    swept : bool
+        Whether a sweep over epsilon measures it.
+    of_ease : bool
+        Whether its ratio to EASE is given an interval.
+    """
+
+    name: str
+    label: str
+    kind: Literal["run", "central", "protocol"]
+    source: str
+    at_terminal: int
+    in_report: int
+    dense: bool = False
+    independent: bool = False
+    sliced: bool = False
+    level: bool = False
+    swept: bool = False
+    of_ease: bool = False
+
+
+ROWS = (
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 9, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 8, dense=True, independent=True),
+    ResultRow(
+        EASE, "EASE", "central", EVERYONE, 9, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+    ),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 7),
+    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 5, level=True, swept=True, of_ease=True),
+    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, swept=True),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 4),
+    ResultRow("centralised", "Centralised model", "central", EVERYONE, 8, 3, dense=True, level=True),
+    ResultRow("teacher", "Federated teacher", "run", ANSWERS, 6, 1, sliced=True, swept=True, of_ease=True),
+    ResultRow("student", "Federated student", "run", ANSWERS, 7, 0, sliced=True, swept=True, of_ease=True),
+)
+"""All rows; a run trains its baselines in this order."""
+
+BY_NAME = {row.name: row for row in ROWS}
+AT_TERMINAL = tuple(sorted(ROWS, key=lambda row: row.at_terminal))
+IN_REPORT = tuple(sorted(ROWS, key=lambda row: row.in_report))
+BASELINES = tuple(row.name for row in ROWS if row.kind != "run")
+"""Names that ``evaluation.baselines`` may hold."""
+
+OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
+"""Names of the run's own models."""
+
+
+def title(model: str) -> str:
+    """Return the label of a model; a model without a row is called by its name."""
+    return BY_NAME[model].label if model in BY_NAME else model
+
+
+def learnt_from(model: str) -> str:
+    """Return the data that a model was trained on, where a row says so."""
+    return BY_NAME[model].source if model in BY_NAME else ""
+
+
+def report_order(model: str) -> tuple[int, str]:
+    """Return a key that sorts models as reports show them, unknown ones last."""
+    return (BY_NAME[model].in_report if model in BY_NAME else len(ROWS), model)
