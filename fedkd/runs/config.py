@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 from fedkd.data.options import DataOptions, PartitionOptions, SplitOptions
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.options import Options
+from fedkd.models.table import MODELS
+from fedkd.options import Options, kebab
 from fedkd.privacy.options import ONE_BY_ONE, SINGLE, SUMS, PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS, AnyProtocol
@@ -255,6 +256,10 @@ def _did_you_mean(key: str) -> str:
     known = list(flatten(Config()))
     for protocol in PROTOCOLS:
         known += [f"algorithm.{name}" for name, _ in _leaves(protocol().model_dump(mode="json", by_alias=True))]
+    of_models = {f"algorithm.model.{kebab(name)}" for model in MODELS for name in model.model_fields}
+    if key in of_models:
+        return "; it belongs to another model than the chosen one"
+    known += of_models
     sections = {name.rpartition(".")[0] for name in known} - {""}
     if key in (*known, *sections):
         return "; it belongs to another algorithm than the chosen one"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.describe import Description, describe, description_table, gini, plot
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.data.sources import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged

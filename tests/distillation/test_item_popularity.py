@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedkd.aggregation.release import release
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.distillation.item_popularity import DOUBT, PANEL, panel_answer, panel_spec, probable_popularity
 from fedkd.messages.types import Answers
 from fedkd.privacy.mechanism import Protection
@@ -20,9 +21,7 @@ def users(count, seed=0, items=ITEMS, mean=8):
     rows = [
         rng.choice(items, min(items, rng.poisson(mean)), replace=False, p=chance / chance.sum()) for _ in range(count)
     ]
-    return Interactions(
-        np.arange(count).astype(str), Ragged.from_rows(rows, np.int32), Catalogue(np.arange(items).astype(str))
-    )
+    return Interactions(np.arange(count).astype(str), Ragged.from_rows(rows, np.int32), Catalogue.numbered(items))
 
 
 def test_an_answer_is_the_mean_direction_of_a_clients_users():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fedkd.messages.types import Answers
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
-from fedkd.models.spec import ModelSpec
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.training.hard_labels import CentralTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},

@@ -15,9 +15,9 @@ from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.types import Answers, Reference
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
 from fedkd.models.ease import fit_ease
-from fedkd.models.spec import ModelSpec
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.options import PrivacyOptions
@@ -27,7 +27,7 @@ from fedkd.ragged import Ragged
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining
 
-QUICK = GNMax(model=ModelSpec(family="autoencoder", width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
+QUICK = GNMax(model=AutoencoderConfig(width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 
 
 def asks_of(protocol, setup, clients=4):
@@ -194,7 +194,7 @@ def test_without_public_users_there_are_no_queries(public_setup):
 
 def test_clear_votes_teach_more_than_the_public_users_know(private_fold, public_setup):
     protocol = GNMax(
-        model=ModelSpec(family="autoencoder", width=16),
+        model=AutoencoderConfig(width=16),
         queries=60,
         regularisation=5.0,
         central=CentralTraining(epochs=40),

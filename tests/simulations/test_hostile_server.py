@@ -14,6 +14,7 @@ from clients.__main__ import supernode
 from clients.device import read_device
 from clients.node import Host, open_host
 from clients.policy import Terms
+from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.item_popularity import panel_spec
 from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
 from fedkd.messages.types import Asks, mask_bits
@@ -65,7 +66,8 @@ def host_of(config: Config, data: Path, client: int = 0) -> Host:
 def bursting(config: Config, item: int) -> dict[str, Any]:
     """Return a student whose scores overflow for exactly the histories that hold an item."""
     arrays = {
-        name: np.zeros_like(a, np.float32) for name, a in export_arrays(config.algorithm.blank_student(40)).items()
+        name: np.zeros_like(a, np.float32)
+        for name, a in export_arrays(config.algorithm.blank_student(Catalogue.numbered(40))).items()
     }
     arrays["encoder.weight"][item] = 3e38
     arrays["decoder.weight"][:] = 3e38
@@ -122,7 +124,7 @@ def test_the_ledger_of_a_device_is_not_the_servers_to_choose(tmp_path: Path, dat
     for number in range(3):
         elsewhere = json.dumps(str(tmp_path / "elsewhere" / f"{number}.ledger"))
         config = load(None, [*PLAIN, *LOCAL, "algorithm.name=fedavg", f"privacy.ledger={elsewhere}"])
-        student = {**export_arrays(config.algorithm.blank_student(40)), EQUAL: np.ones(1, np.int8)}
+        student = {**export_arrays(config.algorithm.blank_student(Catalogue.numbered(40))), EQUAL: np.ones(1, np.int8)}
         said.append(told(config, data, "train", ask_record(Asks(number + 1, np.array([0]), student)), **OWN))
     assert len(open_ledger(data / "client-0" / "privacy.ledger").owners()) == 1
     assert not (tmp_path / "elsewhere").exists()
@@ -143,7 +145,7 @@ def test_a_device_without_a_target_answers_as_others_do(data: Path) -> None:
     table = pd.read_parquet(path)
     table[table["part"] != "target"].to_parquet(path, index=False)
     config = load(None, [*SMALL, *LOCAL, "privacy.metrics-share=0.2"])
-    content = ask_record(Asks(2, np.array([0]), export_arrays(config.algorithm.blank_student(40))))
+    content = ask_record(Asks(2, np.array([0]), export_arrays(config.algorithm.blank_student(Catalogue.numbered(40)))))
     assert told(config, data, "evaluate", content, **OWN) == "an answer"
 
 
