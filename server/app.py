@@ -18,6 +18,7 @@ from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, metrics_protection, panel_protection, protection
 from fedkd.runs.folder import RunFolder
 from fedkd.secure_aggregation.identities import read_directory
+from server.catalogue import catalogue_exchange, counted_once, write_once
 from server.data import read_setup
 from server.releases import Releases
 from server.run_writer import Recorder
@@ -40,11 +41,12 @@ def main(grid: Grid, context: Context) -> None:
     path = run_path(config, context.run_id)
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
+    write_once(folder.path, setup.public.catalogue)
     guard, count = protection(config, setup.num_clients), setup.num_clients
     panel, measured = panel_protection(config, count), metrics_protection(config, count)
     strategy = Distillation(
         config.algorithm,
-        recorder.progress(setup),
+        recorder.progress(setup) if together is None else counted_once(recorder.progress(setup)),
         releases(config, Releases(guard), folder),
         None if panel is None else releases(config, Releases(panel, "panel", "train.panel"), folder),
         None
@@ -55,6 +57,7 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
         secure=secure_exchange(config, setup, folder),
+        catalogue=catalogue_exchange(config, setup),
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)

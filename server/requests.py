@@ -12,6 +12,7 @@ from fedkd.messages.flower import ask_bytes, ask_record, read_answer
 from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.types import Answers, Asks, Spec
 from fedkd.privacy.mechanism import Protection
+from server.catalogue import CatalogueExchange
 from server.node_registry import Hosts
 from server.secure import SecureExchange
 from server.transport import collect, deliver, missing
@@ -32,6 +33,8 @@ class Questions:
         Told of what adds up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
     secure : SecureExchange, optional
         Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
+    catalogue : CatalogueExchange, optional
+        Sends the catalogue to nodes that lack it; a simulation's nodes have it.
     failures : Counter of str
         Missing answers since it was last cleared, by reason.
     """
@@ -39,6 +42,7 @@ class Questions:
     nodes: Hosts
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
+    catalogue: CatalogueExchange | None = None
     failures: Counter[str] = field(default_factory=Counter)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
@@ -47,10 +51,12 @@ class Questions:
     def connect(self, wait: float) -> None:
         """Wait until every registered client is hosted by a connected node, at most ``wait`` seconds."""
         self._hosts = self.nodes.wait(wait)
+        self._share_catalogue()
 
     def look_again(self) -> None:
         """Find out who is connected now."""
         self._hosts = self.nodes.look()
+        self._share_catalogue()
 
     @property
     def connected(self) -> NDArray[np.int64]:
@@ -108,6 +114,10 @@ class Questions:
         if self.secure is not None:
             return self.summed(kind, specs, guard)
         return list(self.read(self.send(), lambda asks: specs))
+
+    def _share_catalogue(self) -> None:
+        if self.catalogue is not None:
+            self.count("catalogue-bytes", *self.catalogue.share(self.nodes.grid, self._hosts))
 
     def _fail(self, clients: NDArray[np.int64], reason: str) -> None:
         self.failures[reason] += len(clients)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedkd.aggregation.release import release
+from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.messages.flower import answer_bytes, ask_bytes
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
@@ -30,6 +31,8 @@ class Plan:
         Resident bytes of this process after one cohort's work.
     noise : float
         Standard deviation of the noise on a round's sum, over the clip; 0 where none is added.
+    catalogue : int
+        Bytes of the message that brings the catalogue to a device, once.
     """
 
     clients: int
@@ -39,6 +42,7 @@ class Plan:
     seconds: float
     memory: int
     noise: float
+    catalogue: int
 
     def lines(self, config: Config) -> list[str]:
         """Return the plan as sentences."""
@@ -46,6 +50,7 @@ class Plan:
         return [
             f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",
             f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
+            f"bytes: {self.catalogue:,} down once, the catalogue",
             f"time: about {self.seconds:,.1f} s of training in this process; teaching and evaluation come on top",
             f"memory: {self.memory / 1e9:.2f} GB after one cohort",
             *([f"noise on a round's sum: {self.noise:.3g} times the clip"] if self.noise else []),
@@ -68,4 +73,5 @@ def plan(config: Config, together: Federation) -> Plan:
     released = release(answers, specs, guard)
     seconds = (time.monotonic() - begun) / len(sample) * asked * config.num_server_rounds
     up, down = answer_bytes(released, specs).mean(), ask_bytes(asks).mean()
-    return Plan(setup.num_clients, asked, float(up), float(down), seconds, peak_memory(), guard.noise)
+    catalogue = catalogue_bytes(setup.public.catalogue)
+    return Plan(setup.num_clients, asked, float(up), float(down), seconds, peak_memory(), guard.noise, catalogue)
