@@ -9,6 +9,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
+from clients.catalogue import answer_catalogue
 from clients.node import Host, open_host
 from clients.secure import masked, take_part
 from fedkd.aggregation.aggregator import Aggregator, without_infinities
@@ -36,6 +37,12 @@ def whoami(message: Message, context: Context) -> Message:
     host = open_host(context)
     signature = signed_claim(host.folder, context.node_id, int(host.clients[0])) if host.is_masking else b""
     return Message(claim_record(host.clients, signature), reply_to=message)
+
+
+@app.query("catalogue")
+def catalogue(message: Message, context: Context) -> Message:
+    """Say which catalogue this node holds, after storing the one that was sent, if any."""
+    return Message(answer_catalogue(open_host(context).holder, message.content), reply_to=message)
 
 
 @app.query("keys")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import Identity
@@ -95,8 +96,4 @@ def _interactions(table: pd.DataFrame, users: int, items: int) -> Interactions:
     ordered = table.sort_values("user", kind="stable")
     counts = np.bincount(ordered["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(ordered["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
-    return Interactions(_numbered(users), histories, Catalogue(_numbered(items)))
-
-
-def _numbered(count: int) -> NDArray[np.str_]:
-    return np.arange(count).astype(np.str_)
+    return Interactions(np.arange(users).astype(np.str_), histories, Catalogue.numbered(items))

@@ -12,6 +12,7 @@ import numpy as np
 from flwr.app import Context
 from numpy.typing import NDArray
 
+from clients.catalogue import with_catalogue
 from clients.device import Device, read_device
 from clients.policy import INDIFFERENT, Terms
 from fedkd.aggregation.aggregator import Aggregator, Masked, Specs
@@ -142,7 +143,7 @@ def open_host(context: Context) -> Host:
     config = _config(tuple(sorted(context.run_config.items())))
     node = context.node_config
     if "data-path" in node:
-        return _device_host(config, read_device(Path(str(node["data-path"]))), Terms.of_node(node))
+        return _device_host(config, with_catalogue(read_device(Path(str(node["data-path"])))), Terms.of_node(node))
     together = federation(config)
     partition, count = int(node["partition-id"]), int(node["num-partitions"])
     clients = shard(together.partition.num_clients, partition, count)

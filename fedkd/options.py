@@ -30,16 +30,16 @@ class Options(BaseModel):
         whole = dict(given)
         for name, field in cls.model_fields.items():
             key = next((key for key in (name, kebab(name)) if isinstance(whole.get(key), Mapping)), None)
-            if key is not None and isinstance(field.default, Options) and field.annotation is type(field.default):
-                whole[key] = _merged(field.default.model_dump(by_alias=True), whole[key])
+            if key is not None and isinstance(field.default, Options) and isinstance(field.annotation, type):
+                whole[key] = field.default.completed(whole[key])
         return whole
 
-
-def _merged(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table whose given keys replace those of a default, tables inside likewise."""
-    merged = dict(default)
-    for name, value in given.items():
-        key = kebab(name)
-        inside = isinstance(value, Mapping) and isinstance(default.get(key), Mapping)
-        merged[key] = _merged(default[key], value) if inside else value
-    return merged
+    def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a table whose given keys replace those of this one, tables inside likewise."""
+        whole = self.model_dump(by_alias=True)
+        for name, value in given.items():
+            inside = getattr(self, name.replace("-", "_"), None)
+            if isinstance(inside, Options) and isinstance(value, Mapping):
+                value = inside.completed(value)
+            whole[kebab(name)] = value
+        return whole

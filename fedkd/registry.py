@@ -36,6 +36,11 @@ class Choice(Options):
             return given
         return {**given, cls.key: cls.label()}
 
+    def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a table completed by this one, unless it chooses another class."""
+        own = getattr(self, self.key)
+        return super().completed(given) if given.get(self.key, own) == own else dict(given)
+
     @classmethod
     def label(cls) -> str:
         """Return the name by which a configuration chooses this class."""

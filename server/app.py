@@ -19,6 +19,7 @@ from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from fedkd.secure_aggregation.identities import read_directory
+from server.catalogue import catalogue_exchange, counted_once, write_once
 from server.data import read_setup
 from server.release_plan import ReleasePlan
 from server.run_writer import Recorder
@@ -41,11 +42,12 @@ def main(grid: Grid, context: Context) -> None:
     path = run_path(config, context.run_id)
     folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
     recorder = Recorder(folder, config)
+    write_once(folder.path, setup.public.catalogue)
     planned = mechanisms(config, setup.num_clients)
     plans = {kind: release_plan(config, planned.of(kind), kind, folder) for kind in (PANEL, METRICS)}
     strategy = Distillation(
         config.algorithm,
-        recorder.progress(setup),
+        recorder.progress(setup) if together is None else counted_once(recorder.progress(setup)),
         release_plan(config, planned.answers, ANSWERS, folder),
         plans[PANEL],
         plans[METRICS],
@@ -54,6 +56,7 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
         secure=secure_exchange(config, setup, folder),
+        catalogue=catalogue_exchange(config, setup),
         sinks=(recorder.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)

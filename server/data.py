@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.data.years import whole_years
+from fedkd.data.catalogue import FILE, Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.ragged import Ragged
@@ -16,19 +16,12 @@ from fedkd.runs.federation import mechanisms
 
 
 def write_depot(folder: Path, setup: Setup) -> None:
-    """Write ``server.json`` and ``public.parquet`` (user, item, by position), and what the items are about.
-
-    That is ``categories.parquet``, their flags, and ``years.parquet``, empty where the catalogue tells no years.
-    """
+    """Write ``server.json``, ``public.parquet`` (user, item, by position) and the catalogue."""
     folder.mkdir(parents=True, exist_ok=True)
     histories = setup.public.histories
     table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
     table.to_parquet(folder / "public.parquet", index=False)
-    catalogue = setup.public.catalogue
-    flags = pd.DataFrame(catalogue.membership, columns=list(catalogue.categories))
-    flags.to_parquet(folder / "categories.parquet")
-    years = np.zeros(0, np.int64) if catalogue.years is None else catalogue.years
-    pd.DataFrame({"year": years}).to_parquet(folder / "years.parquet", index=False)
+    setup.public.catalogue.write(folder / FILE)
     about = {
         "items": setup.public.num_items,
         "public-users": setup.public.num_users,
@@ -65,10 +58,7 @@ def read_setup(folder: Path, config: Config) -> Setup:
 
 
 def _catalogue(folder: Path, items: int) -> Catalogue:
-    flags, told = pd.read_parquet(folder / "categories.parquet"), pd.read_parquet(folder / "years.parquet")
-    for name, rows, some in (("categories", len(flags), flags.shape[1]), ("years", len(told), len(told))):
-        if some and rows != items:
-            raise ValueError(f"{name}.parquet has {rows} rows for {items} items")
-    years = np.asarray(whole_years(told["year"]), np.int64) if len(told) else None
-    ids = np.arange(items).astype(np.str_)
-    return Catalogue(ids, categories=tuple(flags.columns), membership=flags.to_numpy(bool), years=years)
+    catalogue = Catalogue.read(folder / FILE)
+    if len(catalogue) != items:
+        raise ValueError(f"{FILE} has {len(catalogue)} items, and {items} are told of")
+    return catalogue

@@ -19,6 +19,7 @@ COUNTS = (
     "evaluation-up-bytes",
     "evaluation-down-bytes",
     "handshake-bytes",
+    "catalogue-bytes",
 )
 
 RELEASES = (ANSWERS, PANEL, METRICS)
@@ -78,7 +79,7 @@ def round_record(
     before: Progress, after: Progress, failures: dict[str, int], metrics: Mapping[str, Any], seconds: float
 ) -> Record:
     """Return the cost and the metrics of a round, from the progress on both its sides."""
-    spent = {name: after.total([name]) - before.total([name]) for name in after.clients}
+    spent = {name: after.total([name]) - before.total([name]) for name in after.clients if name != "catalogue-bytes"}
     return {
         "round": after.round,
         "seconds": round(seconds, 4),

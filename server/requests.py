@@ -13,6 +13,7 @@ from fedkd.messages.flower import answer_bytes, ask_bytes, ask_record, read_answ
 from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.types import Answers, Asks
+from server.catalogue import CatalogueExchange
 from server.node_registry import Hosts
 from server.secure import SecureExchange
 from server.transport import collect, deliver, missing
@@ -30,6 +31,8 @@ class Requests:
         Told of counts that add up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
     secure : SecureExchange, optional
         Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
+    catalogue : CatalogueExchange, optional
+        Sends the catalogue to nodes that lack it; a simulation's nodes have it.
     failures : Counter of Failure
         Missing answers since it was last cleared, by reason.
     """
@@ -37,6 +40,7 @@ class Requests:
     nodes: Hosts
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
+    catalogue: CatalogueExchange | None = None
     failures: Counter[Failure] = field(default_factory=Counter)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
@@ -45,10 +49,12 @@ class Requests:
     def connect(self, wait: float) -> None:
         """Wait until every registered client is hosted by a connected node, at most ``wait`` seconds."""
         self._hosts = self.nodes.wait(wait)
+        self._share_catalogue()
 
     def look_again(self) -> None:
         """Find out who is connected now."""
         self._hosts = self.nodes.look()
+        self._share_catalogue()
 
     @property
     def connected(self) -> NDArray[np.int64]:
@@ -114,6 +120,10 @@ class Requests:
     def exhausted(self) -> bool:
         """Return whether answers are missing for no other reason than that their budget is exhausted."""
         return bool(self.failures) and {failure.reason for failure in self.failures} == {Missing.EXHAUSTED}
+
+    def _share_catalogue(self) -> None:
+        if self.catalogue is not None:
+            self.count("catalogue-bytes", *self.catalogue.share(self.nodes.grid, self._hosts))
 
     def _summed(self, secure: SecureExchange, kind: str, aggregator: Aggregator, counted: str) -> Answers | None:
         """Ask for the secure sum alone; count who is not in it, and the bytes of keys and shares."""

@@ -170,6 +170,7 @@ def traffic(progress: Progress) -> dict[str, float]:
         "evaluation-up-bytes-per-client": evaluation_up / everyone,
         "evaluation-down-bytes-per-client": evaluation_down / everyone,
         "handshake-bytes-per-client": progress.total(["handshake-bytes"]) / clients,
+        "catalogue-bytes-per-client": progress.total(["catalogue-bytes"]) / everyone,
     }
 
 

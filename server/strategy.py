@@ -24,6 +24,7 @@ from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import Protocol
 from fedkd.protocols.rounds import play_round
 from fedkd.ragged import Ragged
+from server.catalogue import CatalogueExchange
 from server.node_registry import Hosts
 from server.progress import Progress, Record, round_record
 from server.release_plan import BYTES, ReleasePlan
@@ -59,6 +60,8 @@ class Distillation(Strategy):
         teacher, and under protection the student too: devices' own metrics would be one more release.
     secure : SecureExchange, optional
         Asks so that only the sum of the answers is seen; every node must host one client then, and prove it.
+    catalogue : CatalogueExchange, optional
+        Sends the catalogue to nodes that lack it; a simulation's nodes have it.
     sinks : tuple of callable
         Called with each round's record and the progress after it.
     per_user, teacher_per_user : PerUser, optional
@@ -79,6 +82,7 @@ class Distillation(Strategy):
     evaluate_every: int = 1
     score: Callable[[Recommender], PerUser] | None = None
     secure: SecureExchange | None = None
+    catalogue: CatalogueExchange | None = None
     sinks: tuple[Callable[[Record, Progress], None], ...] = ()
     per_user: PerUser | None = None
     teacher_per_user: PerUser | None = None
@@ -123,7 +127,7 @@ class Distillation(Strategy):
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         directory = self.secure.directory if self.secure else None
         nodes = Hosts(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
-        self._requests = Requests(nodes, self._count, self.secure)
+        self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
         self._requests.connect(self.wait)
         self.summary()
         result = Result()

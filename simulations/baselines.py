@@ -13,8 +13,8 @@ from fedkd.evaluation.rows import BY_NAME, PUBLIC
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
+from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
-from fedkd.models.spec import ModelSpec
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.federated_ease import FederatedEASE
@@ -100,7 +100,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     nothing needs protection.
     """
     algorithm = config.algorithm
-    model = getattr(algorithm, "model", None) or ModelSpec(family="linear", width=getattr(algorithm, "rank", 32))
+    model = getattr(algorithm, "model", None) or LinearConfig(width=getattr(algorithm, "rank", 32))
     noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
     local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
     protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)

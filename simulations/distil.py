@@ -26,11 +26,12 @@ from fedkd.distillation.closed_forms import Gram, low_rank_student
 from fedkd.distillation.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
 from fedkd.losses.functions import LossWeights
-from fedkd.models.base import Recommender
+from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import EASE, fit_ease
 from fedkd.models.item_knn import fit_item_knn
+from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
-from fedkd.models.spec import ModelSpec
+from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
 from fedkd.training.central import Progress, TrainingOptions, Watch
 
@@ -40,6 +41,7 @@ LEARNING_RATES = (0.01, 0.02)
 TEACHER_SCALES = (10.0, 20.0, 30.0)
 VISIBLE = (1.0, 0.5, 0.2, 0.1)
 STEPS = 500
+LARGE = {"cnn": {"width": 200, "channels": (32, 64)}}
 PRETRAINING = TrainingOptions(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
 
 
@@ -49,16 +51,16 @@ class Pair:
 
     Attributes
     ----------
-    teacher : ModelSpec, optional
+    teacher : ModelConfig, optional
         Shape of a trained teacher; EASE without it.
-    student : ModelSpec
+    student : ModelConfig
         Shape of the student.
     feature_weight : float
         Weight of the feature loss.
     """
 
-    teacher: ModelSpec | None
-    student: ModelSpec
+    teacher: ModelConfig | None
+    student: ModelConfig
     feature_weight: float
 
 
@@ -88,7 +90,7 @@ def teacher_for(pair: Pair, ridge: float, fold: Fold, steps: int, watch: Watch) 
     """Return the teacher, in closed form or trained on hard labels."""
     if pair.teacher is None:
         return fit_ease(fold.train, ridge)
-    model = pair.teacher.build(fold.train.num_items, 0)
+    model = pair.teacher.build(fold.train.catalogue, 0)
     training = PRETRAINING.model_copy(update={"steps": steps})
     pretrain(model, fold.train.histories, training, stream(0, "pretrain"), watch)
     return model
@@ -153,16 +155,16 @@ def choose_training(pair: Pair, fold: Fold) -> TrainingOptions:
     return candidates[best].model_copy(update={"steps": results[best][1]})
 
 
-def _try(shape: ModelSpec, trainer: Trainer, fold: Fold) -> tuple[float, int]:
-    student = shape.build(fold.train.num_items, 0)
+def _try(shape: ModelConfig, trainer: Trainer, fold: Fold) -> tuple[float, int]:
+    student = shape.build(fold.train.catalogue, 0)
     return best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
 
 
-def over(name: str, shape: ModelSpec, trainer: Trainer, fold: Fold, seeds: int) -> Row:
+def over(name: str, shape: ModelConfig, trainer: Trainer, fold: Fold, seeds: int) -> Row:
     """Train a student with several seeds and measure it on the test fold."""
     values = []
     for seed in range(seeds):
-        student = shape.build(fold.train.num_items, seed)
+        student = shape.build(fold.train.catalogue, seed)
         trainer(student, fold, seed, Watch(every=STEPS))
         values.append(quality(student, fold))
     return Row(name, over_seeds(np.array(values)), student.size()[0])
@@ -195,7 +197,7 @@ def compare(pair: Pair, data: Split, seeds: int, say: Callable[[str], None]) -> 
     if pair.teacher is not None:
         teacher = teacher_for(pair, ridge, test, steps, Watch())
         rows.append(fixed("teacher", teacher, test))
-    elif pair.student.family == "linear":
+    elif isinstance(pair.student, LinearConfig):
         rows.append(fixed("distilled in closed form", _closed_form(ease, test, pair.student.width), test))
     same = options.training
     return [
@@ -252,9 +254,8 @@ def main(
     console = Console(width=140)
     loaded = SOURCES.find(source).model_validate({"path": path}).load()
     data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
-    large = {"width": 200, "channels": (32, 64)}
-    shape = None if teacher == "ease" else ModelSpec.model_validate({"family": teacher, **large})
-    pair = Pair(shape, ModelSpec.model_validate({"family": student, "width": width}), feature_weight)
+    shape = None if teacher == "ease" else MODELS.find(teacher).model_validate(LARGE.get(teacher, {"width": 200}))
+    pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight)
     rows = compare(pair, data, seeds, lambda line: console.print(line, highlight=False))
     console.print(table(rows))
 

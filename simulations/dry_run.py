@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.messages.flower import answer_bytes, ask_bytes
 from fedkd.messages.types import Asks, Estimates
 from fedkd.protocols.rounds import play_round
@@ -31,6 +32,8 @@ class Plan:
         Resident bytes of this process after one cohort's round.
     noise : float
         Standard deviation of the noise on a round's sum, over the clip; 0 where none is added.
+    catalogue : int
+        Bytes of the message that brings the catalogue to a device, once.
     """
 
     clients: int
@@ -41,6 +44,7 @@ class Plan:
     teaching_seconds: float
     memory: int
     noise: float
+    catalogue: int
 
     def lines(self, config: Config) -> list[str]:
         """Return the plan as sentences."""
@@ -48,6 +52,7 @@ class Plan:
         return [
             f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",
             f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
+            f"bytes: {self.catalogue:,} down once, the catalogue",
             f"time: about {self.seconds:,.1f} s of training, {self.teaching_seconds:,.1f} s of teaching in a process",
             f"memory: {self.memory / 1e9:.2f} GB after one cohort",
             *([f"noise on a round's sum: {self.noise:.3g} times the clip"] if self.noise else []),
@@ -71,6 +76,7 @@ def plan(config: Config, together: Federation) -> Plan:
         teaching_seconds=played.teaching_seconds * rounds,
         memory=peak_memory(),
         noise=mechanism.noise,
+        catalogue=catalogue_bytes(together.fold.train.catalogue),
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
 

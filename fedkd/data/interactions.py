@@ -1,46 +1,15 @@
-"""Interactions of users with items."""
+"""Interactions of users with the items of a catalogue."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.ragged import Ragged
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The items with their content; an item is its position here.
-
-    Attributes
-    ----------
-    ids : ndarray of str, shape [items]
-        The source's own item ids.
-    titles : ndarray of str, shape [items], optional
-        What a person calls the items.
-    categories : tuple of str
-        Names of the categories (genres, departments), possibly none.
-    membership : ndarray of bool, shape [items, categories]
-        Which item is of which category.
-    vectors : mapping of str to ndarray of float32, shape [items, dimensions]
-        Content embeddings by modality, such as ``"text"`` or ``"image"``.
-    years : ndarray of int64, shape [items], optional
-        When the items were released; 0 where nobody knows.
-    """
-
-    ids: NDArray[np.str_]
-    titles: NDArray[np.str_] | None = None
-    categories: tuple[str, ...] = ()
-    membership: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
-    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    years: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,7 @@
-"""The intermediate features that a teacher shows and a student imitates."""
+"""The projection by which a student imitates a teacher's features of another width."""
 
 import torch
 from torch import Tensor, nn
-
-from fedkd.errors import UserError
-from fedkd.models.base import Recommender
-from fedkd.models.cnn import CausalCNN
-
-
-def layer_features(model: Recommender, history: Tensor, layer: int | None = None) -> Tensor:
-    """Return the features of a chosen layer.
-
-    Parameters
-    ----------
-    model : Recommender
-        Teacher or student.
-    history : Tensor of int64, shape [batch, length]
-        Histories, padded on the left.
-    layer : int, optional
-        Layer of a convolutional model (0 the embedding, 1 and 2 the convolutions), averaged over the history; without
-        it what ``model.hidden`` returns.
-
-    Returns
-    -------
-    Tensor, shape [batch, 1, features]
-
-    Raises
-    ------
-    UserError
-        If the model has no such layer.
-    """
-    if layer is None:
-        return model.hidden(history).unsqueeze(-2)
-    if not isinstance(model, CausalCNN) or not 0 <= layer <= len(model.convolutions):
-        raise UserError(
-            f"{type(model).__name__} has no layer {layer} to distil; a cnn has 0, 1 and 2, other models leave it out"
-        )
-    maps, real = model.feature_maps(history, layer)
-    return (maps.sum(-1) / real.sum(-1).clamp(min=1.0)).unsqueeze(-2)
 
 
 class Projection(nn.Module):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedkd.distillation.features import Projection, layer_features
+from fedkd.distillation.features import Projection
 from fedkd.losses.functions import (
     LossWeights,
     distillation_loss,
@@ -209,7 +209,7 @@ def _lesson_loss(
     feature = None
     if projection is not None and lessons.features is not None:
         compare = feature_cross_entropy if options.feature_loss == "cross-entropy" else feature_mse
-        ours = projection(layer_features(student, shown, options.layer))
+        ours = projection(student.features(shown, options.layer))
         feature = compare(ours, torch.from_numpy(lessons.features[rows]))
     loss = distillation_loss(soft, feature, options.weights)
     if options.weights.hard == 0:
@@ -225,7 +225,7 @@ def _projection(
     if lessons.features is None or len(lessons) == 0:
         return None
     first = padded_histories(lessons.histories.take(np.zeros(1, np.int64)), student.num_items)
-    width = layer_features(student, first, options.layer).shape[-1]
+    width = student.features(first, options.layer).shape[-1]
     return Projection(width, lessons.features.shape[-1], int(rng.integers(2**62)))
 
 
@@ -234,7 +234,7 @@ def _features(model: Recommender, histories: Ragged, layer: int | None, batch_si
     """Return a model's features of all histories, shape [rows, 1, features]."""
     model.eval()
     parts = [
-        layer_features(model, padded_histories(histories.take(rows), model.num_items), layer).numpy()
+        model.features(padded_histories(histories.take(rows), model.num_items), layer).numpy()
         for rows in np.array_split(np.arange(len(histories)), max(1, len(histories) // batch_size))
     ]
     return np.concatenate(parts)

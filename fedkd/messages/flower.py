@@ -54,7 +54,7 @@ def ask_record(asks: Asks) -> RecordDict:
     Many small arrays would be as many requests on a real network.
     """
     data, layout = pack_asks(asks)
-    return _record(ASK, data, {"schema": SCHEMA, "round": asks.round, "layout": layout})
+    return packed_record(ASK, data, {"schema": SCHEMA, "round": asks.round, "layout": layout})
 
 
 def pack_asks(asks: Asks) -> tuple[bytes, str]:
@@ -80,8 +80,8 @@ def read_ask(record: RecordDict) -> Asks:
         Another schema version, or bytes that do not fit their layout.
     """
     config = record.config_records[ASK]
-    _check_schema(config)
-    arrays = unpack_arrays(_payload(record, ASK), text(config["layout"]))
+    check_schema(config)
+    arrays = unpack_arrays(payload_of(record, ASK), text(config["layout"]))
     own = {
         name.removeprefix("own/"): _ragged(values, arrays["lengths/" + name.removeprefix("own/")])
         for name, values in arrays.items()
@@ -102,7 +102,7 @@ def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
         head["reference"] = answers.reference
     if answers.refused:
         head["refused"] = json.dumps({reason.value: clients for reason, clients in answers.refused.items()})
-    return _record(ANSWER, pack_answer(answers.values, specs) if len(answers.clients) else b"", head)
+    return packed_record(ANSWER, pack_answer(answers.values, specs) if len(answers.clients) else b"", head)
 
 
 def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> Answers:
@@ -114,8 +114,8 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
         Another schema version, round, reference or client, a wrong length, or values that are not finite.
     """
     try:
-        config, data = record.config_records[ANSWER], _payload(record, ANSWER)
-        _check_schema(config)
+        config, data = record.config_records[ANSWER], payload_of(record, ANSWER)
+        check_schema(config)
         clients, refused = numbers(config["clients"]), refusals(config.get("refused", "{}"))
         about = (number(config["round"]), short(config.get("reference", "")))
     except (KeyError, MalformedError) as error:
@@ -128,7 +128,7 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
 
 def secure_record(data: bytes, **about: str | int) -> RecordDict:
     """Write a message of a secure sum."""
-    return _record(SECURE, data, {"schema": SCHEMA, **about})
+    return packed_record(SECURE, data, {"schema": SCHEMA, **about})
 
 
 def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDict:
@@ -151,7 +151,7 @@ def turn_of(round_number: int, kind: str) -> int:
 
 def refusal_record(failure: Failure) -> RecordDict:
     """Write why a client does not take part in a secure sum."""
-    return _record(SECURE, b"", {"schema": SCHEMA, "refused": failure.reason.value, "detail": failure.detail})
+    return packed_record(SECURE, b"", {"schema": SCHEMA, "refused": failure.reason.value, "detail": failure.detail})
 
 
 def is_secure(record: RecordDict) -> bool:
@@ -168,8 +168,8 @@ def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
         It cannot be read, or it says why a client does not take part.
     """
     try:
-        config, data = record.config_records[SECURE], _payload(record, SECURE)
-        _check_schema(config)
+        config, data = record.config_records[SECURE], payload_of(record, SECURE)
+        check_schema(config)
     except (KeyError, MalformedError) as error:
         raise MalformedError(f"the message of a secure sum cannot be read ({error})") from error
     if "refused" in config:
@@ -210,7 +210,7 @@ def _answer_bytes(answers: Answers, payload: int) -> int:
     head: dict[str, Any] = {"schema": SCHEMA, "round": answers.round, "clients": [int(answers.clients[-1])]}
     if answers.reference:
         head["reference"] = answers.reference
-    return record_bytes(_record(ANSWER, bytes(payload), head))
+    return record_bytes(packed_record(ANSWER, bytes(payload), head))
 
 
 def record_bytes(record: RecordDict) -> int:
@@ -218,19 +218,22 @@ def record_bytes(record: RecordDict) -> int:
     return int(recorddict_to_proto(record).ByteSize())
 
 
-def _record(name: str, data: bytes, head: dict[str, Any]) -> RecordDict:
+def packed_record(name: str, data: bytes, head: dict[str, Any]) -> RecordDict:
+    """Write bytes of one kind as a message's content, with what they are about."""
     array = Array(dtype="uint8", shape=(len(data),), stype="fedkd.packed", data=data)
     return RecordDict({f"{name}.data": ArrayRecord({"packed": array}), name: ConfigRecord(head)})
 
 
-def _payload(record: RecordDict, name: str) -> bytes:
+def payload_of(record: RecordDict, name: str) -> bytes:
+    """Read the bytes of one kind; a ``MalformedError`` or ``KeyError`` where there are none."""
     array = record.array_records[f"{name}.data"]["packed"]
     if array.stype != "fedkd.packed":
         raise MalformedError(f"the payload must be of type fedkd.packed, it is {short(array.stype)}")
     return array.data
 
 
-def _check_schema(config: ConfigRecord) -> None:
+def check_schema(config: ConfigRecord) -> None:
+    """Refuse messages of another version."""
     schema = number(config["schema"])
     if schema != SCHEMA:
         raise MalformedError(f"messages must have schema {SCHEMA}, this one has {schema}: update fedkd")

@@ -4,12 +4,34 @@ Wu et al., Collaborative denoising auto-encoders, WSDM 2016 (without its user no
 autoencoders for collaborative filtering, WWW 2018 (Mult-DAE: input of unit length, input dropout).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from fedkd.models.base import ItemSum, Recommender, item_scores, multi_hot
+from fedkd.data.catalogue import Catalogue
+from fedkd.models.base import ItemSum, ModelConfig, Recommender, item_scores, multi_hot
+
+
+class AutoencoderConfig(ModelConfig):
+    """Settings of the denoising autoencoder.
+
+    Attributes
+    ----------
+    width : int
+        Hidden units.
+    dropout : float
+        Share of a history's items that is hidden in training.
+    """
+
+    family: Literal["autoencoder"] = "autoencoder"
+    width: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    def untrained(self, catalogue: Catalogue) -> "Autoencoder":
+        """Return a new model."""
+        return Autoencoder(len(catalogue), self.width, self.dropout)
 
 
 class Autoencoder(Recommender):

@@ -1,4 +1,4 @@
-"""What every recommender is: a function from histories to scores of the whole catalogue."""
+"""The base of every recommender, a function from histories to scores of the whole catalogue, and of its settings."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedkd.data.catalogue import Catalogue
+from fedkd.errors import UserError
 from fedkd.ragged import Ragged
+from fedkd.registry import Choice
 
 
 class Recommender(nn.Module, ABC):
@@ -28,9 +31,12 @@ class Recommender(nn.Module, ABC):
     item_tables : dict of str to int
         Names of the parameters that hold one slice per item, with the axis that counts items. Local training copies
         only the slices that a client touches.
+    layers : tuple of int
+        Layers whose features can be chosen, beside those of ``hidden``.
     """
 
     item_tables: ClassVar[dict[str, int]] = {}
+    layers: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self, num_items: int) -> None:
         super().__init__()
@@ -50,6 +56,30 @@ class Recommender(nn.Module, ABC):
         Tensor, shape [batch, features]
         """
 
+    def features(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return the features of a chosen layer, for a student to imitate.
+
+        Parameters
+        ----------
+        history : Tensor of int64, shape [batch, length]
+            Histories, padded on the left.
+        layer : int, optional
+            One of ``layers``; without it the features are those that ``hidden`` returns.
+
+        Returns
+        -------
+        Tensor, shape [batch, 1, features]
+
+        Raises
+        ------
+        UserError
+            If the model has no such layer.
+        """
+        if layer is not None:
+            has = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none to choose, leave it out"
+            raise UserError(f"{type(self).__name__} has no layer {layer} to distil; {has}")
+        return self.hidden(history).unsqueeze(-2)
+
     @abstractmethod
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items], for histories of shape [batch, length]."""
@@ -58,6 +88,29 @@ class Recommender(nn.Module, ABC):
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
         tensors = list(self.state_dict().values())
         return sum(t.numel() for t in tensors), sum(t.numel() * t.element_size() for t in tensors)
+
+
+class ModelConfig(Choice, ABC):
+    """Settings of a family of trainable recommenders; a class of its own for each, above its model in the same file.
+
+    Attributes
+    ----------
+    family : str
+        The family's name in a configuration.
+    """
+
+    key: ClassVar[str] = "family"
+    family: str
+
+    @abstractmethod
+    def untrained(self, catalogue: Catalogue) -> Recommender:
+        """Return a new model of these settings, its first numbers drawn from torch's own generator."""
+
+    def build(self, catalogue: Catalogue, seed: int) -> Recommender:
+        """Return an untrained model; equal seeds give equal numbers, torch's own generator stays untouched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.untrained(catalogue)
 
 
 class ItemSum(nn.Module):

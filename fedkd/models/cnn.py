@@ -4,16 +4,44 @@ In the line of Caser (Tang & Wang, WSDM 2018, without its user embedding) and Ne
 convolutional layers with rectifiers, 32 and 64 channels in a teacher, 16 and 32 in a student.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedkd.models.base import Recommender, lookup
+from fedkd.data.catalogue import Catalogue
+from fedkd.models.base import ModelConfig, Recommender, lookup
 
 KERNEL = 3
 DILATIONS = (1, 2)
+
+
+class CNNConfig(ModelConfig):
+    """Settings of the causal convolutional network.
+
+    Attributes
+    ----------
+    width : int
+        Width of an item's embedding.
+    channels : tuple of int
+        Channels of the two convolutions: 32 and 64 in the usual teacher, 16 and 32 in the usual student.
+    length : int
+        The most recent items of a history that are looked at.
+    dropout : float
+        Dropout on the embedded items and on the features in training.
+    """
+
+    family: Literal["cnn"] = "cnn"
+    width: int = Field(32, ge=1)
+    channels: tuple[PositiveInt, PositiveInt] = (16, 32)
+    length: int = Field(100, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    def untrained(self, catalogue: Catalogue) -> "CausalCNN":
+        """Return a new model."""
+        return CausalCNN(len(catalogue), self.width, self.channels, self.length, self.dropout)
 
 
 class CausalCNN(Recommender):
@@ -37,6 +65,7 @@ class CausalCNN(Recommender):
     """
 
     item_tables: ClassVar[dict[str, int]] = {"embedding": 0, "head": 0, "item_bias": 0}
+    layers: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
     def __init__(
         self, num_items: int, width: int, channels: tuple[int, int], length: int = 100, dropout: float = 0.0
@@ -76,6 +105,16 @@ class CausalCNN(Recommender):
             causal = functional.pad(maps, ((KERNEL - 1) * dilation, 0))
             maps = torch.relu(convolution(causal)) * real
         return maps, real
+
+    def features(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return the mean of a layer's maps over the history, or what ``hidden`` returns; shape [batch, 1, channels].
+
+        Layer 0 is the embedding, 1 and 2 are the convolutions.
+        """
+        if layer not in self.layers:
+            return super().features(history, layer)
+        maps, real = self.feature_maps(history, layer)
+        return (maps.sum(-1) / real.sum(-1).clamp(min=1.0)).unsqueeze(-2)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the second layer at the most recent item plus its mean over the history, shape [batch, channels]."""

@@ -1,13 +1,35 @@
-"""The linear student of low rank: a history is the sum of its items' rows, a score its product with an item's row."""
+"""The linear model of low rank: a history is the sum of its items' rows, a score its product with an item's row."""
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
-from fedkd.models.base import ItemSum, Recommender, item_scores, multi_hot
+from fedkd.data.catalogue import Catalogue
+from fedkd.models.base import ItemSum, ModelConfig, Recommender, item_scores, multi_hot
+
+
+class LinearConfig(ModelConfig):
+    """Settings of the linear model of low rank.
+
+    Attributes
+    ----------
+    width : int
+        The rank.
+    dropout : float
+        Share of a history's items that is hidden in training.
+    """
+
+    family: Literal["linear"] = "linear"
+    width: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    def untrained(self, catalogue: Catalogue) -> "LowRank":
+        """Return a new model."""
+        return LowRank(len(catalogue), self.width, self.dropout)
 
 
 class LowRank(Recommender):

@@ -55,7 +55,7 @@ class NCF(nn.Module):
         """Return the logits of many one-user models at once, shape [clients, batch]; equal to ``forward`` of each.
 
         ``W [user, item]`` is ``W_user user + W_item item``, so pairs are never copied together, the lone user is
-        multiplied once, and the bias joins him.
+        multiplied once, together with the bias.
 
         Parameters
         ----------

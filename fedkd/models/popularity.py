@@ -1,4 +1,4 @@
-"""The most popular items, the same for everyone: the floor of every table."""
+"""Popularity: the items that most users have, for everyone alike; the lowest row that a model must beat."""
 
 import numpy as np
 import torch

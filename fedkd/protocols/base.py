@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
@@ -176,12 +177,12 @@ class GlobalStudent(Protocol):
     """A protocol that ends in one student for everyone, which recommends on the devices."""
 
     @abstractmethod
-    def blank_student(self, num_items: int) -> Recommender:
+    def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape for the arrays that ``deploy`` sends."""
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Clients: score the catalogue for every user's history with the deployed student."""
-        student = load_arrays(self.blank_student(cohort.data.history.num_items), asks.shared)
+        student = load_arrays(self.blank_student(cohort.data.history.catalogue), asks.shared)
         return score(student, cohort.data.history.histories)
 
 

@@ -53,7 +53,7 @@ class FedAvg(TrainedStudent):
 
     def begin(self, setup: Setup) -> State:
         """Build the student that everyone starts from."""
-        student = self.model.build(setup.public.num_items, setup.seed)
+        student = self.model.build(setup.public.catalogue, setup.seed)
         if self.pretraining.epochs:
             train_centrally(student, setup.public.histories, self.pretraining, stream(setup.seed, "pretrain"))
         return State(setup, student_arrays(student))
@@ -70,7 +70,7 @@ class FedAvg(TrainedStudent):
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed."""
-        student = load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared)
+        student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
         parameters = replicate(student, len(cohort))
         train_privately(student, parameters, cohort, self.local, asks.round)
         changes = [

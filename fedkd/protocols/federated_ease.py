@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.errors import UserError
@@ -113,9 +114,9 @@ class FederatedEASE(GlobalStudent):
             return None
         return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
 
-    def blank_student(self, num_items: int) -> Recommender:
+    def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""
-        return LowRank(num_items, self.rank)
+        return LowRank(len(catalogue), self.rank)
 
     def centralised(self, train: Interactions, seed: int) -> Recommender:
         """Return the student that everyone's histories in one place would give."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
@@ -89,7 +90,7 @@ class FedMD(TrainedStudent):
                 "algorithm fedmd needs public users, whose histories everyone scores, and there are none; "
                 "set partition.public-fraction above 0, for example 0.1"
             )
-        blank = self.model.build(setup.public.num_items, setup.seed)
+        blank = self.model.build(setup.public.catalogue, setup.seed)
         student = train_centrally(blank, histories, self.transfer, stream(setup.seed, "transfer"))
         return State(setup, student_arrays(student))
 
@@ -122,7 +123,7 @@ class FedMD(TrainedStudent):
         history = padded_histories(asks.reference.histories, student.num_items)
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
         if DIRECTIONS in asks.shared:
-            scores = along(asks, scores - _scores(self._common(asks, student.num_items), asks.reference))
+            scores = along(asks, scores - _scores(self._common(asks, cohort.data.train.catalogue), asks.reference))
         fingerprint = asks.reference.fingerprint
         return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {"scores": scores}, fingerprint)
 
@@ -151,7 +152,7 @@ class FedMD(TrainedStudent):
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history by his client's own student, or the global one before it first took part."""
-        return own_scores(load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared), cohort)
+        return own_scores(load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared), cohort)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
         histories = nonempty(setup.public.histories)
@@ -171,18 +172,18 @@ class FedMD(TrainedStudent):
         """
         assert asks.reference is not None
         if DIRECTIONS in asks.shared:
-            student = self._common(asks, cohort.data.train.num_items)
+            student = self._common(asks, cohort.data.train.catalogue)
             return student, own_students(student, cohort)
-        student = self.model.build(cohort.data.train.num_items, cohort.seed)
+        student = self.model.build(cohort.data.train.catalogue, cohort.seed)
         if any(not any(name.startswith(OWN) for name in kept) for kept in cohort.states):
             rng = stream(cohort.seed, "transfer", asks.round)
             train_centrally(student, asks.reference.histories, self.transfer, rng)
         return student.eval(), own_students(student, cohort)
 
-    def _common(self, asks: Asks, num_items: int) -> Recommender:
+    def _common(self, asks: Asks, catalogue: Catalogue) -> Recommender:
         """Return the global student as it was sent."""
         common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
-        return load_arrays(self.blank_student(num_items), common).eval()
+        return load_arrays(self.blank_student(catalogue), common).eval()
 
     def _digest_centrally(
         self, student: Recommender, reference: Reference, consensus: Tensor, signal: float, rng: np.random.Generator

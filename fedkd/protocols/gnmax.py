@@ -161,7 +161,7 @@ class GNMax(TrainedStudent):
     def _trained(self, state: State, rng: np.random.Generator) -> State:
         """Return the state with a student that has learnt from public histories and labels, from the start."""
         setup, how = state.setup, self.central
-        student = self.model.build(setup.public.num_items, setup.seed)
+        student = self.model.build(setup.public.catalogue, setup.seed)
         histories = nonempty(setup.public.histories)
         shown, targets = self._labelled(state)
 

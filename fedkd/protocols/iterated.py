@@ -85,7 +85,7 @@ class Iterated(TrainedStudent):
                 "algorithm iterated needs public users, whose histories everyone scores, and there are none; "
                 "set partition.public-fraction above 0, for example 0.1"
             )
-        blank = self.model.build(setup.public.num_items, setup.seed)
+        blank = self.model.build(setup.public.catalogue, setup.seed)
         student = train_centrally(blank, setup.public.histories, self.pretraining, stream(setup.seed, "pretrain"))
         return State(setup, student_arrays(student) | {"rounds-taught": np.array(0)})
 
@@ -104,7 +104,7 @@ class Iterated(TrainedStudent):
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with what changed in its scores."""
         assert asks.reference is not None
-        student = load_arrays(self.blank_student(cohort.data.train.num_items), asks.shared).eval()
+        student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared).eval()
         parameters = replicate(student, len(cohort))
         before = _reference_scores(student, replicate(student, 1), asks.reference)
         train_privately(student, parameters, cohort, self.local, asks.round)

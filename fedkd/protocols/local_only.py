@@ -72,4 +72,4 @@ class LocalOnly(TrainedStudent):
         return own_scores(self._start(cohort), cohort)
 
     def _start(self, cohort: Cohort) -> Recommender:
-        return self.model.build(cohort.data.train.num_items, cohort.seed)
+        return self.model.build(cohort.data.train.catalogue, cohort.seed)

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
 from fedkd.messages.types import Asks, Reference
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import Recommender
-from fedkd.models.spec import ModelSpec
+from fedkd.models.table import AnyModel
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
@@ -52,13 +54,13 @@ class TrainedStudent(GlobalStudent):
 
     Attributes
     ----------
-    model : ModelSpec
+    model : ModelConfig
         The student.
     central : CentralTraining
         Training of the centralised comparison.
     """
 
-    model: ModelSpec = ModelSpec(family="autoencoder")
+    model: AnyModel = AutoencoderConfig()
     central: CentralTraining = CentralTraining()
 
     def teacher(self, state: State) -> Recommender | None:
@@ -72,13 +74,13 @@ class TrainedStudent(GlobalStudent):
 
     def global_student(self, state: State) -> Recommender:
         """Return the student that the state holds."""
-        return student_of(state, self.blank_student(state.setup.public.num_items))
+        return student_of(state, self.blank_student(state.setup.public.catalogue))
 
     def centralised(self, train: Interactions, seed: int) -> Recommender | None:
         """Return the same student trained in one place."""
-        blank = self.model.build(train.num_items, seed)
+        blank = self.model.build(train.catalogue, seed)
         return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
 
-    def blank_student(self, num_items: int) -> Recommender:
+    def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""
-        return self.model.build(num_items, seed=0)
+        return self.model.build(catalogue, seed=0)

@@ -34,6 +34,7 @@ TRAFFIC = {
     "evaluation-up-bytes-per-client": "of which evaluation, up",
     "evaluation-down-bytes-per-client": "of which evaluation, down",
     "handshake-bytes-per-client": "Besides, keys and shares of secure sums",
+    "catalogue-bytes-per-client": "Besides, the catalogue, once",
 }
 
 DATA = {

@@ -5,11 +5,12 @@ from typing import Any, cast
 
 from fedkd.data.sources.table import SOURCES
 from fedkd.errors import UserError
+from fedkd.models.table import MODELS
 from fedkd.options import Options
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.registry import Registry
 
-CHOSEN: dict[str, Registry[Any]] = {"algorithm": PROTOCOLS, "data": SOURCES}
+CHOSEN: dict[str, Registry[Any]] = {"algorithm": PROTOCOLS, "algorithm.model": MODELS, "data": SOURCES}
 """The classes of every such part; a part stands before the parts inside it."""
 
 NAMES = {f"{part}.{registry.base.key}": registry for part, registry in CHOSEN.items()}

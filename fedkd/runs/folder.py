@@ -1,6 +1,7 @@
 """The folder of a run, which a person can read.
 
-``config.toml`` (complete), ``environment.json``, ``rounds.jsonl`` (a line a round), ``clients.parquet``,
+``config.toml`` (complete), ``environment.json``, ``catalogue.safetensors`` (the items with their content),
+``rounds.jsonl`` (a line a round), ``clients.parquet``,
 ``summary.json``, ``privacy.jsonl``, ``teacher.safetensors``, ``student.safetensors``, ``checkpoint/``, ``report.html``.
 """
 

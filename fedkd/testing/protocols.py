@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from fedkd.aggregation.aggregator import Sum
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.flower import answer_record, ask_record, read_answer, read_ask
 from fedkd.messages.types import Answers, Asks, Estimate, Estimates
@@ -34,7 +35,7 @@ def toy_interactions(users: int, seed: int, tastes: int = 3) -> Interactions:
         appeal = 1.0 / (1 + np.arange(ITEMS) // tastes)
         appeal[np.arange(ITEMS) % tastes != user % tastes] *= 0.03
         rows.append(rng.choice(ITEMS, rng.integers(3, 9), replace=False, p=appeal / appeal.sum()))
-    catalogue = Catalogue(np.arange(ITEMS).astype(np.str_))
+    catalogue = Catalogue.numbered(ITEMS)
     return Interactions(np.arange(users).astype(np.str_), Ragged.from_rows(rows, np.int32), catalogue)
 
 

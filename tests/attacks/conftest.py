@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.ragged import Ragged
 
 Mechanism = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -40,6 +41,6 @@ def private_interactions() -> Callable[[int], Interactions]:
         rng = np.random.default_rng(0)
         rows = [rng.choice(items, rng.integers(6, 14), replace=False) for _ in range(users)]
         names = np.arange(users).astype(np.str_)
-        return Interactions(names, Ragged.from_rows(rows, np.int32), Catalogue(np.arange(items).astype(np.str_)))
+        return Interactions(names, Ragged.from_rows(rows, np.int32), Catalogue.numbered(items))
 
     return make

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fedkd.cli.describe import draw
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.describe import Description, describe
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.describe import Description, describe, description_table, gini
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded
 from fedkd.ragged import Ragged
 

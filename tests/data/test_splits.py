@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.base import Loaded
 from fedkd.data.splits import split

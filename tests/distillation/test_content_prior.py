@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.distillation.content_prior import content_rows, era_rows
 from fedkd.ragged import Ragged
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.distillation.content_prior import content_rows
 from fedkd.distillation.gram_block import CONTENT, block_answer, posterior, protected_gram, unit_rows
 from fedkd.ragged import Ragged
@@ -26,7 +27,7 @@ def dense(rows: Ragged) -> np.ndarray:
 
 
 def interactions(users: int, seed: int) -> Interactions:
-    return Interactions(np.arange(users).astype(str), histories(users, seed), Catalogue(np.arange(ITEMS).astype(str)))
+    return Interactions(np.arange(users).astype(str), histories(users, seed), Catalogue.numbered(ITEMS))
 
 
 def test_a_client_answers_with_its_normalised_block() -> None:

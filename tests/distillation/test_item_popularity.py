@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.distillation.item_popularity import DOUBT, PANEL, panel_answer, panel_spec, probable_popularity
 from fedkd.messages.types import Answers
 from fedkd.privacy.options import PrivacyOptions
@@ -18,9 +19,7 @@ def users(count, seed=0, items=ITEMS, mean=8):
     rows = [
         rng.choice(items, min(items, rng.poisson(mean)), replace=False, p=chance / chance.sum()) for _ in range(count)
     ]
-    return Interactions(
-        np.arange(count).astype(str), Ragged.from_rows(rows, np.int32), Catalogue(np.arange(items).astype(str))
-    )
+    return Interactions(np.arange(count).astype(str), Ragged.from_rows(rows, np.int32), Catalogue.numbered(items))
 
 
 def test_an_answer_is_the_mean_direction_of_a_clients_users():

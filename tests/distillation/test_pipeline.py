@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.distillation.features import Projection, layer_features
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
+from fedkd.distillation.features import Projection
 from fedkd.distillation.pipeline import (
     DistilOptions,
     Lessons,
@@ -22,14 +23,16 @@ from fedkd.distillation.pipeline import (
 from fedkd.errors import UserError
 from fedkd.losses.functions import LossWeights
 from fedkd.models.base import Recommender, padded_histories, score
+from fedkd.models.cnn import CNNConfig
 from fedkd.models.ease import fit_ease
-from fedkd.models.linear import LowRank
-from fedkd.models.spec import ModelSpec
+from fedkd.models.linear import LinearConfig, LowRank
+from fedkd.models.table import MODELS
 from fedkd.ragged import Ragged
 from fedkd.training.central import Progress, TrainingOptions, Watch, train
 
 CLUSTERS, CLUSTER_SIZE = 4, 6
 ITEMS = CLUSTERS * CLUSTER_SIZE
+CATALOGUE = Catalogue.numbered(ITEMS)
 
 
 def histories(users: int = 60) -> Ragged:
@@ -39,11 +42,11 @@ def histories(users: int = 60) -> Ragged:
 
 
 def interactions(rows: Ragged) -> Interactions:
-    return Interactions(np.arange(len(rows)).astype(str), rows, Catalogue(np.arange(ITEMS).astype(str)))
+    return Interactions(np.arange(len(rows)).astype(str), rows, CATALOGUE)
 
 
 def model(family: str, width: int = 8) -> Recommender:
-    return ModelSpec.model_validate({"family": family, "width": width, "length": 20}).build(ITEMS, 0)
+    return MODELS.find(family).model_validate({"width": width}).build(CATALOGUE, 0)
 
 
 def distance(teacher: Recommender, student: Recommender, rows: Ragged, scale: float) -> float:
@@ -93,8 +96,8 @@ def test_sub_sampling_keeps_the_stated_share_in_order() -> None:
 @pytest.mark.parametrize("layer", [None, 1])
 def test_features_alone_teach_a_student(feature_loss: str, layer: int | None) -> None:
     rows = histories()
-    teacher = ModelSpec(family="cnn", width=12, channels=(32, 64), length=20).build(ITEMS, 1)
-    student = ModelSpec(family="cnn", width=8, channels=(16, 32), length=20).build(ITEMS, 2)
+    teacher = CNNConfig(width=12, channels=(32, 64), length=20).build(CATALOGUE, 1)
+    student = CNNConfig(width=8, channels=(16, 32), length=20).build(CATALOGUE, 2)
     options = DistilOptions.model_validate(
         {
             "weights": {"soft": 0, "feature": 1},
@@ -114,18 +117,18 @@ def test_features_alone_teach_a_student(feature_loss: str, layer: int | None) ->
 
 
 def test_features_of_a_layer_are_the_mean_over_real_items() -> None:
-    cnn = ModelSpec(family="cnn", width=4, length=20).build(ITEMS, 0)
+    cnn = CNNConfig(width=4, length=20).build(CATALOGUE, 0)
     padded = padded_histories(Ragged.from_rows([[1, 2, 3], [4]], np.int32), ITEMS)
     table = cnn.state_dict()["embedding"]
     expected = torch.stack([table[[1, 2, 3]].mean(0), table[4]])
-    torch.testing.assert_close(layer_features(cnn, padded, 0)[:, 0], expected)
-    torch.testing.assert_close(layer_features(cnn, padded)[:, 0], cnn.hidden(padded))
+    torch.testing.assert_close(cnn.features(padded, 0)[:, 0], expected)
+    torch.testing.assert_close(cnn.features(padded)[:, 0], cnn.hidden(padded))
 
 
 @pytest.mark.parametrize(("family", "layer"), [("linear", 1), ("cnn", 3), ("cnn", -1)])
 def test_a_layer_that_does_not_exist_is_refused(family: str, layer: int) -> None:
     with pytest.raises(UserError, match=f"no layer {layer}"):
-        layer_features(model(family), torch.zeros(1, 3, dtype=torch.int64), layer)
+        model(family).features(torch.zeros(1, 3, dtype=torch.int64), layer)
 
 
 def test_projections_are_seeded() -> None:
@@ -196,7 +199,7 @@ def test_the_whole_pipeline_is_deterministic_and_ends_in_evaluation_mode() -> No
     for noise in (1, 2):
         torch.manual_seed(noise)
         phases: list[str] = []
-        teacher, student = model("autoencoder", 16), ModelSpec(width=4, dropout=0.3).build(ITEMS, 0)
+        teacher, student = model("autoencoder", 16), LinearConfig(width=4, dropout=0.3).build(CATALOGUE, 0)
         watch = Watch(10, report=lambda p, phases=phases: phases.append(p.phase))
         run_pipeline(teacher, student, histories(), options, np.random.default_rng(5), watch)
         assert not teacher.training

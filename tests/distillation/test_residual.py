@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import ease_teacher, low_rank_student
 from fedkd.distillation.residual import (
     UserWeights,
@@ -28,12 +29,12 @@ def make_users(users, items=30, seed=0):
     rng = np.random.default_rng(seed)
     chance = rng.random((3, items)) * np.linspace(0.9, 0.2, items)
     rows = [np.flatnonzero(rng.random(items) < chance[user % 3]) for user in range(users)]
-    catalogue = Catalogue(np.arange(items).astype(str))
+    catalogue = Catalogue.numbered(items)
     return Interactions(np.arange(users).astype(str), Ragged.from_rows(rows, np.int32), catalogue)
 
 
 def nobody(items=30):
-    return Interactions(np.zeros(0, str), Ragged.from_rows([], np.int32), Catalogue(np.arange(items).astype(str)))
+    return Interactions(np.zeros(0, str), Ragged.from_rows([], np.int32), Catalogue.numbered(items))
 
 
 def of_histories(public, references, panel):
@@ -182,7 +183,7 @@ def test_the_largest_possible_sum_fits_the_modulus(users, levels, seed):
 
 def test_order_of_references_is_popularity_then_catalogue():
     counts = Ragged.from_rows([[1], [1], [0, 1, 2], [2], [0, 2], [4]], np.int32)
-    users = Interactions(np.arange(6).astype(str), counts, Catalogue(np.arange(5).astype(str)))
+    users = Interactions(np.arange(6).astype(str), counts, Catalogue.numbered(5))
     reference = item_reference(users.most_popular(), 2, 4)
     np.testing.assert_array_equal(reference.panel, [1, 2, 0, 4])
     np.testing.assert_array_equal(reference.histories.values, [1, 2])

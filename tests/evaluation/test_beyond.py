@@ -3,7 +3,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.evaluation.beyond import agreement, beyond_accuracy, coverage, diversity, novelty
 from fedkd.evaluation.evaluator import Lists
 from fedkd.ragged import Ragged

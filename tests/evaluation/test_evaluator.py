@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.evaluation.device import measure
 from fedkd.evaluation.evaluator import PerUser, evaluate, intervals, over_seeds, ratio
 from fedkd.evaluation.metrics import METRICS, ranking_metrics
@@ -15,7 +16,7 @@ ITEMS = 25
 def fold(users: int = 30) -> Fold:
     rng = np.random.default_rng(3)
     orders = [rng.permutation(ITEMS) for _ in range(users)]
-    catalogue = Catalogue(np.arange(ITEMS).astype(np.str_))
+    catalogue = Catalogue.numbered(ITEMS)
     names = np.arange(users).astype(np.str_)
     history = Interactions(names, Ragged.from_rows([o[:6] for o in orders], np.int32), catalogue)
     targets = [o[6 : 6 + index % 4] for index, o in enumerate(orders)]

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.evaluation.evaluator import evaluate, measure_lists, recommend
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.slices import by_history, by_popularity, popularity_groups, slices
@@ -17,7 +18,7 @@ def interactions(rows: list[np.ndarray], items: int = ITEMS) -> Interactions:
     return Interactions(
         np.arange(len(rows)).astype(np.str_),
         Ragged.from_rows(rows, np.int32),
-        Catalogue(np.arange(items).astype(np.str_)),
+        Catalogue.numbered(items),
     )
 
 

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.models.base import multi_hot, padded_histories, score
 from fedkd.models.ease import ease_weights, fit_ease, gram
@@ -18,9 +19,7 @@ from fedkd.ragged import Ragged
 def random_interactions(seed: int, users: int = 12, items: int = 9) -> Interactions:
     rng = np.random.default_rng(seed)
     rows = [rng.choice(items, rng.integers(0, items), replace=False) for _ in range(users)]
-    return Interactions(
-        np.arange(users).astype(str), Ragged.from_rows(rows, np.int32), Catalogue(np.arange(items).astype(str))
-    )
+    return Interactions(np.arange(users).astype(str), Ragged.from_rows(rows, np.int32), Catalogue.numbered(items))
 
 
 def naive_ease(x: np.ndarray, l2: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDp
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.privacy_accountant import NeighboringRelation
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.privacy import student_options
 from fedkd.privacy.student_options import ADJACENCY, HIDDEN, StudentPrivacy, Unit
@@ -143,7 +144,7 @@ def test_what_is_shown_of_a_history_tells_nothing_of_the_others(monkeypatch: pyt
     clients = np.arange(5)
     owner, data = together.held_by(clients)
     cohort = Cohort(clients, owner, data, 0, ({},) * 5, student_noise(config))
-    model = config.algorithm.blank_student(40)  # type: ignore[union-attr]
+    model = config.algorithm.blank_student(Catalogue.numbered(40))  # type: ignore[union-attr]
     for _ in range(2):
         local.train_privately(model, {}, cohort, config.algorithm.local, 1)  # type: ignore[union-attr]
     assert shown[0] != shown[1]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from fedkd.models.spec import ModelSpec
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
 from fedkd.training.hard_labels import CentralTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},

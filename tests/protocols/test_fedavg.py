@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.messages.types import Estimate, Estimates
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import multi_hot, padded_histories
-from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import export_arrays, load_arrays
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.random_streams import stream
@@ -16,7 +17,7 @@ from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining
 from fedkd.training.local import LocalTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 LOCAL = LocalTraining(epochs=1, learning_rate=0.5, optimiser="sgd", visible=0.6)
 SEED = 3
 
@@ -37,7 +38,7 @@ def test_a_round_is_the_weighted_mean_of_changes(run_federation, public_setup):
     outcome = run_federation(protocol, rounds=1, users=6)
     histories = outcome.federation.fold.train.histories
     start = protocol.student(protocol.begin(public_setup()))
-    sent = load_arrays(protocol.blank_student(30), export_arrays(start))
+    sent = load_arrays(protocol.blank_student(Catalogue.numbered(30)), export_arrays(start))
     changes = [trained_alone(sent, histories[c], c) for c in range(6)]
     weights = histories.lengths / histories.lengths.sum()
     after = dict(protocol.student(outcome.state).named_parameters())

@@ -5,17 +5,18 @@ import pytest
 import torch
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Estimate, Estimates
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import padded_histories, score
-from fedkd.models.spec import ModelSpec
 from fedkd.protocols.fedmd import LESSON, FedMD
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining
 from fedkd.training.local import LocalTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 SEED = 3
 STILL = LocalTraining(epochs=1, learning_rate=1e-12, optimiser="sgd")
 """A revisit that changes nothing, so that the digest can be seen alone."""
@@ -23,7 +24,7 @@ STILL = LocalTraining(epochs=1, learning_rate=1e-12, optimiser="sgd")
 
 def students(outcome, protocol):
     for kept in outcome.federation.states:
-        student = protocol.blank_student(30)
+        student = protocol.blank_student(Catalogue.numbered(30))
         student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
         yield student
 
@@ -47,7 +48,7 @@ def test_a_client_digests_by_the_mean_absolute_difference(run_federation, public
     protocol = FedMD(model=SMALL, references=5, panel=12, local=STILL, digest_learning_rate=0.01)
     state = run_federation(protocol, rounds=1, users=6).state
     asks = protocol.ask(state, np.arange(2), 2, np.random.default_rng(0))
-    start = SMALL.build(30, seed=7)
+    start = SMALL.build(Catalogue.numbered(30), seed=7)
     kept = {"student." + n: t.detach().numpy() for n, t in start.named_parameters()}
     cohort = Cohort(np.arange(2), np.arange(2), private_fold(2, seed=1), SEED, (kept, kept))
     learnt, _ = protocol.learn(cohort, asks)
@@ -73,7 +74,7 @@ def test_a_new_client_learns_the_public_histories_first(run_federation):
     protocol = FedMD(model=SMALL, local=STILL, transfer=CentralTraining(epochs=60, learning_rate=0.03))
     outcome = run_federation(protocol, rounds=1)
     public = outcome.state.setup.public.histories
-    fresh = SMALL.build(30, SEED)
+    fresh = SMALL.build(Catalogue.numbered(30), SEED)
     shown = padded_histories(public, 30)
     for student in list(students(outcome, protocol))[:2]:
         assert hit_mass(student, shown) > hit_mass(fresh, shown) + 0.1
@@ -122,7 +123,7 @@ def test_under_noise_answers_are_distances_to_the_global_student_along_few_direc
     known = score(NOISY.student(state), references.histories)[:, references.panel]
     naive = np.zeros((len(directions), 12))
     for kept in learnt.states:
-        student = NOISY.blank_student(30)
+        student = NOISY.blank_student(Catalogue.numbered(30))
         student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
         naive += directions @ (score(student, references.histories)[:, references.panel] - known)
     np.testing.assert_allclose(pooled.arrays["pooled.sum.scores"], naive, atol=0.02)

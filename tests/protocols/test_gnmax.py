@@ -15,9 +15,9 @@ from fedkd.aggregation.clipping import clipped
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.types import Answers, Estimate, Estimates, Reference
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
 from fedkd.models.ease import fit_ease
-from fedkd.models.spec import ModelSpec
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.schedule import Release, Schedule
@@ -28,7 +28,7 @@ from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining
 
-QUICK = GNMax(model=ModelSpec(family="autoencoder", width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
+QUICK = GNMax(model=AutoencoderConfig(width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 
 
 def asks_of(protocol, setup, clients=4):
@@ -195,7 +195,7 @@ def test_without_public_users_there_are_no_queries(public_setup):
 
 def test_clear_votes_teach_more_than_the_public_users_know(private_fold, public_setup):
     protocol = GNMax(
-        model=ModelSpec(family="autoencoder", width=16),
+        model=AutoencoderConfig(width=16),
         queries=60,
         regularisation=5.0,
         central=CentralTraining(epochs=40),

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.messages.types import Estimate, Estimates
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
-from fedkd.models.spec import ModelSpec
+from fedkd.models.cnn import CNNConfig
 from fedkd.protocols.base import load_arrays
 from fedkd.protocols.iterated import VIEWS, Iterated
 from fedkd.protocols.server_optimiser import adam_moved, student_arrays
@@ -19,7 +21,7 @@ from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import CentralTraining, mean_gradient, train_centrally
 from fedkd.training.local import LocalTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 SEED = 3
 ONE_STEP = LocalTraining(epochs=1, learning_rate=0.1, optimiser="sgd", visible=0.6)
 PROTOCOL = Iterated(model=SMALL, local=ONE_STEP, references=5, panel=20, pretraining=CentralTraining(epochs=5))
@@ -36,7 +38,7 @@ def answered(public_setup, private_fold):
 def test_the_answer_is_scores_after_less_scores_before_one_step(answered):
     _, fold, asks, answers = answered
     for client in range(6):
-        student = load_arrays(PROTOCOL.blank_student(30), asks.shared).eval()
+        student = load_arrays(PROTOCOL.blank_student(Catalogue.numbered(30)), asks.shared).eval()
         before = score(student, asks.reference.histories)[:, asks.reference.panel]
         step_alone(student, fold.train.histories[client], client)
         after = score(student, asks.reference.histories)[:, asks.reference.panel]
@@ -63,7 +65,7 @@ def test_under_noise_the_answer_is_the_residual_along_few_public_directions(nois
     _, asks, answers = noisy
     directions = asks.shared[DIRECTIONS]
     assert 0 < len(directions) < len(asks.reference.histories) == 5
-    student = load_arrays(PROTOCOL.blank_student(30), asks.shared).eval()
+    student = load_arrays(PROTOCOL.blank_student(Catalogue.numbered(30)), asks.shared).eval()
     before = score(student, asks.reference.histories)[:, asks.reference.panel]
     step_alone(student, private_fold(6, seed=1).train.histories[2], 2)
     after = score(student, asks.reference.histories)[:, asks.reference.panel]
@@ -74,7 +76,7 @@ def test_under_noise_the_answer_is_the_residual_along_few_public_directions(nois
 
 def test_directions_are_those_of_the_student_that_was_sent(noisy):
     state, asks, _ = noisy
-    sent = load_arrays(PROTOCOL.blank_student(30), asks.shared).eval()
+    sent = load_arrays(PROTOCOL.blank_student(Catalogue.numbered(30)), asks.shared).eval()
     scores = score(sent, asks.reference.histories)[:, asks.reference.panel]
     left = np.linalg.svd(scores)[0][:, : len(asks.shared[DIRECTIONS])]
     np.testing.assert_allclose(asks.shared[DIRECTIONS].T @ asks.shared[DIRECTIONS], left @ left.T, atol=1e-4)
@@ -130,7 +132,7 @@ def test_the_server_moves_scores_the_way_the_residual_points(answered):
 
 def test_adam_on_the_server_is_adam(public_setup):
     """Four steps of ours against four of torch's, with the negative change for a gradient."""
-    model, rng = SMALL.build(30, 1), np.random.default_rng(0)
+    model, rng = SMALL.build(Catalogue.numbered(30), 1), np.random.default_rng(0)
     state = PROTOCOL.begin(public_setup()).with_arrays(**student_arrays(model))
     adam = torch.optim.Adam(model.parameters(), lr=0.02, weight_decay=0.1)
     for _ in range(4):
@@ -143,9 +145,12 @@ def test_adam_on_the_server_is_adam(public_setup):
         np.testing.assert_allclose(state.arrays["student." + name], parameter.detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize(("family", "rounds"), [("autoencoder", 25), ("cnn", 20)])
-def test_rounds_beat_the_public_student(family, rounds, run_federation):
-    model = ModelSpec(family=family, width=6, channels=(6, 8))
+@pytest.mark.parametrize(
+    ("model", "rounds"),
+    [(AutoencoderConfig(width=6), 25), (CNNConfig(width=6, channels=(6, 8)), 20)],
+    ids=["autoencoder", "cnn"],
+)
+def test_rounds_beat_the_public_student(model, rounds, run_federation):
     pretraining = CentralTraining(epochs=3)
     protocol = Iterated(model=model, learning_rate=0.05, pretraining=pretraining, solver_steps=20)
     outcome = run_federation(protocol, rounds=rounds, users=60)
@@ -154,7 +159,7 @@ def test_rounds_beat_the_public_student(family, rounds, run_federation):
     first = score(protocol.student(protocol.begin(outcome.state.setup)), federation.fold.history.histories)
     reached = federation.ndcg(outcome.scores)
     assert reached > federation.ndcg(first)
-    assert family == "cnn" or reached > 1.1 * federation.ndcg(popular)
+    assert isinstance(model, CNNConfig) or reached > 1.1 * federation.ndcg(popular)
 
 
 def test_the_step_falls_to_nothing(public_setup):

@@ -1,12 +1,13 @@
 import numpy as np
 import torch
 
+from fedkd.data.catalogue import Catalogue
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
-from fedkd.models.spec import ModelSpec
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.training.local import LocalTraining
 
-SMALL = ModelSpec(family="autoencoder", width=4)
+SMALL = AutoencoderConfig(width=4)
 
 
 def test_clients_share_nothing(run_federation):
@@ -20,7 +21,7 @@ def test_a_client_recommends_with_what_it_keeps(run_federation):
     protocol = LocalOnly(model=SMALL, local=LocalTraining(learning_rate=0.05))
     outcome = run_federation(protocol, users=5)
     kept = outcome.federation.states[2]
-    student = protocol.blank_student(30)
+    student = protocol.blank_student(Catalogue.numbered(30))
     student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
     own = outcome.federation.fold.history.histories.take(np.array([2]))
     np.testing.assert_allclose(outcome.scores[2], score(student, own)[0], atol=1e-6)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks
 from fedkd.protocols.base import Setup, State
@@ -22,7 +23,7 @@ def interactions(users: int, seed: int) -> Interactions:
     rng = np.random.default_rng(seed)
     appeal = 1.0 / np.arange(1, ITEMS + 1)
     rows = [rng.choice(ITEMS, rng.integers(2, 12), replace=False, p=appeal / appeal.sum()) for _ in range(users)]
-    catalogue = Catalogue(np.arange(ITEMS).astype(np.str_))
+    catalogue = Catalogue.numbered(ITEMS)
     return Interactions(np.arange(users).astype(np.str_), Ragged.from_rows(rows, np.int32), catalogue)
 
 

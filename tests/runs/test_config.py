@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fedkd.errors import UserError
+from fedkd.models.cnn import CNNConfig
+from fedkd.models.linear import LinearConfig
+from fedkd.models.table import AnyModel
+from fedkd.options import Options
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.runs.config import Config, dump, flatten, flower_settings, load, unflatten, validate
 
@@ -215,6 +219,30 @@ def test_a_key_of_another_algorithm_is_called_that() -> None:
     for keys in (["algorithm.name=gnmax", "algorithm.rank=4"], ["algorithm.local.optimiser=sgd"]):
         with pytest.raises(UserError, match="belongs to another algorithm"):
             load(None, keys)
+
+
+def test_a_key_of_another_model_is_called_that() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.model\.channels: no such key; it belongs to another model"):
+        load(None, ["algorithm.name=fedavg", "algorithm.model.channels=[4, 8]"])
+    chosen = load(None, ["algorithm.name=fedavg", "algorithm.model.family=cnn", "algorithm.model.channels=[4, 8]"])
+    assert chosen.algorithm.model == CNNConfig(channels=(4, 8))  # type: ignore[union-attr]
+    assert unflatten(flatten(chosen)) == validate(dump(chosen)) == chosen
+    with pytest.raises(UserError, match=r"algorithm\.model\.family: there is no model 'cn', did you mean cnn"):
+        load(None, ["algorithm.name=fedavg", "algorithm.model.family=cn"])
+
+
+def test_another_model_takes_no_default_of_the_one_in_its_place() -> None:
+    class Student(Options):
+        model: AnyModel = LinearConfig(width=5, dropout=0.5)
+
+    class Outer(Options):
+        student: Student = Student(model=LinearConfig(width=6))
+
+    outer = Outer.model_validate({"student": {"model": {"dropout": 0.1}}})
+    assert outer.student.model == LinearConfig(width=6, dropout=0.1)
+    for chosen in ({"family": "autoencoder"}, {"family": "cnn", "width": 32}):
+        built = Outer.model_validate({"student": {"model": chosen}}).student.model
+        assert built == type(built)()
 
 
 def test_a_table_that_names_some_keys_keeps_the_others_of_its_place() -> None:

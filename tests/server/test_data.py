@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from fedkd.data.catalogue import FILE, Catalogue
 from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, load
@@ -31,38 +32,51 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.public.histories.lengths, setup.public.histories.lengths)
     assert found.public.catalogue.categories == setup.public.catalogue.categories != ()
     np.testing.assert_array_equal(found.public.catalogue.membership, setup.public.catalogue.membership)
+    np.testing.assert_array_equal(found.public.catalogue.ids, setup.public.catalogue.ids)
+    assert found.public.catalogue.fingerprint == setup.public.catalogue.fingerprint
     assert (found.num_clients, found.num_private_users) == (setup.num_clients, setup.num_private_users)
 
 
+def with_catalogue(folder: Path, **changes: Any) -> Config:
+    """Write a folder of which something of the catalogue is another."""
+    config, setup = written(folder)
+    other = replace(setup.public.catalogue, **changes)
+    write_depot(folder, replace(setup, public=replace(setup.public, catalogue=other)))
+    return config
+
+
 def test_release_years_are_kept_and_their_absence_too(tmp_path: Path) -> None:
-    config, setup = written(tmp_path)
+    config, _ = written(tmp_path)
     assert read_setup(tmp_path, config).public.catalogue.years is None
     years = np.where(np.arange(60) % 7 == 0, 0, 1940 + np.arange(60))
-    dated = replace(setup.public, catalogue=replace(setup.public.catalogue, years=years))
-    write_depot(tmp_path, replace(setup, public=dated))
+    with_catalogue(tmp_path, years=years)
     np.testing.assert_array_equal(read_setup(tmp_path, config).public.catalogue.years, years)
 
 
-def test_bad_years_are_unknown_and_those_of_another_catalogue_refused(tmp_path: Path) -> None:
-    config, _ = written(tmp_path)
-    pd.DataFrame({"year": [np.nan, 99999.0, 1995.0] * 20}).to_parquet(tmp_path / "years.parquet")
+def test_bad_years_are_unknown(tmp_path: Path) -> None:
+    config = with_catalogue(tmp_path, years=np.array([-7, 99999, 1995] * 20))
     np.testing.assert_array_equal(read_setup(tmp_path, config).public.catalogue.years, [0, 0, 1995] * 20)
-    for wrong in ({"year": [1995] * 59}, {"release": [1995] * 60}):
-        pd.DataFrame(wrong).to_parquet(tmp_path / "years.parquet")
-        with pytest.raises(UserError, match="is not a server's data folder"):
-            read_setup(tmp_path, config)
 
 
 def test_a_catalogue_without_categories_stays_without(tmp_path: Path) -> None:
-    config, _ = written(tmp_path)
-    pd.DataFrame(np.zeros((0, 0), bool)).to_parquet(tmp_path / "categories.parquet")
+    config = with_catalogue(tmp_path, categories=(), membership=np.zeros((0, 0), bool))
     found = read_setup(tmp_path, config)
     assert found.public.catalogue.categories == ()
     assert found.public.num_items == 60
 
 
-def test_categories_of_another_catalogue_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{"years": np.full(59, 1995)}, {"membership": np.ones((59, 8), bool)}])
+def test_years_and_categories_of_another_catalogue_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = with_catalogue(tmp_path, **changes)
+    with pytest.raises(UserError, match="is not a server's data folder"):
+        read_setup(tmp_path, config)
+
+
+def test_a_catalogue_of_another_number_of_items_is_refused(tmp_path: Path) -> None:
     config, _ = written(tmp_path)
-    pd.DataFrame({"Drama": [True] * 59}).to_parquet(tmp_path / "categories.parquet")
-    with pytest.raises(UserError, match="59 rows for 60 items"):
+    Catalogue.numbered(59).write(tmp_path / FILE)
+    with pytest.raises(UserError, match="59 items, and 60 are told of"):
+        read_setup(tmp_path, config)
+    (tmp_path / FILE).unlink()
+    with pytest.raises(UserError, match="is not a server's data folder"):
         read_setup(tmp_path, config)

@@ -48,13 +48,20 @@ class DeviceGrid(InProcessGrid):
 
 
 def configured(place: Path, data: Path, *more: str) -> Config:
+    return placed(place, data, *SMALL, *more)
+
+
+def placed(place: Path, data: Path, *settings: str) -> Config:
     paths = {"runtime.run-folder": place, "runtime.server-data": data / "server"}
-    return load(None, [*SMALL, *more, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())])
+    return load(None, [*settings, *(f"{key}={json.dumps(str(path))}" for key, path in paths.items())])
 
 
 def deployed(place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: Any) -> DeviceGrid:
     """Run a server on devices that lie in ``data``, and return the grid with all it carried."""
-    config = configured(place, data, *more)
+    return served(configured(place, data, *more), data, tampers, node)
+
+
+def served(config: Config, data: Path, tampers: dict[int, Tamper] | None = None, node: Any = None) -> DeviceGrid:
     grid = DeviceGrid(config, data, tampers, node)
     server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
     return grid

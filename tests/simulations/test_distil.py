@@ -8,12 +8,13 @@ from rich.console import Console
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
 from fedkd.data.splits import split
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.ease import fit_ease
-from fedkd.models.spec import ModelSpec
+from fedkd.models.linear import LinearConfig
 from fedkd.training.central import TrainingOptions
 from simulations import distil
 
-TEACHERS = {"ease": None, "autoencoder": ModelSpec(family="autoencoder", width=24)}
+TEACHERS = {"ease": None, "autoencoder": AutoencoderConfig(width=24)}
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: s
     loaded = Synthetic(synthetic=SyntheticOptions(users=80, items=60, mean_history=20)).load()
     data = split(loaded, SplitOptions(), 0)
     said: list[str] = []
-    pair = distil.Pair(TEACHERS[teacher], ModelSpec(width=8), feature_weight=0.0 if teacher == "ease" else 0.1)
+    pair = distil.Pair(TEACHERS[teacher], LinearConfig(width=8), feature_weight=0.0 if teacher == "ease" else 0.1)
     rows = {row.name: row for row in distil.compare(pair, data, 2, said.append)}
     assert rows["student distilled"].quality["mean"] > rows["popularity"].quality["mean"]
     assert rows["student distilled"].parameters == 2 * data.test.train.num_items * 8
@@ -54,7 +55,7 @@ def test_the_ridge_is_the_best_on_validation() -> None:
 def test_the_best_steps_come_from_the_curve() -> None:
     loaded = Synthetic(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)).load()
     fold = split(loaded, SplitOptions(), 0).validation
-    student = ModelSpec(width=4).build(fold.train.num_items, 0)
+    student = LinearConfig(width=4).build(fold.train.catalogue, 0)
     trainer = distil.undistilled(TrainingOptions(steps=120))
     best, steps = distil.best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
     assert steps in (50, 100, 120)

@@ -14,6 +14,7 @@ from clients.__main__ import supernode
 from clients.device import read_device
 from clients.node import Host, open_host
 from clients.policy import Terms
+from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.item_popularity import panel_spec
 from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
 from fedkd.messages.types import Asks, mask_bits
@@ -64,7 +65,8 @@ def host_of(config: Config, data: Path, client: int = 0) -> Host:
 def bursting(config: Config, item: int) -> dict[str, Any]:
     """Return a student whose scores overflow for exactly the histories that hold an item."""
     arrays = {
-        name: np.zeros_like(a, np.float32) for name, a in export_arrays(config.algorithm.blank_student(40)).items()
+        name: np.zeros_like(a, np.float32)
+        for name, a in export_arrays(config.algorithm.blank_student(Catalogue.numbered(40))).items()
     }
     arrays["encoder.weight"][item] = 3e38
     arrays["decoder.weight"][:] = 3e38
@@ -143,7 +145,7 @@ def test_a_device_without_a_target_answers_as_others_do(data: Path) -> None:
     table = pd.read_parquet(path)
     table[table["part"] != "target"].to_parquet(path, index=False)
     config = load(None, [*SMALL, *LOCAL, "privacy.metrics-share=0.2"])
-    content = ask_record(Asks(2, np.array([0]), export_arrays(config.algorithm.blank_student(40))))
+    content = ask_record(Asks(2, np.array([0]), export_arrays(config.algorithm.blank_student(Catalogue.numbered(40)))))
     assert told(config, data, "evaluate", content, **OWN) == "an answer"
 
 

@@ -265,6 +265,7 @@ def test_a_plan_predicts_the_bytes_that_a_run_then_spends(tmp_path: Path) -> Non
     spent = simulated(tmp_path / "run")["traffic"]
     assert predicted.up == spent["up-bytes-per-client-round"]
     assert predicted.down == pytest.approx(spent["down-bytes-per-client-round"], abs=1)
+    assert predicted.catalogue == spent["catalogue-bytes-per-client"]
     assert predicted.clients == predicted.asked == 54
     assert any("can read" in line for line in predicted.lines(settings))
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.models.ncf import NCF
-from fedkd.models.spec import ModelSpec
+from fedkd.models.table import MODELS
 from fedkd.ragged import Ragged
 from fedkd.training import dp_sgd
 from fedkd.training.dp_sgd import GradientNoise, train_with_noise
@@ -207,7 +208,7 @@ def test_students_of_histories_are_the_same_without_a_ghost(monkeypatch: pytest.
     shown = whole.where(rng.random(len(whole.values)) < 0.5)
     columns = {"shown": Ragged(shown.padded(ITEMS), indptr), "whole": Ragged(whole.padded(ITEMS), indptr)}
     examples, loss = Examples(columns, histories=("shown", "whole")), history_loss(ITEMS)
-    model = ModelSpec(family=family, width=4).build(ITEMS, 0)
+    model = MODELS.find(family).model_validate({"width": 4}).build(Catalogue.numbered(ITEMS), 0)
     assert ghost_of(model, examples, loss) is not None
     results = []
     for without in (False, True):

@@ -8,9 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
-from fedkd.data.interactions import Catalogue, Interactions
-from fedkd.models.spec import ModelSpec
+from fedkd.data.interactions import Interactions
+from fedkd.models.autoencoder import AutoencoderConfig
+from fedkd.models.base import ModelConfig
+from fedkd.models.cnn import CNNConfig
+from fedkd.models.linear import LinearConfig
 from fedkd.ragged import Ragged
 from fedkd.training import dp_sgd, local
 from fedkd.training.cohort import Cohort
@@ -20,6 +24,8 @@ from fedkd.training.examples import Examples
 from fedkd.training.local import LocalTraining, history_loss, train_privately, weights_of
 
 ITEMS, CLIP, CHANGED = 40, 0.5, 3
+
+CATALOGUE = Catalogue.numbered(ITEMS)
 
 OWNER = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 
@@ -35,9 +41,9 @@ HISTORIES: dict[str, list[int]] = {
 """What becomes of the history 4, 9, 17."""
 
 FAMILIES = [
-    ModelSpec(family="linear", width=4),
-    ModelSpec(family="autoencoder", width=4),
-    ModelSpec(family="cnn", width=4, channels=(3, 5), length=6),
+    LinearConfig(width=4),
+    AutoencoderConfig(width=4),
+    CNNConfig(width=4, channels=(3, 5), length=6),
 ]
 
 
@@ -45,8 +51,7 @@ def cohort_with(history: list[int], noise: GradientNoise | None = SILENT) -> Coh
     rng = np.random.default_rng(5)
     rows = [rng.permutation(ITEMS)[: rng.integers(2, 9)] for _ in OWNER]
     rows[6], rows[CHANGED] = np.zeros(0, np.int64), np.array(history, np.int64)
-    ids = np.arange(ITEMS).astype(np.str_)
-    data = Interactions(np.arange(len(rows)).astype(np.str_), Ragged.from_rows(rows, np.int32), Catalogue(ids))
+    data = Interactions(np.arange(len(rows)).astype(np.str_), Ragged.from_rows(rows, np.int32), CATALOGUE)
     return Cohort(np.arange(3), OWNER, Fold(data, data, data), 0, ({},) * 3, noise)
 
 
@@ -83,11 +88,11 @@ class Repeated(Draws):
         return torch.from_numpy(self.rng.normal(size=tuple(shape))).float()
 
 
-def trained(history: list[int], model: ModelSpec, noise: GradientNoise, monkeypatch: pytest.MonkeyPatch) -> Any:
+def trained(history: list[int], model: ModelConfig, noise: GradientNoise, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return students after training, all flat, and what was recorded."""
     with monkeypatch.context() as patched:
         recorded = Recorded(patched)
-        student = model.build(ITEMS, seed=1)
+        student = model.build(CATALOGUE, seed=1)
         parameters = replicate(student, 3)
         how = LocalTraining(learning_rate=1.0, optimiser="sgd", visible=0.5)
         train_privately(student, parameters, cohort_with(history, noise), how, 1)
@@ -125,13 +130,13 @@ def by_itself(student: Any, example: tuple[Any, Any]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("model", FAMILIES, ids=lambda model: model.family)
 @pytest.mark.parametrize("becomes", HISTORIES)
 def test_a_changed_history_moves_a_step_by_its_own_clipped_gradients(
-    becomes: str, model: ModelSpec, monkeypatch: pytest.MonkeyPatch
+    becomes: str, model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though others are padded to another width."""
     everyone = GradientNoise(CLIP, 0.0, 1.0, 1, 1.0)
     runs = [trained(history, model, everyone, monkeypatch) for history in ([4, 9, 17], HISTORIES[becomes])]
     apart = runs[1][0] - runs[0][0]
-    old, new = (by_itself(model.build(ITEMS, seed=1), held(run[1].examples[0], CHANGED)) for run in runs)
+    old, new = (by_itself(model.build(CATALOGUE, seed=1), held(run[1].examples[0], CHANGED)) for run in runs)
     np.testing.assert_allclose(apart[1], old - new, atol=1e-6)
     np.testing.assert_allclose(apart[[0, 2]], 0, atol=1e-6)
     assert np.linalg.norm(apart) <= 2 * CLIP * (1 + 1e-5)
@@ -139,13 +144,11 @@ def test_a_changed_history_moves_a_step_by_its_own_clipped_gradients(
 
 @pytest.mark.parametrize("model", FAMILIES, ids=lambda model: model.family)
 def test_an_empty_history_is_an_example_whose_gradient_is_zero(
-    model: ModelSpec, monkeypatch: pytest.MonkeyPatch
+    model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = Interactions(
-        np.array(["a", "b"]), Ragged(np.zeros(0, np.int32), np.zeros(3, np.int64)), cohort_with([]).data.train.catalogue
-    )
+    data = Interactions(np.array(["a", "b"]), Ragged(np.zeros(0, np.int32), np.zeros(3, np.int64)), CATALOGUE)
     cohort = Cohort(np.arange(1), np.zeros(2, np.int64), Fold(data, data, data), 0, ({},), SILENT)
-    recorded, student = Recorded(monkeypatch), model.build(ITEMS, seed=1)
+    recorded, student = Recorded(monkeypatch), model.build(CATALOGUE, seed=1)
     parameters = replicate(student, 1)
     train_privately(student, parameters, cohort, LocalTraining(optimiser="sgd"), 1)
     assert recorded.examples[0].lengths.tolist() == [2]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.data.interactions import Catalogue
+from fedkd.data.catalogue import Catalogue
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

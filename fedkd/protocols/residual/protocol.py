@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.distillation.residual import UserWeights, ridge
@@ -123,9 +124,9 @@ class Residual(ResidualParameters, GlobalStudent):
             return None
         return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
 
-    def blank_student(self, num_items: int) -> Recommender:
+    def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""
-        return LowRank(num_items, self.rank)
+        return LowRank(len(catalogue), self.rank)
 
     def centralised(self, train: Interactions, seed: int) -> Recommender:
         """Return the student that everyone's histories in one place would give: no references, exact weights."""

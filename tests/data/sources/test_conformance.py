@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.cleaning import Raw
-from fedkd.data.interactions import Catalogue, Interactions
+from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded, Source
 from fedkd.data.sources.lightgcn import LightGCN
 from fedkd.data.sources.movielens_1m import MovieLens1M
