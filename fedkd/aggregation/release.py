@@ -81,9 +81,7 @@ def merge(parts: list[Answers], specs: Mapping[str, Spec]) -> Answers:
         if spec.sums:
             values[name] = np.sum(chunks, axis=0)
         elif isinstance(chunks[0], Ragged):
-            lengths = np.concatenate([chunk.lengths for chunk in chunks])
-            flat = np.concatenate([chunk.values for chunk in chunks])
-            values[name] = Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+            values[name] = Ragged.concatenate(chunks)
         else:
             values[name] = np.concatenate(chunks)
     refused: dict[str, list[int]] = {}

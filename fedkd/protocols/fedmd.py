@@ -11,9 +11,11 @@ from torch import Tensor
 
 from fedkd.distillation.score_directions import denoised, signal_share
 from fedkd.errors import UserError
+from fedkd.losses.scores import mean_absolute_difference
 from fedkd.messages.types import Answers, Asks, Kind, Reference, Spec
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, student_arrays, summed, taken_sums
 from fedkd.protocols.trained import (
     DIRECTIONS,
@@ -26,15 +28,15 @@ from fedkd.protocols.trained import (
 )
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
-from fedkd.training.central import Rows, TrainingOptions, Watch
+from fedkd.training.central import Rows
 from fedkd.training.central import train as train_steps
 from fedkd.training.chunks import Model, Parameters
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, train
 from fedkd.training.examples import Examples
-from fedkd.training.hard_labels import CentralTraining, nonempty, train_centrally
-from fedkd.training.local import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
-from fedkd.training.options import Training
+from fedkd.training.hard_labels import nonempty, train_centrally
+from fedkd.training.local import OWN, keep_students, own_scores, own_students, train_locally
+from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
 LESSON = "lesson."
 """Prefix of what a client digests: the histories of the round before, and the consensus on them."""
@@ -128,7 +130,7 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
         if LESSON + "scores" in asks.shared:
             self._digest(student, parameters, cohort, asks)
-        train_privately(student, parameters, cohort, self.local, asks.round)
+        train_locally(student, parameters, cohort, self.local, asks.round)
         history = padded_histories(asks.reference.histories, student.num_items)
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
         values = {"scores": scores, "weight": np.ones(len(cohort))}
@@ -207,16 +209,17 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(reference.panel.astype(np.int64))
 
         def loss_of(rows: Rows) -> Tensor:
-            distance: Tensor = (student(history[rows])[:, panel] - consensus[rows]).abs().mean()
-            return distance
+            scores = student(history[rows])[:, panel]
+            return mean_absolute_difference(scores.flatten(), consensus[rows].flatten())  # of all pairs at once
 
         with torch.no_grad():
             before = float(loss_of(np.arange(len(history))))
-        steps = self.digest_epochs * -(-len(history) // DIGEST_BATCH)
         rate = signal * self.digest_learning_rate
         if rate > 0:
-            options = TrainingOptions(steps=steps, batch_size=DIGEST_BATCH, learning_rate=rate)
-            train_steps(student, loss_of, len(history), options, rng, Watch(), "digest")
+            training = CentralTraining(
+                epochs=self.digest_epochs, learning_rate=rate, batch_size=DIGEST_BATCH, weight_decay=0.0
+            )
+            train_steps(student, loss_of, len(history), training, rng)
         return before
 
     def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:
@@ -229,11 +232,13 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
 
         def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-            return (model(history[batch["row"]])[..., panel] - consensus[batch["row"]]).abs().mean(-1)
+            return mean_absolute_difference(model(history[batch["row"]])[..., panel], consensus[batch["row"]])
 
         rows = Ragged.from_rows([np.arange(len(history))] * len(cohort), np.int64)
         streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]
-        training = Training(self.digest_learning_rate, self.digest_epochs, DIGEST_BATCH)
+        training = CohortTraining(
+            epochs=self.digest_epochs, learning_rate=self.digest_learning_rate, batch_size=DIGEST_BATCH
+        )
         train(student, parameters, Examples({"row": rows}), loss, training, streams)
 
 

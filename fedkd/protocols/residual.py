@@ -16,7 +16,7 @@ from scipy import sparse
 
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
-from fedkd.distillation.gram_block import RIDGE, block_answer, block_spec, protected_gram
+from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
 from fedkd.distillation.residual import (
     UserWeights,
     answer,
@@ -29,6 +29,7 @@ from fedkd.distillation.residual import (
 )
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Outer, Reference, Spec
+from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
@@ -234,7 +235,7 @@ class Residual(GlobalStudent):
         rounds = len(np.unique(state.arrays["accepted"][state.arrays["accepted"] > 0]))
         noise = setup.noise * rounds**0.5 if rounds else np.inf
         lengths = setup.public.histories.lengths
-        strength = RIDGE * self.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
+        strength = RIDGE_MULTIPLIER * self.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, noise, setup.popularity)
         return protected_gram(state.arrays["sum"], panel, *known), float(strength)
 
@@ -296,4 +297,4 @@ def _stack(above: Any, below: Any) -> Any:
 
 
 def _arrays(prefix: str, model: Recommender) -> dict[str, NDArray[Any]]:
-    return {f"{prefix}.{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
+    return {f"{prefix}.{name}": array for name, array in model_arrays(model).items()}

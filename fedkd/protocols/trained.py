@@ -15,7 +15,8 @@ from fedkd.models.spec import ModelSpec
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
-from fedkd.training.hard_labels import CentralTraining, train_centrally
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.options import CentralTraining
 
 EQUAL = "equal"
 """Marks asks under protection: clients weigh the same, and their weight does not travel."""
