@@ -1,9 +1,8 @@
 """Settings of the distillation of a student from a teacher."""
 
-from typing import Literal
+from pydantic import Field, field_validator
 
-from pydantic import Field
-
+from fedkd.losses.features import feature_loss
 from fedkd.losses.objectives import LossWeights
 from fedkd.options import Options
 from fedkd.training.options import StepTraining
@@ -24,7 +23,7 @@ class DistillationOptions(Options):
     weights : LossWeights
         Weights of the losses in their sum.
     feature_loss : str
-        ``cross-entropy`` of normalised features, or ``mse``.
+        ``cross-entropy`` of normalised features, ``mse``, or a function of one's own as ``package.module:function``.
     layer : int, optional
         Layer whose features are compared, in convolutional models; the last before the scores without it.
     training : StepTraining
@@ -36,6 +35,12 @@ class DistillationOptions(Options):
     teacher_scale: float = Field(1.0, gt=0)
     unseen_only: bool = True
     weights: LossWeights = LossWeights()
-    feature_loss: Literal["cross-entropy", "mse"] = "cross-entropy"
+    feature_loss: str = "cross-entropy"
     layer: int | None = None
     training: StepTraining = StepTraining()
+
+    @field_validator("feature_loss")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        feature_loss(name)
+        return name

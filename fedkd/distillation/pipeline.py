@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fedkd.distillation.features import Projection, layer_features
 from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.targets import DistillationTargets
-from fedkd.losses.features import FEATURE_LOSSES
+from fedkd.losses.features import feature_loss
 from fedkd.losses.objectives import distillation_loss, optimisation_loss, pretraining_loss, student_loss
 from fedkd.losses.soft_labels import soft_label_divergence
 from fedkd.models.base import Recommender, multi_hot, padded_histories
@@ -78,7 +78,7 @@ def _student_loss(
     feature = None
     if projection is not None and targets.features is not None:
         ours = projection(layer_features(student, shown, options.layer))
-        feature = FEATURE_LOSSES[options.feature_loss](ours, torch.from_numpy(targets.features[rows])).mean()
+        feature = feature_loss(options.feature_loss)(ours, torch.from_numpy(targets.features[rows])).mean()
     loss = distillation_loss(soft, feature, options.weights)
     if options.weights.hard == 0:
         return loss

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from fedkd.errors import UserError
+from fedkd.registry import imported_function
+
 SMALLEST = 1e-6
 """Added to features before they are normalised, so that a row of zeros is the uniform distribution."""
 
@@ -56,3 +59,21 @@ FEATURE_LOSSES: Mapping[str, FeatureLoss] = {
     "mse": feature_mse,
 }
 """The feature losses that a configuration names."""
+
+
+def feature_loss(name: str) -> FeatureLoss:
+    """Return the feature loss of a name, or of a path such as ``package.module:function``.
+
+    Raises
+    ------
+    UserError
+        There is no such name, module or function.
+    """
+    if ":" in name:
+        return imported_function(name, "feature loss")
+    if name not in FEATURE_LOSSES:
+        raise UserError(
+            f"there is no feature loss {name!r}; allowed are {', '.join(FEATURE_LOSSES)}, or a function of your own as "
+            "package.module:function"
+        )
+    return FEATURE_LOSSES[name]

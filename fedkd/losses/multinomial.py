@@ -21,5 +21,5 @@ def multinomial_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     Tensor, shape [...]
     """
     total = targets.sum(-1)
-    total = torch.where(total > 0, total, 1.0)  # the sum above is 0 wherever this is
+    total = torch.where(total > 0, total, 1.0)  # a row without targets is 0 over 1
     return -(targets * torch.log_softmax(scores, -1)).sum(-1) / total

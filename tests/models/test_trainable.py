@@ -17,7 +17,7 @@ from fedkd.models.linear import LowRank
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.spec import ModelSpec
 from fedkd.ragged import Ragged
-from fedkd.training.central import TrainingOptions
+from fedkd.training.options import StepTraining
 
 CLUSTERS, CLUSTER_SIZE = 4, 6
 ITEMS = CLUSTERS * CLUSTER_SIZE
@@ -50,7 +50,7 @@ def accuracy(model: Recommender, data: Interactions) -> float:
 def test_a_trained_model_completes_histories_and_beats_popularity(family: str) -> None:
     data, model = toy(), spec(family).build(ITEMS, seed=1)
     assert accuracy(model, data) < 0.6
-    pretrain(model, data.histories, TrainingOptions(steps=150, visible=0.5), np.random.default_rng(0))
+    pretrain(model, data.histories, StepTraining(steps=150, visible=0.5), np.random.default_rng(0))
     assert accuracy(model, data) > 0.95
     assert accuracy(fit_popularity(data), data) < 0.6
 
@@ -58,7 +58,7 @@ def test_a_trained_model_completes_histories_and_beats_popularity(family: str) -
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_overfits_histories_that_it_sees_whole(family: str) -> None:
     data, model = toy(), spec(family).build(ITEMS, seed=1)
-    pretrain(model, data.histories, TrainingOptions(steps=300, learning_rate=0.03), np.random.default_rng(0))
+    pretrain(model, data.histories, StepTraining(steps=300, learning_rate=0.03), np.random.default_rng(0))
     best = np.argsort(-score(model, data.histories), axis=1)[:, :4]
     hits = np.take_along_axis(data.matrix().toarray(), best, axis=1)
     assert hits.mean() > 0.95

@@ -10,7 +10,7 @@ from fedkd.messages.types import Answers
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.table import PROTOCOLS
-from fedkd.training.hard_labels import CentralTraining
+from fedkd.training.options import CentralTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 QUICK = {

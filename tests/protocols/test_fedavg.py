@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from fedkd.data.fold import Fold
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import multi_hot, padded_histories
 from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import export_arrays, load_arrays
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 LOCAL = LocalTraining(epochs=1, learning_rate=0.5, optimiser="sgd", visible=0.6)

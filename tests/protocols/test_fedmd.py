@@ -11,8 +11,7 @@ from fedkd.models.spec import ModelSpec
 from fedkd.protocols.fedmd import LESSON, FedMD
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 SEED = 3

@@ -25,7 +25,7 @@ from fedkd.privacy.schedule import Release, Schedule
 from fedkd.protocols.gnmax import GNMax, confident, drawn_queries, votes
 from fedkd.ragged import Ragged
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
+from fedkd.training.options import CentralTraining
 
 QUICK = GNMax(model=ModelSpec(family="autoencoder", width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 

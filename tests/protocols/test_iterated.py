@@ -6,16 +6,16 @@ import torch
 
 from fedkd.aggregation.release import release
 from fedkd.errors import UserError
+from fedkd.models.arrays import load_arrays
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
-from fedkd.protocols.base import load_arrays
 from fedkd.protocols.iterated import VIEWS, Iterated
 from fedkd.protocols.server_optimiser import adam_moved, student_arrays
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining, mean_gradient, train_centrally
-from fedkd.training.local import LocalTraining
+from fedkd.training.hard_labels import mean_gradient, train_centrally
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 SEED = 3

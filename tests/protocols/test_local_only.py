@@ -4,7 +4,7 @@ import torch
 from fedkd.models.base import score
 from fedkd.models.spec import ModelSpec
 from fedkd.protocols.local_only import LocalOnly
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import LocalTraining
 
 SMALL = ModelSpec(family="autoencoder", width=4)
 

@@ -17,8 +17,9 @@ from clients.policy import Terms
 from fedkd.distillation.item_popularity import panel_spec
 from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
 from fedkd.messages.types import Asks, mask_bits
+from fedkd.models.arrays import export_arrays
 from fedkd.privacy.ledger_account import open_ledger
-from fedkd.protocols.base import State, export_arrays
+from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.trained import EQUAL
 from fedkd.runs.config import Config, flatten, load
