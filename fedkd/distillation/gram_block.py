@@ -85,7 +85,7 @@ def protected_gram(
     noise : float
         Standard deviation of the noise on every coordinate of the sum.
     popularity : ndarray, shape [items], optional
-        How popular items are with everyone, where a release of its own told; the prior is matched to it.
+        Popularity of items with everyone, from a release of its own; the prior is matched to it.
 
     Returns
     -------

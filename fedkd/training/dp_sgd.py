@@ -98,7 +98,7 @@ class Draws:
         step : int
             The first step that stays out.
         shape : torch.Size
-            That of the result, [slices, ...].
+            Shape of the result, [slices, ...].
         """
         del name, slices
         deviation = (step - since).to(torch.float32).sqrt()

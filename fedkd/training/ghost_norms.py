@@ -166,7 +166,7 @@ def _lengths(vectors: Tensor) -> Tensor:
 def ghost_of(model: nn.Module, examples: Examples, loss: Loss) -> Ghost | None:
     """Return a model's ghost, or None where the layers' inputs and outputs do not give the whole gradient.
 
-    That is found out on synthetic examples: it may read a table past its layer, for example, or use a layer twice.
+    Synthetic examples show it: a model may read a table past its layer, for example, or use a layer twice.
     """
     owners = sorted({name.rpartition(".")[0] for name, _ in model.named_parameters(remove_duplicate=False)})
     tied = len(list(model.named_parameters(remove_duplicate=False))) != len(list(model.parameters()))
