@@ -38,8 +38,8 @@ from fedkd.training.hard_labels import nonempty, train_centrally
 from fedkd.training.local import OWN, keep_students, own_scores, own_students, train_locally
 from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
-LESSON = "lesson."
-"""Prefix of what a client digests: the histories of the round before, and the consensus on them."""
+CONSENSUS = "lesson."
+"""Prefix of the arrays that a client digests: the histories of the round before, and the consensus on them."""
 
 COMMON = "common."
 """Prefix of the global student, where clients answer with their distance to its scores."""
@@ -106,10 +106,10 @@ class FedMD(TrainedStudent):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the consensus of the round before, and what to score now."""
         del rng
-        lesson = part(state, LESSON)
-        if lesson:
-            lesson["scores"] = lesson["scores"].astype(np.float16)
-        shared = equally_weighted(named(LESSON, lesson), state.setup)
+        last = part(state, CONSENSUS)
+        if last:
+            last["scores"] = last["scores"].astype(np.float16)
+        shared = equally_weighted(named(CONSENSUS, last), state.setup)
         reference = self._reference(state.setup, round_number)
         if EQUAL in shared:
             shared |= named(COMMON, export_arrays(self.global_student(state)))
@@ -128,7 +128,7 @@ class FedMD(TrainedStudent):
         assert asks.reference is not None
         student, parameters = self._students(cohort, asks)
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
-        if LESSON + "scores" in asks.shared:
+        if CONSENSUS + "scores" in asks.shared:
             self._digest(student, parameters, cohort, asks)
         train_locally(student, parameters, cohort, self.local, asks.round)
         history = padded_histories(asks.reference.histories, student.num_items)
@@ -160,8 +160,8 @@ class FedMD(TrainedStudent):
             known = self._known(state, reference)
             consensus = known + released_directions(known, state.setup).T @ consensus
         distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), signal, rng)
-        lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
-        return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {
+        last = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
+        return state.with_arrays(**student_arrays(student), **named(CONSENSUS, last)), {
             "distance": distance,
             "signal": signal,
         }
@@ -225,10 +225,10 @@ class FedMD(TrainedStudent):
     def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:
         """Train every client towards the consensus, in place."""
         assert asks.reference is not None
-        lesson = {name: asks.shared[LESSON + name] for name in ("values", "lengths", "scores")}
-        histories = Ragged(lesson["values"], offsets(lesson["lengths"]))
+        last = {name: asks.shared[CONSENSUS + name] for name in ("values", "lengths", "scores")}
+        histories = Ragged(last["values"], offsets(last["lengths"]))
         history = padded_histories(histories, student.num_items)
-        consensus = torch.from_numpy(lesson["scores"].astype(np.float32))
+        consensus = torch.from_numpy(last["scores"].astype(np.float32))
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
 
         def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
