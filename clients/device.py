@@ -13,7 +13,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.ragged import Ragged
+from fedkd.ragged import Ragged, offsets
 from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import read_identity
 
@@ -95,5 +95,5 @@ def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
 def _interactions(table: pd.DataFrame, users: int, items: int) -> Interactions:
     ordered = table.sort_values("user", kind="stable")
     counts = np.bincount(ordered["user"].to_numpy(np.int64), minlength=users)
-    histories = Ragged(ordered["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
+    histories = Ragged(ordered["item"].to_numpy(np.int32), offsets(counts))
     return Interactions(np.arange(users).astype(np.str_), histories, Catalogue.numbered(items))

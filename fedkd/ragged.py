@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Ragged:
         values = np.concatenate(arrays) if arrays else np.zeros(0, dtype)
         return cls(values, offsets(lengths))
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Ragged"]) -> Self:
+        """Return all rows of several ragged arrays, one array after the other."""
+        values = np.concatenate([part.values for part in parts])
+        return cls(values, offsets(np.concatenate([part.lengths for part in parts])))
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
@@ -65,6 +72,12 @@ class Ragged:
         kept = np.bincount(self.row_index[keep], minlength=len(self))
         return Ragged(self.values[keep], offsets(kept))
 
+    def matrix(self, columns: int, dtype: Any) -> sparse.csr_array:
+        """Return rows of positions as a matrix with a 1 at every position, shape [rows, columns]."""
+        return sparse.csr_array(
+            (np.ones(len(self.values), dtype), self.values, self.indptr), shape=(len(self), columns)
+        )
+
     def padded(self, pad: int, length: int | None = None) -> NDArray[Any]:
         """Return rows as one rectangle, padded on the left; longer rows keep their last values.
 
@@ -90,5 +103,5 @@ class Ragged:
 def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
     """Return where each row begins, given the rows' lengths; shape [rows + 1]."""
     out = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=out[1:])
+    np.cumsum(lengths, dtype=np.int64, out=out[1:])
     return out

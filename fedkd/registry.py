@@ -4,9 +4,10 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import model_validator
@@ -155,26 +156,46 @@ def imported(path: str, base: type[T], kind: str) -> type[T]:
     UserError
         The module cannot be imported, has no such class, or the class is not a subclass of ``base``.
     """
-    module_name, _, name = path.partition(":")
-    if (here := str(Path.cwd())) not in sys.path:  # a command that was installed does not look there by itself
-        sys.path.append(here)
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError, TypeError) as error:
-        raise UserError(
-            f"the {kind} {path!r} cannot be imported ({error}); name an installed module, or one in the working "
-            "directory, as package.module:Class"
-        ) from None
+    module, name = _module(path, kind, "Class")
     found = getattr(module, name, None)
     if not inspect.isclass(found):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base))
-        raise UserError(f"{module_name} has no class {name!r} for a {kind}; it has {classes or 'none'}")
+        raise UserError(f"{module.__name__} has no class {name!r} for a {kind}; it has {classes or 'none'}")
     if not issubclass(found, base) or inspect.isabstract(found):
         raise UserError(
             f"{path} is no {kind}: it must be a complete subclass of {base.__module__}.{base.__qualname__}"
             f"{_missing(found)}"
         )
     return found
+
+
+def imported_function(path: str, kind: str) -> Callable[..., Any]:
+    """Return the function that ``package.module:function`` names.
+
+    Raises
+    ------
+    UserError
+        The module cannot be imported, or has no such function.
+    """
+    module, name = _module(path, kind, "function")
+    found = getattr(module, name, None)
+    if not inspect.isfunction(found):
+        raise UserError(f"{module.__name__} has no function {name!r} for a {kind}")
+    return found
+
+
+def _module(path: str, kind: str, what: str) -> tuple[ModuleType, str]:
+    """Return the module of ``package.module:name``, and the name."""
+    module, _, name = path.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:  # a command that was installed does not look there by itself
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module), name
+    except (ImportError, ValueError, TypeError) as error:
+        raise UserError(
+            f"the {kind} {path!r} cannot be imported ({error}); name an installed module, or one in the working "
+            f"directory, as package.module:{what}"
+        ) from None
 
 
 def _missing(found: type) -> str:

@@ -10,7 +10,7 @@ from fedkd.data.catalogue import FILE, Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
-from fedkd.ragged import Ragged
+from fedkd.ragged import Ragged, offsets
 from fedkd.runs.config import Config
 from fedkd.runs.federation import mechanisms
 
@@ -50,7 +50,7 @@ def read_setup(folder: Path, config: Config) -> Setup:
             f"{folder} is not a server's data folder ({error}); make one with python -m simulations.deployment.prepare"
         ) from None
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
-    histories = Ragged(table["item"].to_numpy(np.int32), np.concatenate([[0], np.cumsum(counts)]))
+    histories = Ragged(table["item"].to_numpy(np.int32), offsets(counts))
     public = Interactions(np.arange(users).astype(np.str_), histories, catalogue)
     answers = mechanisms(config, clients).answers
     known = (clients, private, config.num_server_rounds, config.seed, answers.participants, answers.answer_budget)

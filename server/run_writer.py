@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
+from fedkd.models.arrays import export_arrays, model_arrays
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
-from fedkd.protocols.base import Setup, State, export_arrays
+from fedkd.protocols.base import Setup, State
 from fedkd.runs.config import Config
 from fedkd.runs.folder import Arrays, RunFolder
 from server.progress import COUNTS, RELEASES, Progress, Record
@@ -89,8 +90,7 @@ class Recorder:
             ("student", protocol.student(progress.state)),
         ):
             if model is not None:
-                arrays = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
-                self.folder.write_arrays(f"{name}.safetensors", arrays)
+                self.folder.write_arrays(f"{name}.safetensors", model_arrays(model))
                 models[name] = model_size(model, deployed=name == "student")
         if strategy.teacher_per_user is not None:
             models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)

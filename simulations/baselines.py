@@ -23,7 +23,7 @@ from fedkd.protocols.residual import Residual
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import LocalTraining
 
 FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
 """Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""

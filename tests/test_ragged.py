@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkd.ragged import Ragged
+from fedkd.ragged import Ragged, offsets
 
 ROWS = st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=8)
 
@@ -34,3 +34,23 @@ def test_offsets_that_do_not_fit_are_refused() -> None:
         Ragged(np.arange(3), np.array([0, 2]))
     with pytest.raises(ValueError, match="begin with 0"):
         Ragged(np.arange(3), np.array([1, 3]))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=3))
+def test_concatenation_puts_all_rows_one_after_the_other(parts: list[list[list[int]]]) -> None:
+    whole = Ragged.concatenate([Ragged.from_rows(rows, np.int32) for rows in parts])
+    assert [row.tolist() for row in (whole[i] for i in range(len(whole)))] == [row for rows in parts for row in rows]
+    assert whole.indptr.dtype == np.int64
+
+
+def test_the_matrix_has_a_one_at_every_position() -> None:
+    matrix = Ragged.from_rows([[2, 0], [], [1]], np.int32).matrix(4, np.float64)
+    assert matrix.toarray().tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    assert matrix.dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", ["<u4", "int32", "int64"])
+def test_offsets_are_whole_numbers_of_64_bits(kind: str) -> None:
+    ends = offsets(np.array([2**31 - 1, 2**31 - 1, 3], kind))
+    assert ends.tolist() == [0, 2**31 - 1, 2**32 - 2, 2**32 + 1]
+    assert ends.dtype == np.int64

@@ -17,7 +17,7 @@ from fedkd.aggregation.quantisation import quantised, stored, summed
 from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Estimate, Estimates, Kind, LowRankUpdate, Quantiser, Spec
-from fedkd.ragged import Ragged, offsets
+from fedkd.ragged import Ragged
 
 Specs = Mapping[str, Spec]
 
@@ -275,8 +275,7 @@ def _joined(chunks: list[Any], spec: Spec) -> Any:
             total = total + chunk
         return total
     if isinstance(chunks[0], Ragged):
-        lengths = np.concatenate([chunk.lengths for chunk in chunks])
-        return Ragged(np.concatenate([chunk.values for chunk in chunks]), offsets(lengths))
+        return Ragged.concatenate(chunks)
     return np.concatenate(chunks)
 
 

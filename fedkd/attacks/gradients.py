@@ -22,7 +22,6 @@ from fedkd.training.chunks import Model
 from fedkd.training.dp_sgd import GradientNoise, train_with_noise
 from fedkd.training.engine import replicate
 from fedkd.training.examples import Examples
-from fedkd.training.options import Training
 
 PUSH = 1e6
 """Gradient of a canary; only a clip bounds it."""
@@ -64,8 +63,8 @@ def gradient_multiplier(
     there = present if adjacency == "add-remove" else np.ones(canaries, bool)
     push = np.where(present, PUSH, -PUSH)[there].astype(np.float32)
     examples = Examples({"push": Ragged(push, offsets(there.astype(np.int64)))})
-    model, parameters, plain = Point(), replicate(Point(), canaries), Training(1.0, optimiser="sgd")
-    train_with_noise(model, parameters, examples, _pushed, plain, replace(noise, rate=1.0))
+    model, parameters = Point(), replicate(Point(), canaries)
+    train_with_noise(model, parameters, examples, _pushed, 1.0, replace(noise, rate=1.0))
     shift = separation(-parameters["at"][:, 0].numpy().astype(np.float64), present, failure)
     moved = SENSITIVITY["vector"][adjacency] * math.sqrt(noise.steps)
     return moved / shift if shift else math.inf

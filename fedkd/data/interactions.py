@@ -51,9 +51,7 @@ class Interactions:
 
     def matrix(self, dtype: Any = np.float32) -> sparse.csr_array:
         """Return the binary user x item matrix, shape [users, items]."""
-        ones = np.ones(len(self), dtype)
-        shape = (self.num_users, self.num_items)
-        return sparse.csr_array((ones, self.histories.values, self.histories.indptr), shape=shape)
+        return self.histories.matrix(self.num_items, dtype)
 
     def popularity(self) -> NDArray[np.int64]:
         """Return the number of users of every item, shape [items]."""

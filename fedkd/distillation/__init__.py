@@ -1,1 +1,1 @@
-"""Losses and the centralised distillation pipeline."""
+"""Distillation: a teacher's targets, the phases of training, and the closed forms of linear models."""

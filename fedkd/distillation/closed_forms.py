@@ -63,11 +63,11 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     Parameters
     ----------
     gram : Gram
-        What the teacher knows.
+        Histories that the teacher learns from.
     ridge : float
         Added to the diagonal, in the units of the Gram matrix; positive.
     dense : bool, optional
-        Which of the two forms; chosen by the number of items without it. Both give the same scores.
+        Whether to use the items x items form; chosen by the number of items without it. Both give the same scores.
     """
     if gram.num_items <= DENSE_ITEMS if dense is None else dense:
         return EASE(ease_weights(gram.dense(), ridge))

@@ -1,8 +1,8 @@
-"""What items are about, told as if by further users: their categories, the years of their release, and both at once.
+"""The content of items as rows of further users: categories, the years of release, and both at once.
 
-Content is public, so it costs no privacy, and it says most of items whose pairs few public users show and noise hides.
-It joins the users as further rows of the least-squares problem (Jeunen, Van Balen & Goethals, Closed-form models for
-collaborative filtering with side-information, RecSys 2020, CEASE).
+Content is public, so it costs no privacy, and it helps most with items whose pairs few public users show and noise
+hides. It joins the users as further rows of the least-squares problem (Jeunen, Van Balen & Goethals, Closed-form models
+for collaborative filtering with side-information, RecSys 2020, CEASE).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ ERA = 10
 def content_rows(public: Interactions, weight: float) -> Floats:
     """Return a row for every category, every era, and every category in every era, as if it were a user.
 
-    Within one of the three kinds the product of two items' columns is the cosine of what the kind says of them times
+    Within one of the three kinds the product of two items' columns is the cosine of their content of that kind times
     the root of both popularities with the public, each half a user more than counted, so that items which no public
     user has are like others too. The cosine of the third kind is the product of the first two.
 
@@ -33,7 +33,7 @@ def content_rows(public: Interactions, weight: float) -> Floats:
     Returns
     -------
     ndarray, shape [categories + eras + both, items]
-        Of the third kind those rows that are not empty; no rows of a kind of which the catalogue tells nothing.
+        Of the third kind those rows that are not empty; no rows of a kind that the catalogue lacks.
     """
     catalogue = public.catalogue
     categories: Floats = catalogue.membership.T.astype(np.float64).reshape(-1, public.num_items)
@@ -44,7 +44,7 @@ def content_rows(public: Interactions, weight: float) -> Floats:
 
 
 def era_rows(years: NDArray[np.int64]) -> Floats:
-    """Return how much every item belongs to every era, shape [eras, items]; an unknown year (0) belongs to none.
+    """Return the membership of every item in every era, shape [eras, items]; an unknown year (0) belongs to none.
 
     The middles of eras are half an era apart, and membership falls in a straight line from 1 at the middle to 0, so
     that years which are near each other share eras wherever they lie.

@@ -1,16 +1,15 @@
-"""Residual distillation under noise: a small symmetric block of the Gram matrix, and what the server makes of it.
+"""Residual distillation under noise: a small symmetric block of the Gram matrix, and the estimate from its sum.
 
 A client answers with ``x^T x / |x|^2`` for its history ``x`` among the items that are most popular with the public: its
 student's residual on references of one item each, over a norm of exactly 1, so nothing is clipped away. The sum of the
-answers carries independent Gaussian noise. The server expects of it what the public users show, and moves from there
-towards the sum as far as the noise allows: entry by entry, in the basis of the items and in that of the sum's own
+answers carries independent Gaussian noise. The server's prior is what the public users show, and it shrinks the sum
+towards this prior: entry by entry, in the basis of the items and in that of the sum's own
 eigenvectors (noise on a symmetric matrix looks the same in every orthonormal basis), with the weight
-``v / (v + noise^2)`` of an estimate whose expectation has variance ``v``, as in Efron & Morris, Stein's estimation rule
-and its competitors, JASA 1973. With much noise this leaves the public teacher, with none the sum. Where a release of
-its own told how popular items are (``fedkd.distillation.item_popularity``), what public users show is scaled to that
-first.
+``v / (v + noise^2)`` that a prior of variance ``v`` gives the sum (Efron & Morris, Stein's estimation rule and its
+competitors, JASA 1973). With much noise this leaves the public teacher, with none the sum. Where a release of its own
+tells how popular items are (``fedkd.distillation.item_popularity``), the prior is scaled to that first.
 
-What items are about joins the users (``fedkd.distillation.content_prior``).
+The content of items joins the users (``fedkd.distillation.content_prior``).
 """
 
 from typing import Any
@@ -27,10 +26,10 @@ from fedkd.ragged import Ragged
 
 Floats = NDArray[np.float64]
 
-DOUBT = 3.0
-"""How much further than the public users' own spread private users may be from them; chosen on validation."""
+PRIOR_VARIANCE = 3.0
+"""Variance of the private users' sum around the prior, over the public users' own; chosen on validation."""
 
-RIDGE = 3.0
+RIDGE_MULTIPLIER = 3.0
 """The teacher's ridge under noise over that without; chosen on validation."""
 
 CONTENT = 0.15
@@ -38,7 +37,7 @@ CONTENT = 0.15
 
 
 def block_spec(panel: NDArray[np.int32]) -> Spec:
-    """Return what a client's answer looks like: a square of the panel's items, of norm at most 1."""
+    """Return the shape and clip of a client's answer: a square of the panel's items, of norm at most 1."""
     return Spec(Kind.STATISTICS, (len(panel), len(panel)), clip=1.0)
 
 
@@ -73,7 +72,7 @@ def protected_gram(
     noise: float,
     popularity: Floats | None = None,
 ) -> Gram:
-    """Return what the server knows of everyone's Gram matrix, each user weighted by the inverse of his interactions.
+    """Return the server's estimate of everyone's Gram matrix, users weighted by the inverse of their interactions.
 
     Parameters
     ----------
@@ -84,16 +83,16 @@ def protected_gram(
     public : Interactions
         The public users, at least one.
     num_users : int
-        How many private users take part, a public constant.
+        Number of private users, a public constant.
     noise : float
         Standard deviation of the noise on every coordinate of the sum.
     popularity : ndarray, shape [items], optional
-        How popular items are with everyone, where a release of its own told: what public users show is matched to it.
+        Popularity of items with everyone, from a release of its own; the prior is matched to it.
 
     Returns
     -------
     Gram
-        With what content says of the items added. Its factor has at most ``panel + public users + content`` rows.
+        With rows for the content of the items. Its factor has at most ``panel + public users + content`` rows.
     """
     ratio = num_users / public.num_users
     directions = unit_rows(public).toarray()
@@ -108,7 +107,7 @@ def protected_gram(
 
 
 def _matched(directions: Floats, popularity: Floats, ratio: float) -> Floats:
-    """Return by what to multiply every item so that public users have it as often as everyone does, shape [items]."""
+    """Return the factor of every item by which public users have it as often as everyone does, shape [items]."""
     known = (1 + ratio) * directions.sum(axis=0)
     share = np.divide(np.maximum(popularity, 0.0), known, out=np.ones_like(known), where=known > 0)
     return np.asarray(np.sqrt(share))
@@ -132,14 +131,17 @@ def posterior(pooled: NDArray[Any], units: Floats, ratio: float, noise: float) -
     prior = ratio * units.T @ units
     surprise = seen - prior
     bases = (np.eye(len(seen)), np.linalg.eigh(seen)[1])
-    moves = [basis @ (_trust(units @ basis, ratio, noise) * (basis.T @ surprise @ basis)) @ basis.T for basis in bases]
+    moves = [
+        basis @ (_shrinkage_weight(units @ basis, ratio, noise) * (basis.T @ surprise @ basis)) @ basis.T
+        for basis in bases
+    ]
     return prior + sum(moves) / len(moves)
 
 
-def _trust(units: Floats, ratio: float, noise: float) -> Floats:
-    """Return how far every entry may move towards the sum: 0 keeps the expectation, 1 takes the sum.
+def _shrinkage_weight(units: Floats, ratio: float, noise: float) -> Floats:
+    """Return the weight of the sum in every entry: 0 keeps the prior, 1 takes the sum.
 
-    The variance of an entry's expectation is that of a sum over few users, half as they are, half as if items were
+    The variance of an entry's prior is that of a sum over few users, half as they are, half as if items were
     independent, because pairs of items that no public user has are not impossible, and neither are items.
     """
     squares = units**2
@@ -147,7 +149,7 @@ def _trust(units: Floats, ratio: float, noise: float) -> Floats:
     single = pairs.sum(axis=1)
     single += single.mean() / 2
     independent = np.outer(single, single) / max(single.sum(), np.finfo(float).tiny)
-    variance = DOUBT * ratio**2 * (pairs + independent) / 2
+    variance = PRIOR_VARIANCE * ratio**2 * (pairs + independent) / 2
     disturbance = noise**2 * (1 + np.eye(len(pairs))) / 2
     return np.asarray(np.divide(variance, variance + disturbance, out=np.ones_like(variance), where=disturbance > 0))
 
@@ -179,6 +181,4 @@ def unit_rows(users: Interactions) -> sparse.csr_array:
 
 
 def _panel_rows(histories: Ragged, panel: NDArray[np.int32], num_items: int) -> sparse.csr_array:
-    shape = (len(histories), num_items)
-    ones = np.ones(len(histories.values), np.int64)
-    return sparse.csr_array(sparse.csr_array((ones, histories.values, histories.indptr), shape=shape)[:, panel])
+    return sparse.csr_array(histories.matrix(num_items, np.int64)[:, panel])

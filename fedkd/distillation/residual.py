@@ -1,4 +1,4 @@
-"""Residual distillation of linear students: what a client answers, and what the server makes of the sum.
+"""Residual distillation of linear students: a client's answer, and the Gram matrix that the sum of answers gives.
 
 A linear student ``S(x) = x B`` that starts at zero and is trained to convergence on one user's history ``x`` of ``n``
 items, with the proximal term ``mu/2 |B|^2``, becomes ``x^T x / (n + mu)``. On references ``R`` its scores for a panel
@@ -49,14 +49,14 @@ class UserWeights:
 
 
 def item_reference(popular: NDArray[np.int32], references: int, panel: int) -> Reference:
-    """Return histories of one popular item each, and a panel of the most popular items.
+    """Return histories of one popular item each, and the most popular items as the subset that is scored.
 
     Parameters
     ----------
     popular : ndarray of int32, shape [items]
         All items, the most popular first.
     references, panel : int
-        How many of each; references are the panel's first items, so not more than the panel.
+        Numbers of both; references are the panel's first items, so not more than the panel.
     """
     if not 1 <= references <= panel <= len(popular):
         raise UserError(
@@ -77,19 +77,19 @@ def history_reference(public: Interactions, popular: NDArray[np.int32], referenc
     if not 1 <= references <= public.num_users:
         raise UserError(
             f"{references} reference histories were asked of {public.num_users} public users; "
-            "ask for fewer, raise data.public-fraction, or use single items as references"
+            "ask for fewer, raise partition.public-fraction, or use single items as references"
         )
     shown = public.histories.take(np.arange(references))
     return Reference(shown.where(np.isin(shown.values, popular[:panel])), popular[:panel])
 
 
 def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -> tuple[int, int]:
-    """Return how many references and which panel fit a byte budget: six columns a reference, as many as fit.
+    """Return the numbers of references and of panel items that fit a byte budget: six columns a reference.
 
     Parameters
     ----------
     num_items, num_users : int
-        Size of the catalogue, and how many private users there are in all.
+        Size of the catalogue, and the number of private users in all.
     levels : int
         Largest weight of a user.
     budget : int
@@ -109,7 +109,7 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
 
 
 def answer_spec(reference: Reference, weights: UserWeights, num_users: int) -> Spec:
-    """Return what a client's answer looks like; sums over ``num_users`` users fit its grid without wrapping around."""
+    """Return the shape and quantiser of a client's answer; sums over ``num_users`` users never wrap around."""
     limit = weights.levels * int(reference.histories.lengths.max())
     grid = Quantiser(1.0, -limit, limit, (limit * num_users).bit_length(), signed=False)
     return Spec(Kind.SCORES, (len(reference.histories), len(reference.panel)), quantiser=grid)
@@ -127,14 +127,14 @@ def answer(
     owner : ndarray of int64, shape [users]
         Position of the client that each user belongs to.
     reference : Reference
-        What must be scored.
+        Histories and items to score.
     weights : UserWeights
         The public rule of weights.
     num_items : int
         Size of the catalogue.
     """
-    matrix = _matrix(histories, num_items)
-    overlap = matrix @ _matrix(reference.histories, num_items).T
+    matrix = histories.matrix(num_items, np.int64)
+    overlap = matrix @ reference.histories.matrix(num_items, np.int64).T
     levels = sparse.diags_array(weights.of(histories.lengths), dtype=np.int64)
     return LowRankUpdate(sparse.csr_array(levels @ overlap), matrix[:, reference.panel], owner)
 
@@ -147,32 +147,32 @@ def pooled_gram(
     num_users: int,
     complement: float = 0.25,
 ) -> Gram:
-    """Return what the server knows of everyone's Gram matrix: the sum of the answers, and the public users.
+    """Return the server's estimate of everyone's Gram matrix, from the sum of the answers and the public users.
 
-    The answers are completed by Nystroem's method, ``Y^T (R Y^T)^+ Y``. What public users show beyond the span of the
-    references counts for the private users too, ``complement`` times for each.
+    The answers are completed by Nystroem's method, ``Y^T (R Y^T)^+ Y``. The part of the public users' matrix beyond the
+    span of the references counts for the private users too, ``complement`` times for each.
 
     Parameters
     ----------
     pooled : ndarray, shape [references, panel]
         The sum of all answers, ``Y``.
     reference : Reference
-        What the answers are about; its histories hold items of the panel only.
+        The scored histories and items; its histories hold items of the panel only.
     public : Interactions
         The public users, possibly none.
     weights : UserWeights
         The rule of weights, applied to public users too.
     num_users : int
-        How many private users have answered.
+        Number of private users who have answered.
     complement : float
-        Trust in public structure that the references do not span.
+        Weight of public structure that the references do not span.
 
     Returns
     -------
     Gram
         Its factor has at most ``references + public users`` rows.
     """
-    probes = _matrix(reference.histories, public.num_items)
+    probes = reference.histories.matrix(public.num_items, np.int64)
     private = np.zeros((0, public.num_items))
     if num_users:
         private = _nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
@@ -189,11 +189,6 @@ def ridge(strength: float, public: Interactions, weights: UserWeights) -> float:
     if not lengths.sum():
         return strength * weights.levels / 2
     return float(strength * (weights.of(lengths) @ lengths) / lengths.sum())
-
-
-def _matrix(histories: Ragged, num_items: int) -> sparse.csr_array:
-    ones = np.ones(len(histories.values), np.int64)
-    return sparse.csr_array((ones, histories.values, histories.indptr), shape=(len(histories), num_items))
 
 
 def _nystroem(

@@ -1,10 +1,10 @@
-"""Scores in few coordinates that everyone knows, so that noise stays below what clients say together.
+"""Scores in few coordinates that everyone knows, so that noise stays below the clients' signal.
 
 Noise of standard deviation ``s`` on every coordinate of a sum has the norm ``s sqrt(D)`` in ``D`` coordinates, whereas
-what clients agree on is never longer than all their clips together. So clients release the coordinates of their scores
+the signal is never longer than all clips together. So clients release the coordinates of their scores
 along few orthonormal directions among the references, for few items. The directions are the leading singular ones of
-the public student's own scores: they are sent, so that all machines mean the same, and tell nothing new. What noise is
-left is known in size, and the server discounts it (Efron & Morris, Stein's estimation rule and its competitors, JASA
+the public student's own scores: they are sent, so that all machines mean the same, and tell nothing new. The size of
+the noise is known, and the server discounts it (Efron & Morris, Stein's estimation rule and its competitors, JASA
 1973).
 """
 
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from fedkd.aggregation.answer_budget import AnswerBudget
 
 AGREEMENT = 0.1
-"""Norm of the noise over that of a sum of clients at their clips and of one mind; chosen on validation."""
+"""Norm of the noise over that of a sum of clients that agree and are at their clips; chosen on validation."""
 
 ITEMS_PER_DIRECTION = 50
-"""Shape of what is released; chosen on validation."""
+"""Items over directions in a release; chosen on validation."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many coordinates a client releases.
+    """The number of coordinates that a client releases.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ def affordable(budget: AnswerBudget, references: int, items: int) -> Size:
     budget : AnswerBudget
         Of an answer.
     references, items : int
-        How many there are.
+        Numbers of both.
     """
     coordinates = budget.numbers(AGREEMENT)
     directions = int(np.clip(round((coordinates / ITEMS_PER_DIRECTION) ** 0.5), 1, references))

@@ -1,1 +1,1 @@
-"""Losses, one function each."""
+"""Loss functions, one value per example; central and batched training call the same ones."""

@@ -20,7 +20,7 @@ from fedkd.messages.serialisation import (
 )
 from fedkd.messages.types import Answers, Asks, Reference, Spec
 from fedkd.messages.validation import number, numbers, octets, reason, refusals, short, text
-from fedkd.ragged import Ragged
+from fedkd.ragged import Ragged, offsets
 
 SCHEMA = 1
 """Version of the messages; another version costs the answer."""
@@ -83,14 +83,14 @@ def read_ask(record: RecordDict) -> Asks:
     check_schema(config)
     arrays = unpack_arrays(payload_of(record, ASK), text(config["layout"]))
     own = {
-        name.removeprefix("own/"): _ragged(values, arrays["lengths/" + name.removeprefix("own/")])
+        name.removeprefix("own/"): Ragged(values, offsets(arrays["lengths/" + name.removeprefix("own/")]))
         for name, values in arrays.items()
         if name.startswith("own/")
     }
     shared = {name.removeprefix("shared/"): a for name, a in arrays.items() if name.startswith("shared/")}
     reference = None
     if "reference/panel" in arrays:
-        histories = _ragged(arrays["reference/values"], arrays["reference/lengths"])
+        histories = Ragged(arrays["reference/values"], offsets(arrays["reference/lengths"]))
         reference = Reference(histories, arrays["reference/panel"])
     return Asks(number(config["round"]), arrays["clients"].astype(np.int64), shared, own, reference)
 
@@ -245,7 +245,3 @@ def _check_about(about: tuple[int, str], clients: NDArray[np.int64], asks: Asks)
         raise MalformedError(f"round and reference must be {(asks.round, wanted)}, they are {about}")
     if np.any(np.diff(clients) <= 0) or not np.isin(clients, asks.clients).all():
         raise MalformedError("the answer must be about clients that were asked, each once, ascending")
-
-
-def _ragged(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
-    return Ragged(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))

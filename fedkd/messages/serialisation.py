@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.types import Spec
-from fedkd.ragged import Ragged
+from fedkd.ragged import Ragged, offsets
 
 
 class MalformedError(ValueError):
@@ -113,7 +113,7 @@ def _unpack_one(data: memoryview, name: str, spec: Spec, clients: int) -> tuple[
 
 def _unpack_ragged(data: memoryview, name: str, spec: Spec, clients: int) -> tuple[Ragged, memoryview]:
     lengths, data = _cut(data, 4 * clients, name)
-    indptr = np.concatenate([[0], np.cumsum(np.frombuffer(lengths, "<u4"), dtype=np.int64)])
+    indptr = offsets(np.frombuffer(lengths, "<u4"))
     tail = spec.shape[1:]
     row_bytes = int(np.prod(tail, dtype=np.int64)) * _wire_dtype(spec).itemsize
     mine, rest = _cut(data, int(indptr[-1]) * row_bytes, name)

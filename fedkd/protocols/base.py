@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedkd.aggregation.answer_budget import AnswerBudget
@@ -14,6 +13,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, score
 from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
@@ -184,16 +184,3 @@ class GlobalStudent(Protocol):
         """Clients: score the catalogue for every user's history with the deployed student."""
         student = load_arrays(self.blank_student(cohort.data.history.catalogue), asks.shared)
         return score(student, cohort.data.history.histories)
-
-
-def export_arrays(model: Recommender) -> dict[str, NDArray[Any]]:
-    """Return a model's arrays, floats as float16."""
-    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-    return {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in arrays.items()}
-
-
-def load_arrays(model: Recommender, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
-    """Put arrays of any float type into a model of the same shape, and return it."""
-    own = model.state_dict()
-    model.load_state_dict({name: torch.from_numpy(np.array(arrays[name])).to(own[name].dtype) for name in own})
-    return model

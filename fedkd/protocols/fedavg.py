@@ -9,15 +9,17 @@ from pydantic import Field
 
 from fedkd.distillation.score_directions import signal_share
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender
-from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, moved, pooled, student_arrays, taken
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import replicate
-from fedkd.training.hard_labels import CentralTraining, train_centrally
-from fedkd.training.local import LocalTraining, train_privately, weights_of
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.local import train_locally, weights_of
+from fedkd.training.options import CentralTraining, LocalTraining
 
 
 class FedAvg(TrainedStudent):
@@ -72,7 +74,7 @@ class FedAvg(TrainedStudent):
         """Train the student on every client, and answer with what changed."""
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
         parameters = replicate(student, len(cohort))
-        train_privately(student, parameters, cohort, self.local, asks.round)
+        train_locally(student, parameters, cohort, self.local, asks.round)
         changes = [
             (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()

@@ -13,6 +13,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, LowRankUpdate, Quantiser, Spec
+from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, gram
 from fedkd.models.linear import LowRank
@@ -100,8 +101,8 @@ class FederatedEASE(GlobalStudent):
         whole = Gram(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
         teacher = ease_teacher(whole, self.regularisation, dense=True)
         student = low_rank_student(teacher, whole, self.rank)
-        factors = {f"student.{name}": tensor.numpy() for name, tensor in student.state_dict().items()}
-        taught = state.with_arrays(weights=teacher.state_dict()["weights"].numpy(), **factors)
+        factors = {f"student.{name}": array for name, array in model_arrays(student).items()}
+        taught = state.with_arrays(weights=model_arrays(teacher)["weights"], **factors)
         return taught, {"contributors": int((~state.arrays["due"]).sum())}
 
     def teacher(self, state: State) -> Recommender | None:

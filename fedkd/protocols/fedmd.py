@@ -12,25 +12,27 @@ from torch import Tensor
 from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
+from fedkd.losses.scores import mean_absolute_difference
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
 from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
-from fedkd.training.central import Rows, TrainingOptions, Watch
+from fedkd.training.central import Rows
 from fedkd.training.central import train as train_steps
 from fedkd.training.chunks import Model, Parameters
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, train
 from fedkd.training.examples import Examples
-from fedkd.training.hard_labels import CentralTraining, nonempty, train_centrally
-from fedkd.training.local import OWN, LocalTraining, keep_students, own_scores, own_students, train_privately
-from fedkd.training.options import Training
+from fedkd.training.hard_labels import nonempty, train_centrally
+from fedkd.training.local import OWN, keep_students, own_scores, own_students, train_locally
+from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
-LESSON = "lesson."
-"""Prefix of what a client digests: the histories of the round before, and the consensus on them."""
+CONSENSUS = "lesson."
+"""Prefix of the arrays that a client digests: the histories of the round before, and the consensus on them."""
 
 COMMON = "common."
 """Prefix of the global student, where clients answer with their distance to its scores."""
@@ -97,10 +99,10 @@ class FedMD(TrainedStudent):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the consensus of the round before, and what to score now."""
         del rng
-        lesson = part(state, LESSON)
-        if lesson:
-            lesson["scores"] = lesson["scores"].astype(np.float16)
-        shared, reference = named(LESSON, lesson), self._reference(state.setup, round_number)
+        last = part(state, CONSENSUS)
+        if last:
+            last["scores"] = last["scores"].astype(np.float16)
+        shared, reference = named(CONSENSUS, last), self._reference(state.setup, round_number)
         if (budget := state.setup.answer_budget) is not None:
             shared |= named(COMMON, export_arrays(self.global_student(state)))
             shared[DIRECTIONS] = released_directions(self._known(state, reference), budget)
@@ -117,9 +119,9 @@ class FedMD(TrainedStudent):
         assert asks.reference is not None
         student, parameters = self._students(cohort, asks)
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
-        if LESSON + "scores" in asks.shared:
+        if CONSENSUS + "scores" in asks.shared:
             self._digest(student, parameters, cohort, asks)
-        train_privately(student, parameters, cohort, self.local, asks.round)
+        train_locally(student, parameters, cohort, self.local, asks.round)
         history = padded_histories(asks.reference.histories, student.num_items)
         scores = predict(student, parameters, history, shared=True)[..., panel].numpy()
         if DIRECTIONS in asks.shared:
@@ -144,8 +146,8 @@ class FedMD(TrainedStudent):
             known = self._known(state, reference)
             consensus = known + released_directions(known, budget).T @ consensus
         distance = self._digest_centrally(student, reference, torch.from_numpy(consensus), signal, rng)
-        lesson = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
-        return state.with_arrays(**student_arrays(student), **named(LESSON, lesson)), {
+        last = {"values": reference.histories.values, "lengths": reference.histories.lengths, "scores": consensus}
+        return state.with_arrays(**student_arrays(student), **named(CONSENSUS, last)), {
             "distance": distance,
             "signal": signal,
         }
@@ -193,33 +195,36 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(reference.panel.astype(np.int64))
 
         def loss_of(rows: Rows) -> Tensor:
-            distance: Tensor = (student(history[rows])[:, panel] - consensus[rows]).abs().mean()
-            return distance
+            scores = student(history[rows])[:, panel]
+            return mean_absolute_difference(scores.flatten(), consensus[rows].flatten())  # of all pairs at once
 
         with torch.no_grad():
             before = float(loss_of(np.arange(len(history))))
-        steps = self.digest_epochs * -(-len(history) // DIGEST_BATCH)
         rate = signal * self.digest_learning_rate
         if rate > 0:
-            options = TrainingOptions(steps=steps, batch_size=DIGEST_BATCH, learning_rate=rate)
-            train_steps(student, loss_of, len(history), options, rng, Watch(), "digest")
+            training = CentralTraining(
+                epochs=self.digest_epochs, learning_rate=rate, batch_size=DIGEST_BATCH, weight_decay=0.0
+            )
+            train_steps(student, loss_of, len(history), training, rng)
         return before
 
     def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:
         """Train every client towards the consensus, in place."""
         assert asks.reference is not None
-        lesson = {name: asks.shared[LESSON + name] for name in ("values", "lengths", "scores")}
-        histories = Ragged(lesson["values"], offsets(lesson["lengths"]))
+        last = {name: asks.shared[CONSENSUS + name] for name in ("values", "lengths", "scores")}
+        histories = Ragged(last["values"], offsets(last["lengths"]))
         history = padded_histories(histories, student.num_items)
-        consensus = torch.from_numpy(lesson["scores"].astype(np.float32))
+        consensus = torch.from_numpy(last["scores"].astype(np.float32))
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
 
         def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-            return (model(history[batch["row"]])[..., panel] - consensus[batch["row"]]).abs().mean(-1)
+            return mean_absolute_difference(model(history[batch["row"]])[..., panel], consensus[batch["row"]])
 
         rows = Ragged.from_rows([np.arange(len(history))] * len(cohort), np.int64)
         streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]
-        training = Training(self.digest_learning_rate, self.digest_epochs, DIGEST_BATCH)
+        training = CohortTraining(
+            epochs=self.digest_epochs, learning_rate=self.digest_learning_rate, batch_size=DIGEST_BATCH
+        )
         train(student, parameters, Examples({"row": rows}), loss, training, streams)
 
 

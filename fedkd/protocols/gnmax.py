@@ -35,7 +35,7 @@ from torch import Tensor
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.errors import UserError
-from fedkd.losses.functions import hard_label_loss
+from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
 from fedkd.models.base import Recommender, multi_hot, padded_histories, score
 from fedkd.protocols.base import Metrics, Setup, State
@@ -43,7 +43,7 @@ from fedkd.protocols.server_optimiser import named, part, student_arrays
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
-from fedkd.training.central import Rows, TrainingOptions, Watch, train
+from fedkd.training.central import Rows, train
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import nonempty, weighted_loss
 
@@ -173,13 +173,9 @@ class GNMax(TrainedStudent):
             wanted = torch.from_numpy(targets[chosen].toarray())
             query = padded_histories(shown.take(chosen), student.num_items)
             unseen = student(query) + HIDDEN * multi_hot(query, student.num_items)
-            return loss + self.label_weight * hard_label_loss(unseen, wanted)
+            return loss + self.label_weight * multinomial_cross_entropy(unseen, wanted).mean()
 
-        steps = how.epochs * -(-len(histories) // how.batch_size)
-        options = TrainingOptions(
-            steps=steps, batch_size=how.batch_size, learning_rate=how.learning_rate, weight_decay=how.weight_decay
-        )
-        train(student, loss_of, len(histories), options, rng, Watch(every=max(1, steps)), "gnmax")
+        train(student, loss_of, len(histories), how, rng)
         return state.with_arrays(**student_arrays(student))
 
     def _labelled(self, state: State) -> tuple[Ragged, sparse.csr_array]:

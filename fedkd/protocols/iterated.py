@@ -14,15 +14,17 @@ from fedkd.distillation.residual import history_reference
 from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, padded_histories
-from fedkd.protocols.base import Metrics, Setup, State, export_arrays, load_arrays
+from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, pooled, student_arrays, taken
 from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, replicate
-from fedkd.training.hard_labels import CentralTraining, mean_gradient, nonempty, train_centrally
-from fedkd.training.local import LocalTraining, train_privately, weights_of
+from fedkd.training.hard_labels import mean_gradient, nonempty, train_centrally
+from fedkd.training.local import train_locally, weights_of
+from fedkd.training.options import CentralTraining, LocalTraining
 
 VIEWS = 20
 """Draws of what is shown, over which the public gradient is averaged where all depends on it."""
@@ -107,7 +109,7 @@ class Iterated(TrainedStudent):
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared).eval()
         parameters = replicate(student, len(cohort))
         before = _reference_scores(student, replicate(student, 1), asks.reference)
-        train_privately(student, parameters, cohort, self.local, asks.round)
+        train_locally(student, parameters, cohort, self.local, asks.round)
         after = _reference_scores(student, parameters, asks.reference)
         values = {"residual": along(asks, after - before)}
         fingerprint, weights = asks.reference.fingerprint, weights_of(cohort, 0.5)

@@ -11,7 +11,8 @@ from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.training.cohort import Cohort
-from fedkd.training.local import LocalTraining, keep_students, own_scores, own_students, train_privately
+from fedkd.training.local import keep_students, own_scores, own_students, train_locally
+from fedkd.training.options import LocalTraining
 
 
 class LocalOnly(TrainedStudent):
@@ -44,7 +45,7 @@ class LocalOnly(TrainedStudent):
         """Train on; what was learnt stays with the client."""
         student = self._start(cohort)
         parameters = own_students(student, cohort)
-        train_privately(student, parameters, cohort, self.local, asks.round)
+        train_locally(student, parameters, cohort, self.local, asks.round)
         return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {})
 
     def pool(self, state: State, estimates: Estimates) -> State:

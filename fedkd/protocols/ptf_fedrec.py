@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
+from fedkd.losses.binary import binary_cross_entropy
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
+from fedkd.models.arrays import load_arrays, model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ncf import NCF
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
@@ -26,7 +28,7 @@ from fedkd.training.engine import train
 from fedkd.training.examples import Examples
 from fedkd.training.local import keep_students, own_students
 from fedkd.training.negatives import labelled_pairs, sample_negatives
-from fedkd.training.options import Training
+from fedkd.training.options import CohortTraining
 
 SERVER, ROUND, KNOWN = "server.", "triples.", "told."
 """Prefixes of the server's model, of the answers of a round, and of what a client was told."""
@@ -88,9 +90,8 @@ class PTFFedRec(Protocol):
             )
         items = setup.public.num_items
         server = _build(items, setup.num_clients, self.server_dimensions, setup.seed)
-        arrays = {name: tensor.numpy().copy() for name, tensor in server.state_dict().items()}
         history = {"uploaded": np.zeros((setup.num_clients, items), bool), "counts": np.zeros(items, np.int64)}
-        return State(setup, named(SERVER, arrays) | history)
+        return State(setup, named(SERVER, model_arrays(server)) | history)
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send every client scores of items that it did not upload; nothing before the server has learnt."""
@@ -127,7 +128,9 @@ class PTFFedRec(Protocol):
         streams = [stream(cohort.seed, "train", asks.round, int(client)) for client in cohort.clients]
         negatives = sample_negatives(positives, model.num_items, self.negatives, streams)
         examples = _with_told(*labelled_pairs(positives, negatives), cohort)
-        training = Training(self.learning_rate, self.local_epochs, self.batch_size)
+        training = CohortTraining(
+            epochs=self.local_epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
+        )
         train(model, parameters, examples, pair_loss, training, streams)
         values = self._upload(cohort, parameters, (positives, negatives), asks.round)
         return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, values)
@@ -155,9 +158,8 @@ class PTFFedRec(Protocol):
         uploaded = state.arrays["uploaded"].copy()
         uploaded[user, item] = True
         counts = state.arrays["counts"] + np.bincount(item, minlength=len(state.arrays["counts"]))
-        arrays = {name: tensor.numpy().copy() for name, tensor in server.state_dict().items()}
         metrics = {"loss": loss, "triples": float(len(user))}
-        return state.with_arrays(**named(SERVER, arrays), uploaded=uploaded, counts=counts), metrics
+        return state.with_arrays(**named(SERVER, model_arrays(server)), uploaded=uploaded, counts=counts), metrics
 
     def teacher(self, state: State) -> Recommender | None:
         """Return None: the server's model knows clients by number and scores no histories."""
@@ -188,8 +190,7 @@ class PTFFedRec(Protocol):
 
     def _server(self, state: State) -> NCF:
         model = _build(state.setup.public.num_items, state.setup.num_clients, self.server_dimensions, 0)
-        model.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in part(state, SERVER).items()})
-        return model
+        return load_arrays(model, part(state, SERVER))
 
     def _server_scores(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the server's probabilities, shape [clients, items]."""
@@ -246,8 +247,7 @@ class PTFFedRec(Protocol):
 
 def pair_loss(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the binary cross entropy of every pair with its hard or soft label, shape [batch]."""
-    logits = student(batch["item"])
-    return functional.softplus(logits) - batch["label"] * logits
+    return binary_cross_entropy(student(batch["item"]), batch["label"])
 
 
 def _build(num_items: int, num_users: int, dimensions: int, seed: int) -> NCF:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.messages.types import Estimate, Estimates
+from fedkd.models.arrays import load_arrays, model_arrays
 from fedkd.models.base import Recommender
-from fedkd.protocols.base import State, load_arrays
+from fedkd.protocols.base import State
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -28,7 +29,7 @@ def named(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
 
 def student_arrays(model: Recommender) -> dict[str, NDArray[Any]]:
     """Return a model as the arrays in which a state holds the global student, in full precision."""
-    return named(STUDENT, {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()})
+    return named(STUDENT, model_arrays(model))
 
 
 def student_of(state: State, blank: Recommender) -> Recommender:

@@ -17,7 +17,8 @@ from fedkd.models.table import AnyModel
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
-from fedkd.training.hard_labels import CentralTraining, train_centrally
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.options import CentralTraining
 
 DIRECTIONS = "directions"
 """Name of the directions among the references along which scores are asked for, where an answer has a budget."""

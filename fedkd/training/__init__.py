@@ -1,1 +1,1 @@
-"""Batched local training of many students."""
+"""Training by gradient: one model in one place, and many students at once."""

@@ -1,4 +1,4 @@
-"""One phase of training: steps of Adam on batches of rows, watched by whoever wants to."""
+"""The central training loop: steps of Adam on batches of rows, with reports and a choice of the best state."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,42 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from fedkd.models.base import Recommender
-from fedkd.options import Options
+from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
 
-
-class TrainingOptions(Options):
-    """How long and how fast one phase trains.
-
-    Attributes
-    ----------
-    steps : int
-        Steps of Adam; 0 skips the phase.
-    batch_size : int
-        Histories of a step; all of them where there are fewer.
-    learning_rate : float
-        Of Adam.
-    weight_decay : float
-        L2 penalty, as Adam adds it to the gradient.
-    visible : float
-        Probability that an item of a history is shown to the model; less than 1 trains it to complete histories.
-    """
-
-    steps: int = Field(300, ge=0)
-    batch_size: int = Field(1024, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    visible: float = Field(1.0, gt=0, le=1)
+Best = tuple[float, dict[str, Tensor]]
+"""A quality, and the state that had it."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a phase stands.
+    """A point in the course of a phase.
 
     Attributes
     ----------
@@ -52,7 +30,7 @@ class Progress:
     loss : float
         Loss of the last batch.
     quality : float, optional
-        What ``Watch.evaluate`` said of the model, higher is better.
+        Quality of the model by ``Watch.evaluate``, higher is better.
     """
 
     phase: str
@@ -64,7 +42,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how training goes, and who judges it.
+    """Reports of a training's progress, and the choice of its best state.
 
     Attributes
     ----------
@@ -85,10 +63,10 @@ def train(
     model: Recommender,
     loss_of: Callable[[Rows], Tensor],
     num_rows: int,
-    options: TrainingOptions,
+    training: AdamTraining,
     rng: np.random.Generator,
-    watch: Watch,
-    phase: str,
+    watch: Watch | None = None,
+    phase: str = "",
     helper: nn.Module | None = None,
 ) -> float | None:
     """Train a model in place.
@@ -100,38 +78,38 @@ def train(
     loss_of : callable
         Loss of a batch, given the positions of its rows.
     num_rows : int
-        How many rows there are; without any nothing happens.
-    options : TrainingOptions
+        Number of rows; without any nothing happens.
+    training : AdamTraining
         Length and speed.
     rng : numpy.random.Generator
         Draws the batches; dropout is seeded from it too.
-    watch : Watch
+    watch : Watch, optional
         Reports and evaluation.
     phase : str
         Name in the reports.
     helper : Module, optional
-        What is trained beside the model, such as a projection of features.
+        Trained beside the model, such as a projection of features.
 
     Returns
     -------
     float or None
         The best quality, where ``watch`` evaluates.
     """
-    parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
-    best: tuple[float, dict[str, Tensor]] | None = None
-    if num_rows == 0 or options.steps == 0:
+    watch, steps, best = watch or Watch(), training.num_steps(num_rows), None
+    if num_rows == 0 or steps == 0:
         model.eval()
         return None
-    adam = torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+    parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
+    adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**62)))
-        for step, rows in enumerate(_batches(num_rows, options, rng), start=1):
+        for step, rows in enumerate(_batches(num_rows, steps, training.batch_size, rng), start=1):
             loss = _step(model.train(), adam, loss_of, rows)
-            if step % watch.every == 0 or step == options.steps:
+            if step % watch.every == 0 or step == steps:
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None
                 best = _better(best, quality, model)
                 if watch.report is not None:
-                    watch.report(Progress(phase, step, options.steps, loss, quality))
+                    watch.report(Progress(phase, step, steps, loss, quality))
     if best is not None:
         model.load_state_dict(best[1])
     model.eval()
@@ -146,20 +124,18 @@ def _step(model: Recommender, adam: torch.optim.Adam, loss_of: Callable[[Rows], 
     return float(loss.detach())
 
 
-def _batches(num_rows: int, options: TrainingOptions, rng: np.random.Generator) -> Iterator[Rows]:
+def _batches(num_rows: int, steps: int, batch_size: int, rng: np.random.Generator) -> Iterator[Rows]:
     """Yield batches of rows, every row once before any row again."""
-    size = min(options.batch_size, num_rows)
+    size = min(batch_size, num_rows)
     queue = np.zeros(0, np.int64)
-    for _ in range(options.steps):
+    for _ in range(steps):
         if len(queue) < size:
             queue = np.concatenate([queue, rng.permutation(num_rows)])
         yield queue[:size]
         queue = queue[size:]
 
 
-def _better(
-    best: tuple[float, dict[str, Tensor]] | None, quality: float | None, model: Recommender
-) -> tuple[float, dict[str, Tensor]] | None:
+def _better(best: Best | None, quality: float | None, model: Recommender) -> Best | None:
     """Return the better of the best state so far and the present one."""
     if quality is None or (best is not None and quality <= best[0]):
         return best

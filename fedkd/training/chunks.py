@@ -1,4 +1,4 @@
-"""Which clients are computed together, and the copies of their parameters."""
+"""Groups of clients that are computed together, and the copies of their parameters."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedkd.errors import UserError
 from fedkd.training.examples import Examples, Touched, renumber, tensor_of
-from fedkd.training.options import Training
+from fedkd.training.options import CohortTraining
 
 Parameters = dict[str, Tensor]
 """Parameters of many students by name, each of shape [clients, ...], float32."""
@@ -19,13 +19,18 @@ Model = Callable[..., Tensor]
 """One student, as a loss sees it."""
 
 Loss = Callable[[Model, Mapping[str, Tensor]], Tensor]
-"""One student and a batch of his examples -> the loss of each example, shape [batch]."""
+"""One student and a batch of its examples -> the loss of each example, shape [batch]."""
+
+CHUNK_BYTES = 16 * 2**20
+"""Memory for the copies and intermediate results of one chunk; what fits the processor's cache is faster than more."""
 
 SIMILAR = 0.8
 """The smallest client of a chunk has at least this share of the largest one's examples, so that padding is small."""
 
 
-def chunks(model: nn.Module, examples: Examples, loss: Loss, training: Training) -> Iterator[NDArray[np.int64]]:
+def chunks(
+    model: nn.Module, examples: Examples, loss: Loss, training: CohortTraining, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[NDArray[np.int64]]:
     """Yield the clients (positions) that are computed together: similar in size, the largest first, within memory.
 
     A caller that need not keep all students at once can make, train and discard them chunk by chunk.
@@ -38,14 +43,16 @@ def chunks(model: nn.Module, examples: Examples, loss: Loss, training: Training)
     start = 0
     while start < len(order):
         largest = int(lengths[order[start]])
-        room = max(1, training.chunk_bytes // _bytes_per_client(model, examples, largest, per_example, training))
+        room = max(1, chunk_bytes // _bytes_per_client(model, examples, largest, per_example, training))
         similar = int(np.searchsorted(-lengths[order], -SIMILAR * largest, side="right"))
         end = min(start + room, max(similar, start + 1))
         yield order[start:end]
         start = end
 
 
-def _bytes_per_client(model: nn.Module, examples: Examples, length: int, per_example: int, training: Training) -> int:
+def _bytes_per_client(
+    model: nn.Module, examples: Examples, length: int, per_example: int, training: CohortTraining
+) -> int:
     """Return the memory of a client: parameters, gradients, two moments, intermediate results, order of examples."""
     tables = item_tables(model) if examples.items else {}
     entries = sum(int(np.prod(examples.columns[name].values.shape[1:])) for name in examples.items)
@@ -82,7 +89,7 @@ def bytes_per_example(model: nn.Module, client: Examples, loss: Loss, most: int 
 
 
 def item_tables(model: nn.Module) -> Mapping[str, int]:
-    """Return which parameters hold one slice per item, and along which axis; a ``UserError`` if nothing is declared."""
+    """Return the parameters with one slice per item, and their axis of items; a ``UserError`` if none is declared."""
     tables = getattr(model, "item_tables", None)
     if not isinstance(tables, dict) or not isinstance(getattr(model, "num_items", None), int):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What clients keep between rounds, on disk: named arrays by client, never all of them in memory."""
+"""The clients' state between rounds, on disk: named arrays by client, never all of them in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class StateStore:
     folder: Path
 
     def load(self, clients: NDArray[np.int64], before_round: int) -> tuple[ClientState, ...]:
-        """Return what each client kept from his latest round before ``before_round``; nothing at first.
+        """Return what each client kept from its latest round before ``before_round``; nothing at first.
 
         Raises
         ------

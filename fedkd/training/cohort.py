@@ -11,7 +11,7 @@ from fedkd.data.fold import Fold
 from fedkd.training.dp_sgd import GradientNoise
 
 ClientState = Mapping[str, NDArray[Any]]
-"""What a client keeps between rounds: named arrays (its student, its last contribution)."""
+"""Named arrays that a client keeps between rounds, such as its student or its last contribution."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Cohort:
     seed : int
         The run's seed; a client's own training stream is ``stream(seed, purpose, round, client id)``.
     states : tuple of ClientState
-        What each client kept from earlier rounds, in the order of ``clients``; empty mappings at first.
+        State of each client from earlier rounds, in the order of ``clients``; empty mappings at first.
     noise : GradientNoise, optional
-        How students are trained under DP-SGD; as usual without it.
+        The constants of DP-SGD; students train without noise if there are none.
     """
 
     clients: NDArray[np.int64]

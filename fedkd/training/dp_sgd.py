@@ -5,8 +5,8 @@ others every example is a client of its own, with a copy of the item slices that
 the cohort engine then gives the gradient of every example. Either way norms are exact, and items that an example holds
 twice are summed first.
 
-What accounting relies on is public: the sampling rate, the number of steps and the divisor do not depend on how much
-data a client has, and clients without any take the same steps.
+The constants that accounting relies on are public: the sampling rate, the number of steps and the divisor do not depend
+on how much data a client has, and clients without any take the same steps.
 
 Every step puts noise on every item. Steps are plain gradient steps, so the noise on an item may wait until the item is
 read again, and comes then in one draw with the variance of all: the same distribution as step by step, for a fraction
@@ -25,11 +25,10 @@ from torch import Tensor, nn
 from fedkd.errors import UserError
 from fedkd.privacy.randomness import noise_generator, standard_normal
 from fedkd.ragged import Ragged
-from fedkd.training.chunks import Loss, Parameters, borrow, item_tables, localise
+from fedkd.training.chunks import CHUNK_BYTES, Loss, Parameters, borrow, item_tables, localise
 from fedkd.training.example_clipping import add_to, clipped_each
 from fedkd.training.examples import Examples, tensor_of
 from fedkd.training.ghost_norms import Ghost, ghost_of
-from fedkd.training.options import Training
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class GradientNoise:
     steps : int
         Steps of every student.
     divisor : float
-        What the noisy sum is divided by: a planned number of examples in a step.
+        The noisy sum is divided by it: a planned number of examples in a step.
     """
 
     clip: float
@@ -67,13 +66,16 @@ class GradientNoise:
 
 
 class Draws:
-    """The secret randomness of DP-SGD: who takes part in a step, and the noise."""
+    """The secret randomness of DP-SGD: the examples of every step, and the noise."""
 
     def __init__(self) -> None:
         self._generator = noise_generator()
 
     def taking_part(self, rows: NDArray[np.int64], lengths: NDArray[np.int64], rate: float) -> NDArray[np.bool_]:
-        """Return which examples of the students ``rows`` take part, client after client, shape [sum of lengths]."""
+        """Return a mark for every example of the students ``rows`` that takes part, client after client.
+
+        Its shape is [sum of lengths].
+        """
         del rows
         return self._generator.random(int(lengths.sum())) < rate
 
@@ -90,13 +92,13 @@ class Draws:
         name : str
             The table.
         slices : Slices
-            Which students' items.
+            The students' items.
         since : Tensor of int64, shape [slices]
             The first step that is not in a slice yet.
         step : int
             The first step that stays out.
         shape : torch.Size
-            That of the result, [slices, ...].
+            Shape of the result, [slices, ...].
         """
         del name, slices
         deviation = (step - since).to(torch.float32).sqrt()
@@ -117,39 +119,33 @@ def train_with_noise(
     parameters: Parameters,
     examples: Examples,
     loss: Loss,
-    training: Training,
+    learning_rate: float,
     noise: GradientNoise,
     draws: Draws | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> None:
-    """Train every client's student on his own examples under DP-SGD, in place.
+    """Train every client's student on its own examples under DP-SGD, in place, by plain gradient steps.
 
     Parameters
     ----------
     model, parameters, examples, loss
         As in ``fedkd.training.engine.train``; the unit of privacy is one example.
-    training : Training
-        Step size and memory; the optimiser must be ``sgd``, epochs and batch size do not apply.
+    learning_rate : float
+        Step size.
     noise : GradientNoise
         Clip, noise, sampling, steps and divisor.
     draws : Draws, optional
         The randomness; that of the operating system without it.
-
-    Raises
-    ------
-    UserError
-        Another optimiser than ``sgd``.
+    chunk_bytes : int
+        Memory for the students that are computed together.
     """
-    if training.optimiser != "sgd":
-        raise UserError(
-            f"students under noise take plain gradient steps: set the optimiser to sgd, not {training.optimiser}"
-        )
     draws = draws or Draws()
     tables = item_tables(model) if examples.items else {}
     whole = parameters.keys() == dict(model.named_parameters()).keys()
     ghost = ghost_of(model, examples, loss) if whole else None
-    for rows in _chunks(parameters, examples, training, noise, ghost):
+    for rows in _chunks(parameters, examples, chunk_bytes, noise, ghost):
         own = {name: stacked[int(rows[0]) : int(rows[-1]) + 1] for name, stacked in parameters.items()}
-        chunk = _Chunk(model, tables, own, rows, training.learning_rate, noise, draws)
+        chunk = _Chunk(model, tables, own, rows, learning_rate, noise, draws)
         chunk.train(examples.take(rows), loss, ghost)
 
 
@@ -188,7 +184,7 @@ class _Chunk:
         self._catch_up(place, item, self._noise.steps)
 
     def _reads(self, single: Examples, owner: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the items that examples hold, once for each student: his place in the chunk, and the item."""
+        """Return the items that examples hold, once for each student: its place in the chunk, and the item."""
         count, items = self._since.shape
         held = np.zeros((count, items + 1), np.bool_)
         for name in single.items:
@@ -213,11 +209,11 @@ class _Chunk:
     def _fresh_noise(self, step: int) -> Parameters:
         """Return a step's noise on all parameters but item tables; gradients are added to it, and then it to them.
 
-        Added to the parameters first, gradients would be rounded as coarsely as large parameters are, which whoever
-        sends these could turn into steps far longer than the clip.
+        Added to the parameters first, gradients would be rounded as coarsely as large parameters are, and a sender of
+        such parameters could turn this into steps far longer than the clip.
         """
         change = {}
-        for name in self._own.keys() - self._tables.keys():
+        for name in (name for name in self._own if name not in self._tables):
             shape = self._own[name].shape
             drawn = self._draws.normal(name, self._rows, shape, step) if self._noise.multiplier else torch.zeros(shape)
             change[name] = drawn.mul_(-self._scale)
@@ -260,9 +256,9 @@ def _rectangle(single: Examples, owner: NDArray[np.int64], count: int) -> tuple[
 
 
 def _chunks(
-    parameters: Parameters, examples: Examples, training: Training, noise: GradientNoise, ghost: Ghost | None
+    parameters: Parameters, examples: Examples, chunk_bytes: int, noise: GradientNoise, ghost: Ghost | None
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield students that are computed together: what is held of them at a time fits the memory.
+    """Yield students that are computed together and fit the memory.
 
     Every student is held with its noise. An example with items copies a few slices, with a ghost it holds what layers
     put out, some six times, otherwise every parameter three times with gradients.
@@ -271,5 +267,5 @@ def _chunks(
     outputs = sum(math.prod(shape) for shape in ghost.shapes.values()) if ghost else 0
     example = 0 if examples.items else 6 * outputs if ghost else 3 * size
     each = 4 * (2 * size + example * math.ceil(taking_part))
-    count, together = len(examples), max(1, training.chunk_bytes // max(1, each))
+    count, together = len(examples), max(1, chunk_bytes // max(1, each))
     yield from (np.arange(start, min(start + together, count)) for start in range(0, count, together))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from fedkd.training.chunks import Loss, Parameters, borrow, chunks, give_back, localise
+from fedkd.training.chunks import CHUNK_BYTES, Loss, Parameters, borrow, chunks, give_back, localise
 from fedkd.training.examples import Batch, Examples, batches
-from fedkd.training.options import Optimiser, Training
+from fedkd.training.optimiser import Optimiser
+from fedkd.training.options import CohortTraining
 
 
 def replicate(model: nn.Module, clients: int) -> Parameters:
@@ -32,7 +33,7 @@ def predict(model: nn.Module, parameters: Parameters, *inputs: Tensor, shared: b
     parameters : Parameters
         One student per client.
     *inputs : Tensor, shape [clients, ...]
-        What each student is asked; without the first axis where ``shared``.
+        Input of each student; without the first axis where ``shared``.
     shared : bool
         Whether all students are asked the same.
 
@@ -51,13 +52,14 @@ def train(
     parameters: Parameters,
     examples: Examples,
     loss: Loss,
-    training: Training,
+    training: CohortTraining,
     streams: Sequence[np.random.Generator],
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> NDArray[np.float64]:
-    """Train every client's student on his own examples, in place.
+    """Train every client's student on its own examples, in place.
 
     Each result is the one that a loop over clients would give, whoever shares the computation: all random draws come
-    from the client's own stream, and a client takes no step beyond his own.
+    from the client's own stream, and a client takes no step beyond its own.
 
     Parameters
     ----------
@@ -72,10 +74,12 @@ def train(
         ``loss(student, batch)`` gives the loss of each example of one student; it is called under ``torch.func.vmap``.
         Where the model has a method ``stacked(parameters, *inputs)`` that computes all students at once, it is called
         once with everything stacked, shapes [clients, batch, ...], and must reduce over the last axes only.
-    training : Training
-        Optimiser, epochs, batch size, memory.
+    training : CohortTraining
+        Optimiser, step size, epochs, batch size.
     streams : sequence of Generator
         ``stream(seed, purpose, round, client id)`` of every client.
+    chunk_bytes : int
+        Memory for the clients that are computed together.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def train(
         Mean loss over each epoch, every batch measured before its step; NaN for clients without examples.
     """
     losses = np.full((len(examples), training.epochs), np.nan)
-    for rows in chunks(model, examples, loss, training):
+    for rows in chunks(model, examples, loss, training, chunk_bytes):
         chosen = [streams[row] for row in rows]
         losses[rows] = _train_chunk(model, parameters, rows, examples.take(rows), loss, training, chosen)
     return losses
@@ -95,7 +99,7 @@ def _train_chunk(
     rows: NDArray[np.int64],
     examples: Examples,
     loss: Loss,
-    training: Training,
+    training: CohortTraining,
     streams: Sequence[np.random.Generator],
 ) -> NDArray[np.float64]:
     model, examples, touched = localise(model, examples)

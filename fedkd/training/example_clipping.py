@@ -1,52 +1,25 @@
-"""The clipped gradients of single examples, from a copy of its student's parameters for each."""
+"""The clipped gradients of single examples, each from its own copy of the student's parameters."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedkd.training.chunks import Loss, Parameters, borrow, item_tables, localise
+from fedkd.training.chunks import Loss, Parameters
 from fedkd.training.engine import losses_of
 from fedkd.training.examples import Examples, Touched, tensor_of
 
 
 def clip_factors(norms: Tensor, clip: float) -> Tensor:
-    """Return by what gradients of given norms are scaled, as in Opacus; 0 where a norm is not finite."""
+    """Return the factors that scale gradients of given norms to the clip, as in Opacus; 0 where one is not finite."""
     return torch.where(norms.isfinite(), (clip / (norms + 1e-6)).clamp(max=1.0), 0.0)
 
 
-def clipped_gradients(
-    model: nn.Module, own: Parameters, single: Examples, owner: NDArray[np.int64], loss: Loss, clip: float
-) -> Parameters:
-    """Return every student's sum of the clipped gradients of his examples.
+def clipped_each(model: nn.Module, copies: Parameters, local: Examples, loss: Loss, clip: float) -> Parameters:
+    """Return every example's clipped gradient, from a copy of its student's parameters each, shape [examples, ...].
 
     A gradient that is not finite counts as zero, whatever its other entries, before anything is clipped.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Gives the computation.
-    own : Parameters
-        One student per client.
-    single : Examples
-        One example a row.
-    owner : ndarray of int64, shape [examples]
-        The student of each.
-    loss : callable
-        As in ``fedkd.training.engine.train``.
-    clip : float
-        Largest norm.
     """
-    total = {name: torch.zeros_like(stacked) for name, stacked in own.items()}
-    small, local, touched = localise(model, single)
-    parts = clipped_each(small, borrow(model, own, owner, touched), local, loss, clip)
-    for name, part in parts.items():
-        add_to(total[name], part, owner, item_tables(model).get(name) if single.items else None, touched)
-    return total
-
-
-def clipped_each(model: nn.Module, copies: Parameters, local: Examples, loss: Loss, clip: float) -> Parameters:
-    """Return every example's clipped gradient, from a copy of its student's parameters each, shape [examples, ...]."""
     leaves = {name: copy.detach().requires_grad_() for name, copy in copies.items()}
     columns = {name: tensor_of(column.values)[:, None] for name, column in local.columns.items()}
     gradients = torch.autograd.grad(losses_of(model, leaves, columns, loss).sum(), list(leaves.values()))

@@ -1,4 +1,4 @@
-"""What clients train on, and the rectangles that a batched computation sees of it."""
+"""Training examples of many clients, and the rectangles that a batched computation sees of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +74,7 @@ class Touched:
 
 
 def renumber(examples: Examples, num_items: int) -> tuple[Examples, Touched]:
-    """Give every client's items numbers from 0, and say which they are; ``num_items`` (padding) becomes ``width``."""
+    """Give every client's items numbers from 0, and return both; ``num_items`` (padding) becomes ``width``."""
     flat = {name: np.asarray(examples.columns[name].values, np.int64) for name in examples.items}
     for name, values in flat.items():
         if values.min(initial=0) < 0 or values.max(initial=0) > num_items:
@@ -110,7 +110,7 @@ class Batch:
     weight : Tensor of float32, shape [active, width]
         One over the client's batch size, or 0 for padding.
     epoch : ndarray of int64, shape [active]
-        In which of his epochs each client is.
+        The epoch that each client is in.
     share : ndarray of float64, shape [active]
         Batch size over the client's number of examples.
     """
@@ -126,8 +126,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield the steps of a chunk whose clients are ordered by falling number of examples.
 
-    Every client walks through his own epochs at his own pace, exactly as if he were alone; who has finished is absent
-    from later batches.
+    Every client walks through its own epochs at its own pace, exactly as if it were alone; one that has finished is
+    absent from later batches.
     """
     lengths = examples.lengths
     steps = -(-lengths // batch_size)
@@ -153,7 +153,7 @@ def batches(
 def shuffled(
     lengths: NDArray[np.int64], epochs: int, batch_size: int, streams: Sequence[np.random.Generator]
 ) -> NDArray[np.int64]:
-    """Return the order in which every client sees his examples: positions in the flat columns, epoch after epoch.
+    """Return the order in which every client sees its examples: positions in the flat columns, epoch after epoch.
 
     A client whose examples fit one batch draws nothing, for the order inside a batch does not matter.
     """

@@ -20,10 +20,10 @@ from fedkd.training.examples import Examples
 LINEAR = (nn.Linear, ItemSum)
 
 LARGEST = 1e19
-"""What is longer counts as not finite: its square overflows in single precision."""
+"""A longer vector counts as not finite: its square overflows in single precision."""
 
 SHORTEST = 1e-15
-"""What is shorter counts as that long: its square underflows in single precision."""
+"""A shorter vector counts as that long: its square underflows in single precision."""
 
 Named = dict[str, Tensor]
 
@@ -37,7 +37,7 @@ class Ghost:
     model : nn.Module
         Gives the computation.
     shapes : mapping of str to tuple of int
-        What each layer puts out for one example.
+        Shape of each layer's output for one example.
     """
 
     model: nn.Module
@@ -55,7 +55,7 @@ class Ghost:
         columns : dict of str to Tensor, shape [clients, width, ...]
             Examples, padded with any of them.
         weight : Tensor, shape [clients, width]
-            What each clipped gradient counts; 0 for padding.
+            Weight of each clipped gradient; 0 for padding.
         loss : callable
             As in ``fedkd.training.engine.train``.
         clip : float
@@ -130,7 +130,7 @@ class _Table:
 
     @classmethod
     def of(cls, index: Tensor, slope: Tensor) -> "_Table":
-        """Sum what falls on the same entry of the same example; what is left over are rows of zeros."""
+        """Sum the rows that fall on one entry of one example; the rest are rows of zeros."""
         index, slope = index.reshape(*index.shape[:2], -1), slope.reshape(*index.shape[:2], -1, slope.shape[-1])
         if index.shape[-1] == 1:
             return cls(index, slope)
@@ -158,20 +158,20 @@ class _Table:
 def _lengths(vectors: Tensor) -> Tensor:
     """Return Euclidean norms over the last axis, right to about 2e-7, as numbers of double precision.
 
-    Squares are summed in single precision, which is faster. What they lose where they underflow is made up for.
+    Squares are summed in single precision, which is faster; underflow is made up for.
     """
     return vectors.square().sum(-1).sqrt().double().clamp(min=SHORTEST)
 
 
 def ghost_of(model: nn.Module, examples: Examples, loss: Loss) -> Ghost | None:
-    """Return a model's ghost, or None where what its layers take in and put out does not give the whole gradient.
+    """Return a model's ghost, or None where the layers' inputs and outputs do not give the whole gradient.
 
-    That is found out on made-up examples: it may read a table past its layer, for example, or use a layer twice.
+    Synthetic examples show it: a model may read a table past its layer, for example, or use a layer twice.
     """
     owners = sorted({name.rpartition(".")[0] for name, _ in model.named_parameters(remove_duplicate=False)})
     tied = len(list(model.named_parameters(remove_duplicate=False))) != len(list(model.parameters()))
     generator = torch.Generator().manual_seed(0)
-    columns = _made_up(model, examples, generator)
+    columns = _synthetic(model, examples, generator)
     if tied or columns is None or not all(_plain(model.get_submodule(name)) for name in owners):
         return None
     own = {name: torch.randn(p.shape, generator=generator) for name, p in model.named_parameters()}
@@ -189,14 +189,14 @@ def _plain(module: nn.Module) -> bool:
     return type(module) in LINEAR
 
 
-MADE_UP = 3
+SYNTHETIC = 3
 
 
-def _made_up(model: nn.Module, examples: Examples, generator: torch.Generator) -> Named | None:
-    """Return random examples like given ones, or None where it is not known what their whole numbers stand for."""
+def _synthetic(model: nn.Module, examples: Examples, generator: torch.Generator) -> Named | None:
+    """Return random examples like given ones, or None where the meaning of their whole numbers is not known."""
     columns = {}
     for name, column in examples.columns.items():
-        shape = (MADE_UP, *column.values.shape[1:])
+        shape = (SYNTHETIC, *column.values.shape[1:])
         if name in examples.items:
             columns[name] = torch.randint(0, vars(model)["num_items"], shape, generator=generator)
         elif name in examples.histories:
@@ -211,11 +211,11 @@ def _made_up(model: nn.Module, examples: Examples, generator: torch.Generator) -
 def _fits(ghost: Ghost, outputs: Named, own: Parameters, columns: Named, loss: Loss) -> bool:
     """Return whether the ghost's sum of gradients is that of examples taken one by one."""
     linear = [o for name, o in outputs.items() if type(ghost.model.get_submodule(name)) in LINEAR]
-    if any(len(o) != MADE_UP for o in outputs.values()) or any(o.ndim != 2 for o in linear):
+    if any(len(o) != SYNTHETIC for o in outputs.values()) or any(o.ndim != 2 for o in linear):
         return False
-    weight = torch.arange(1.0, MADE_UP + 1)
+    weight = torch.arange(1.0, SYNTHETIC + 1)
     leaves = {name: p.clone().requires_grad_() for name, p in own.items()}
-    singles = [{name: c[i : i + 1] for name, c in columns.items()} for i in range(MADE_UP)]
+    singles = [{name: c[i : i + 1] for name, c in columns.items()} for i in range(SYNTHETIC)]
     total = sum(weight[i] * _loss(ghost.model, leaves, single, loss).sum() for i, single in enumerate(singles))
     expected = torch.autograd.grad(torch.as_tensor(total), list(leaves.values()), allow_unused=True)
     got = {name: torch.zeros(1, *p.shape) for name, p in own.items()}
@@ -237,7 +237,7 @@ def _loss(model: nn.Module, own: Parameters, batch: Mapping[str, Tensor], loss: 
 
 
 def _watched(model: nn.Module, own: Parameters, taps: Named, batch: Named, loss: Loss) -> tuple[Tensor, Named, Named]:
-    """Return one student's losses, and what every layer takes in and puts out; taps are added to the latter."""
+    """Return one student's losses, and the inputs and outputs of every layer; taps are added to the latter."""
     inputs: Named = {}
     outputs: Named = {}
 

@@ -1,47 +1,58 @@
-"""Training in one place: on the public users before the first round, or on everyone for comparison."""
+"""Central training on hard labels: a part of a history is shown to the model, the whole of it is to be predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from fedkd.distillation.pipeline import sub_sampled
+from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.models.base import Recommender, multi_hot, padded_histories
-from fedkd.options import Options
 from fedkd.ragged import Ragged
-from fedkd.training.central import Rows, TrainingOptions, Watch, train
+from fedkd.training.central import Rows, train
+from fedkd.training.options import CentralTraining
+
+HardLabelLoss = Callable[[Tensor, Tensor], Tensor]
+"""Scores and targets, shape [batch, items] each -> one value per history, shape [batch]."""
 
 
-class CentralTraining(Options):
-    """How a model is trained by passes over histories that stand in one place.
+def sub_sampled(histories: Ragged, visible: float, rng: np.random.Generator) -> Ragged:
+    """Return histories of which every item is kept with probability ``visible``."""
+    if visible >= 1:
+        return histories
+    return histories.where(rng.random(len(histories.values)) < visible)
 
-    Attributes
-    ----------
-    epochs : int
-        Passes over the histories; 0 for none.
-    learning_rate : float
-        Of Adam.
-    batch_size : int
-        Histories in a step.
-    visible : float
-        Probability that an item of a history is shown to the model, which then scores the whole history.
-    weight_decay : float
-        L2 penalty, as Adam adds it to the gradient.
+
+def nonempty(histories: Ragged) -> Ragged:
+    """Return the histories that hold anything."""
+    return histories.take(np.flatnonzero(histories.lengths > 0))
+
+
+def history_losses(
+    model: Recommender,
+    whole: Ragged,
+    visible: float,
+    rng: np.random.Generator,
+    loss: HardLabelLoss = multinomial_cross_entropy,
+) -> Tensor:
+    """Return the loss of every history, shape [histories], of which a part is shown to the model."""
+    shown = padded_histories(sub_sampled(whole, visible, rng), model.num_items)
+    return loss(model(shown), multi_hot(padded_histories(whole, model.num_items), model.num_items))
+
+
+def weighted_loss(model: Recommender, whole: Ragged, visible: float, rng: np.random.Generator) -> Tensor:
+    """Return the mean loss of histories of which a part is shown, each weighted by the root of its length.
+
+    The root lies between counting users and counting interactions equally; the same weight helps EASE.
     """
-
-    epochs: int = Field(60, ge=0)
-    learning_rate: float = Field(0.003, gt=0)
-    batch_size: int = Field(32, ge=1)
-    visible: float = Field(0.5, gt=0, le=1)
-    weight_decay: float = Field(2e-4, ge=0)
+    weight = torch.from_numpy(np.sqrt(whole.lengths).astype(np.float32))
+    return (weight * history_losses(model, whole, visible, rng)).sum() / weight.sum()
 
 
 def train_centrally(
     model: Recommender,
     histories: Ragged,
-    how: CentralTraining,
+    training: CentralTraining,
     rng: np.random.Generator,
     correction: Mapping[str, Tensor] | None = None,
 ) -> Recommender:
@@ -50,18 +61,14 @@ def train_centrally(
     A correction of its parameters, by name, is added to the negative gradient of every step.
     """
     histories = nonempty(histories)
-    steps = how.epochs * -(-len(histories) // how.batch_size)
-    options = TrainingOptions(
-        steps=steps, batch_size=how.batch_size, learning_rate=how.learning_rate, weight_decay=how.weight_decay
-    )
 
     def loss_of(rows: Rows) -> Tensor:
-        loss = weighted_loss(model, histories.take(rows), how.visible, rng)
+        loss = weighted_loss(model, histories.take(rows), training.visible, rng)
         terms = [(correction[name] * value).sum() for name, value in model.named_parameters()] if correction else []
         return loss - sum(terms)
 
-    train(model, loss_of, len(histories), options, rng, Watch(every=max(1, steps)), "central")
-    return model.eval()
+    train(model, loss_of, len(histories), training, rng)
+    return model
 
 
 def mean_gradient(
@@ -72,20 +79,3 @@ def mean_gradient(
     losses = [weighted_loss(model, nonempty(histories), visible, rng) for _ in range(views)]
     gradients = torch.autograd.grad(torch.stack(losses).mean(), list(named.values()))
     return dict(zip(named, gradients, strict=True))
-
-
-def nonempty(histories: Ragged) -> Ragged:
-    """Return the histories that hold anything."""
-    return histories.take(np.flatnonzero(histories.lengths > 0))
-
-
-def weighted_loss(model: Recommender, whole: Ragged, visible: float, rng: np.random.Generator) -> Tensor:
-    """Return the mean cross entropy of histories of which a part is shown, each weighted by the root of its length.
-
-    The root lies between counting users and counting interactions equally; the same weight helps EASE.
-    """
-    shown = padded_histories(sub_sampled(whole, visible, rng), model.num_items)
-    targets = multi_hot(padded_histories(whole, model.num_items), model.num_items)
-    weight = torch.from_numpy(np.sqrt(whole.lengths).astype(np.float32))
-    each = -(targets * torch.log_softmax(model(shown), -1)).sum(-1) / targets.sum(-1)
-    return (weight * each).sum() / weight.sum()

@@ -1,16 +1,15 @@
-"""What clients do on their own data in several protocols: train, and keep a student between rounds."""
+"""Local training: clients train students on their own histories, and keep them between rounds."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
+from fedkd.errors import UserError
+from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.models.base import Recommender, multi_hot, score
-from fedkd.options import Options
 from fedkd.privacy.randomness import noise_generator
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
@@ -19,38 +18,14 @@ from fedkd.training.cohort import ClientState, Cohort
 from fedkd.training.dp_sgd import train_with_noise
 from fedkd.training.engine import replicate, train
 from fedkd.training.examples import Examples
-from fedkd.training.options import Training
+from fedkd.training.options import LocalTraining
 
 OWN = "student."
-"""Prefix of the arrays of a client's own student among what he keeps."""
+"""Prefix of the arrays of a client's own student in its state."""
 
 
-class LocalTraining(Options):
-    """How a client trains a student on his own histories.
-
-    Attributes
-    ----------
-    epochs : int
-        Passes over the histories in a round.
-    learning_rate : float
-        Step size.
-    batch_size : int
-        Histories in a step; one user has one.
-    optimiser : str
-        ``adam`` or ``sgd``.
-    visible : float
-        Probability that an item of a history is shown to the student, which then scores the whole history.
-    """
-
-    epochs: int = Field(5, ge=1)
-    learning_rate: float = Field(0.003, gt=0)
-    batch_size: int = Field(32, ge=1)
-    optimiser: Literal["adam", "sgd"] = "adam"
-    visible: float = Field(0.5, gt=0, le=1)
-
-
-def train_privately(
-    model: Recommender, parameters: Parameters, cohort: Cohort, how: LocalTraining, round_number: int
+def train_locally(
+    model: Recommender, parameters: Parameters, cohort: Cohort, training: LocalTraining, round_number: int
 ) -> None:
     """Train every client's student on hard labels, in place: see a part of a history, score the whole of it.
 
@@ -65,24 +40,35 @@ def train_privately(
         A student per client, changed in place.
     cohort : Cohort
         The clients and their histories.
-    how : LocalTraining
+    training : LocalTraining
         Length and speed.
     round_number : int
         Names the clients' random streams.
+
+    Raises
+    ------
+    UserError
+        Another optimiser than ``sgd`` under noise.
     """
-    loss, training = history_loss(model.num_items), Training(how.learning_rate, 1, how.batch_size, how.optimiser)
+    loss = history_loss(model.num_items)
     if cohort.noise is not None:
-        examples = shown_in_secret(cohort, how.visible)
-        train_with_noise(model.eval(), parameters, examples, loss, training, cohort.noise)
+        if training.optimiser != "sgd":
+            raise UserError(
+                f"students under noise take plain gradient steps: set the optimiser to sgd, not {training.optimiser}"
+            )
+        examples = unseeded_views(cohort, training.visible)
+        train_with_noise(model.eval(), parameters, examples, loss, training.learning_rate, cohort.noise)
         return
     streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
-    train(model.eval(), parameters, partly_shown(cohort, how.epochs, how.visible, streams), loss, training, streams)
+    examples = seeded_views(cohort, training.epochs, training.visible, streams)
+    once = training.model_copy(update={"epochs": 1})  # every epoch has a view of its own
+    train(model.eval(), parameters, examples, loss, once, streams)
 
 
-def partly_shown(cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator]) -> Examples:
+def seeded_views(cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator]) -> Examples:
     """Return ``views`` sub-sampled views of every training history: columns ``shown`` and ``whole``, both padded.
 
-    Users without a history have no view. All draws of a client come from his own stream.
+    Users without a history have no view. All draws of a client come from its own stream.
     """
     lengths, owner = cohort.data.train.histories.lengths, cohort.owner
     repeated = np.tile(np.flatnonzero(lengths > 0), views)
@@ -92,10 +78,10 @@ def partly_shown(cohort: Cohort, views: int, visible: float, streams: list[np.ra
     return _views(cohort, rows, draws, visible)
 
 
-def shown_in_secret(cohort: Cohort, visible: float) -> Examples:
+def unseeded_views(cohort: Cohort, visible: float) -> Examples:
     """Return one sub-sampled view of every training history, for training under noise.
 
-    What is in one history moves no other example: each is shown by draws of its own, which no seed gives away, and a
+    The content of one history moves no other example: each has draws of its own, which no seed gives away, and a
     history without interactions keeps its place, as an example whose gradient is zero.
     """
     lengths = cohort.data.train.histories.lengths
@@ -114,12 +100,10 @@ def _views(cohort: Cohort, rows: NDArray[np.int64], draws: list[NDArray[np.float
 
 
 def history_loss(num_items: int) -> Callable[[Model, Mapping[str, Tensor]], Tensor]:
-    """Return the multinomial cross entropy of the whole history, given what is shown of it; one value an example."""
+    """Return the multinomial cross entropy of the whole history, given the shown part of it; one value an example."""
 
     def loss(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
-        targets = multi_hot(batch["whole"], num_items)
-        likely = torch.log_softmax(student(batch["shown"]), -1)
-        return -(targets * likely).sum(-1) / targets.sum(-1).clamp(min=1.0)
+        return multinomial_cross_entropy(student(batch["shown"]), multi_hot(batch["whole"], num_items))
 
     return loss
 
@@ -145,7 +129,7 @@ def keep_students(cohort: Cohort, parameters: Parameters) -> Cohort:
 
 
 def own_scores(model: Recommender, cohort: Cohort) -> NDArray[np.float32]:
-    """Return the scores of every user's history by his client's own student, shape [users, items]."""
+    """Return the scores of every user's history by its client's own student, shape [users, items]."""
     parameters = own_students(model, cohort)
     histories = cohort.data.history.histories
     out = np.empty((len(histories), model.num_items), np.float32)
@@ -157,7 +141,7 @@ def own_scores(model: Recommender, cohort: Cohort) -> NDArray[np.float32]:
 
 
 def weights_of(cohort: Cohort, power: float = 1.0) -> NDArray[np.float64]:
-    """Return what every client weighs, shape [clients]: its histories' lengths to a power, added up.
+    """Return the weight of every client, shape [clients]: its histories' lengths to a power, added up.
 
     Under the cohort's noise it is 1, as no noise would hide how many interactions there are.
     """

@@ -1,4 +1,4 @@
-"""What a client did not do: negatives drawn from its own stream."""
+"""Negative sampling: items that a client has not touched, drawn from its own stream."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def sample_negatives(
     Returns
     -------
     Ragged of int64
-        One row per client, ``per_positive`` times as long as his positives; empty where he touched every item.
+        One row per client, ``per_positive`` times as long as its positives; empty where it touched every item.
     """
     clients = zip(range(len(positives)), streams, strict=True)
     rows = [_draw(positives[client], num_items, per_positive, generator) for client, generator in clients]

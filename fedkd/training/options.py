@@ -1,79 +1,110 @@
-"""How students train locally, and the optimiser's arithmetic on stacked parameters."""
+"""Settings of training by gradient: one family of classes, each with the fields that its place uses and no others."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
 from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.optim.adam import adam
+from pydantic import Field
+
+from fedkd.options import Options
 
 
-@dataclass(frozen=True)
-class Training:
-    """How students train locally.
+class Epochs(Options):
+    """A length in passes over the data.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the examples.
+    """
+
+    epochs: int = Field(1, ge=1)
+
+
+class Training(Options):
+    """The size of a step, which all training by gradient has.
 
     Attributes
     ----------
     learning_rate : float
         Step size.
-    epochs : int
-        Passes over a client's examples.
     batch_size : int
-        Examples in a step; the loss of a step is their mean.
-    optimiser : {"adam", "sgd"}
-        Adam with its usual constants, without state from earlier calls; or plain gradient steps.
-    chunk_bytes : int
-        Memory for the copies and intermediate results of the clients that are computed together. What fits the
-        processor's cache is faster than more.
+        Examples in a step, whose loss is their mean; all of them where there are fewer.
     """
 
-    learning_rate: float = 1e-3
-    epochs: int = 1
-    batch_size: int = 256
-    optimiser: Literal["adam", "sgd"] = "adam"
-    chunk_bytes: int = 16 * 2**20
+    learning_rate: float = Field(0.003, gt=0)
+    batch_size: int = Field(32, ge=1)
 
 
-class Optimiser:
-    """Steps in place for the first clients of a chunk, all of which have made equally many.
+class CohortTraining(Training, Epochs):
+    """Training by the cohort engine.
 
-    Parameters
+    Attributes
     ----------
-    parameters : dict of str to Tensor, shape [clients, ...]
-        Changed in place by every call.
-    training : Training
-        Which optimiser, and its step size.
+    optimiser : str
+        ``adam``, with its usual constants and without state from earlier rounds, or ``sgd``, plain gradient steps.
     """
 
-    def __init__(self, parameters: dict[str, Tensor], training: Training) -> None:
-        self._parameters = list(parameters.values())
-        self._training = training
-        moments = training.optimiser == "adam"
-        self._mean = [torch.zeros_like(p) for p in self._parameters] if moments else []
-        self._square = [torch.zeros_like(p) for p in self._parameters] if moments else []
-        self._steps = [torch.zeros(()) for _ in self._parameters]
+    optimiser: Literal["adam", "sgd"] = "adam"
 
-    def __call__(self, active: int, gradients: Sequence[Tensor]) -> None:
-        """Update the first ``active`` clients."""
-        own = [p[:active] for p in self._parameters]
-        if self._training.optimiser == "sgd":
-            for parameter, gradient in zip(own, gradients, strict=True):
-                parameter.add_(gradient, alpha=-self._training.learning_rate)
-            return
-        adam(
-            own,
-            [g.contiguous() for g in gradients],
-            [m[:active] for m in self._mean],
-            [v[:active] for v in self._square],
-            [],
-            self._steps,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=self._training.learning_rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
+
+class LocalTraining(CohortTraining):
+    """Training of clients' students on their own histories, in one round.
+
+    Attributes
+    ----------
+    visible : float
+        Probability that an item of a history is shown to the student, which then scores the whole history.
+    """
+
+    epochs: int = Field(5, ge=1)
+    visible: float = Field(0.5, gt=0, le=1)
+
+
+class AdamTraining(Training):
+    """Training in one place, by Adam; subclasses say how long.
+
+    Attributes
+    ----------
+    visible : float
+        Probability that an item of a history is shown to the model, which then scores the whole history.
+    weight_decay : float
+        L2 penalty, as Adam adds it to the gradient.
+    """
+
+    visible: float = Field(0.5, gt=0, le=1)
+    weight_decay: float = Field(2e-4, ge=0)
+
+    @abstractmethod
+    def num_steps(self, num_rows: int) -> int:
+        """Return how many steps are taken over so many rows."""
+
+
+class CentralTraining(AdamTraining, Epochs):
+    """Training in one place by passes over histories; 0 ``epochs`` for none."""
+
+    epochs: int = Field(60, ge=0)
+
+    def num_steps(self, num_rows: int) -> int:
+        """Return the steps of all passes."""
+        return self.epochs * -(-num_rows // self.batch_size)
+
+
+class StepTraining(AdamTraining):
+    """Training in one place by a number of steps, as in the phases of distillation.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of Adam; 0 skips the phase.
+    """
+
+    steps: int = Field(300, ge=0)
+    batch_size: int = Field(1024, ge=1)
+    learning_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    visible: float = Field(1.0, gt=0, le=1)
+
+    def num_steps(self, num_rows: int) -> int:
+        """Return the steps, however many rows there are."""
+        del num_rows
+        return self.steps

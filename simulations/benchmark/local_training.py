@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from fedkd.data.sources.movielens_100k import MovieLens100K
+from fedkd.losses.binary import binary_cross_entropy
 from fedkd.models.ncf import NCF
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
@@ -26,10 +27,10 @@ from fedkd.training.chunks import Model, Parameters, bytes_per_example
 from fedkd.training.engine import replicate, train
 from fedkd.training.examples import Examples
 from fedkd.training.negatives import labelled_pairs, sample_negatives
-from fedkd.training.options import Training
+from fedkd.training.options import CohortTraining
 from simulations.benchmark.machine import measure_ceilings
 
-TRAINING = Training(learning_rate=1e-3, epochs=5, batch_size=256, optimiser="adam")
+TRAINING = CohortTraining(learning_rate=1e-3, epochs=5, batch_size=256, optimiser="adam")
 NEGATIVES = 4
 
 
@@ -116,8 +117,7 @@ def _measure(name: str, side: Side, model: NCF, histories: Ragged, rows: NDArray
 
 def entropy(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the binary cross-entropy of every pair, shape [batch]."""
-    logits = student(batch["item"])
-    return functional.softplus(logits) - batch["label"] * logits
+    return binary_cross_entropy(student(batch["item"]), batch["label"])
 
 
 def _engine(model: NCF, parameters: Parameters, histories: Ragged, clients: NDArray[np.int64]) -> NDArray[np.float64]:

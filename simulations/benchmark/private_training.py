@@ -23,7 +23,7 @@ from fedkd.training.dp_sgd import GradientNoise, train_with_noise
 from fedkd.training.engine import replicate, train
 from fedkd.training.examples import Examples
 from fedkd.training.local import history_loss
-from fedkd.training.options import Training
+from fedkd.training.options import CohortTraining
 
 REPEATS = 5
 BATCHES = (16, 64)
@@ -105,13 +105,14 @@ def _rivals(
 
     A loss over the whole catalogue touches all items, so there is no third side.
     """
-    pairs, how = "item" in dense.columns, Training(0.01, epochs, batch, "sgd")
+    pairs = "item" in dense.columns
+    how = CohortTraining(epochs=epochs, learning_rate=0.01, batch_size=batch, optimiser="sgd")
     sparse = replace(dense, items=("item",)) if pairs else dense
     noise = GradientNoise(1.0, 1.0, epochs / steps, steps, float(batch))
     streams = [stream(0, "benchmark", row) for row in range(len(dense))]
     own = [replicate(model, len(dense)) for _ in range(3)]
     both: dict[str, Callable[[], object]] = {
-        "clip and noise": partial(train_with_noise, model, own[0], sparse, loss, how, noise),
+        "clip and noise": partial(train_with_noise, model, own[0], sparse, loss, how.learning_rate, noise),
         PLAIN: partial(train, model, own[1], dense, loss, how, streams),
     }
     touched = {"touched items alone, without": partial(train, model, own[2], sparse, loss, how, streams)}

@@ -5,7 +5,13 @@ import pytest
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.item_popularity import DOUBT, PANEL, panel_answer, panel_spec, probable_popularity
+from fedkd.distillation.item_popularity import (
+    PANEL,
+    PRIOR_VARIANCE,
+    panel_answer,
+    panel_spec,
+    probable_popularity,
+)
 from fedkd.messages.types import Answers
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.ragged import Ragged
@@ -60,7 +66,7 @@ def test_the_estimate_weighs_as_the_posterior_of_two_normals_does():
     found = probable_popularity(pooled, public, 400, noise)
     for item in range(ITEMS):
         prior = 20 * rows[:, item].sum()
-        variance = DOUBT * 20**2 * ((rows[:, item] ** 2).sum() + (rows**2).sum() / ITEMS) / 2
+        variance = PRIOR_VARIANCE * 20**2 * ((rows[:, item] ** 2).sum() + (rows**2).sum() / ITEMS) / 2
         posterior = (prior / variance + pooled[item] / noise**2) / (1 / variance + 1 / noise**2)
         assert found[item] == pytest.approx(rows[:, item].sum() + posterior)
 

@@ -214,7 +214,7 @@ def test_impossible_item_references_are_refused(references, panel):
 
 
 def test_more_reference_histories_than_public_users_are_refused():
-    with pytest.raises(UserError, match=r"data\.public-fraction"):
+    with pytest.raises(UserError, match=r"partition\.public-fraction"):
         of_histories(make_users(3), 4, 10)
 
 

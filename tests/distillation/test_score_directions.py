@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.distillation.score_directions import AGREEMENT, affordable, leading_directions, shrunk, signal_share
 
 
@@ -20,7 +21,7 @@ def test_directions_are_orthonormal_and_keep_more_of_the_scores_than_others(scor
 
 @pytest.mark.parametrize(("noise", "clients"), [(0.6, 849), (4.0, 849), (2.0, 5436), (30.0, 849), (1e6, 10)])
 def test_noise_stays_below_what_clients_can_say_together(noise, clients):
-    size = affordable(noise, clients, references=94, items=1682)
+    size = affordable(AnswerBudget(clients, noise), references=94, items=1682)
     assert 1 <= size.directions <= 94
     assert 1 <= size.items <= 1682
     coordinates = size.directions * size.items
@@ -28,7 +29,7 @@ def test_noise_stays_below_what_clients_can_say_together(noise, clients):
 
 
 def test_more_noise_means_fewer_coordinates():
-    sizes = [affordable(noise, 849, 94, 1682) for noise in (0.1, 0.6, 2.0, 6.0, 20.0)]
+    sizes = [affordable(AnswerBudget(849, noise), 94, 1682) for noise in (0.1, 0.6, 2.0, 6.0, 20.0)]
     counts = [size.directions * size.items for size in sizes]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > 50 * counts[-1]

@@ -18,7 +18,7 @@ from fedkd.models.linear import LowRank
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.testing.models import check_model, toy_histories
-from fedkd.training.central import TrainingOptions
+from fedkd.training.options import StepTraining
 
 CLUSTERS, CLUSTER_SIZE = 4, 6
 ITEMS = CLUSTERS * CLUSTER_SIZE
@@ -48,7 +48,7 @@ def accuracy(model: Recommender, data: Interactions) -> float:
 def test_a_trained_model_completes_histories_and_beats_popularity(family: str) -> None:
     data, model = toy(), spec(family).build(CATALOGUE, seed=1)
     assert accuracy(model, data) < 0.6
-    pretrain(model, data.histories, TrainingOptions(steps=150, visible=0.5), np.random.default_rng(0))
+    pretrain(model, data.histories, StepTraining(steps=150, visible=0.5), np.random.default_rng(0))
     assert accuracy(model, data) > 0.95
     assert accuracy(fit_popularity(data), data) < 0.6
 

@@ -146,5 +146,5 @@ def test_what_is_shown_of_a_history_tells_nothing_of_the_others(monkeypatch: pyt
     cohort = Cohort(clients, owner, data, 0, ({},) * 5, student_noise(config))
     model = config.algorithm.blank_student(Catalogue.numbered(40))  # type: ignore[union-attr]
     for _ in range(2):
-        local.train_privately(model, {}, cohort, config.algorithm.local, 1)  # type: ignore[union-attr]
+        local.train_locally(model, {}, cohort, config.algorithm.local, 1)  # type: ignore[union-attr]
     assert shown[0] != shown[1]

@@ -5,7 +5,7 @@ import pytest
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
-from fedkd.training.hard_labels import CentralTraining
+from fedkd.training.options import CentralTraining
 
 SMALL = AutoencoderConfig(width=4)
 QUICK = {

@@ -8,14 +8,13 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.messages.types import Estimate, Estimates
+from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import multi_hot, padded_histories
-from fedkd.protocols.base import export_arrays, load_arrays
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = AutoencoderConfig(width=4)
 LOCAL = LocalTraining(epochs=1, learning_rate=0.5, optimiser="sgd", visible=0.6)

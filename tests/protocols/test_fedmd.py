@@ -10,11 +10,10 @@ from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Estimate, Estimates
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import padded_histories, score
-from fedkd.protocols.fedmd import LESSON, FedMD
+from fedkd.protocols.fedmd import CONSENSUS, FedMD
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = AutoencoderConfig(width=4)
 SEED = 3
@@ -34,7 +33,7 @@ def test_the_consensus_is_the_mean_of_the_students_scores(run_federation):
     outcome = run_federation(protocol, rounds=1, users=9)
     reference = protocol._reference(outcome.state.setup, 1)
     naive = np.mean([score(s, reference.histories)[:, reference.panel] for s in students(outcome, protocol)], axis=0)
-    np.testing.assert_allclose(outcome.state.arrays[LESSON + "scores"], naive, atol=1e-5)
+    np.testing.assert_allclose(outcome.state.arrays[CONSENSUS + "scores"], naive, atol=1e-5)
 
 
 def test_references_are_drawn_anew_and_known_to_be_the_same(run_federation, public_setup):
@@ -58,9 +57,9 @@ def test_a_client_digests_by_the_mean_absolute_difference(run_federation, public
 
 
 def digest_alone(student, asks: Asks, protocol: FedMD):
-    lengths = asks.shared[LESSON + "lengths"]
-    rows = np.split(asks.shared[LESSON + "values"], np.cumsum(lengths)[:-1])
-    consensus = torch.from_numpy(asks.shared[LESSON + "scores"].astype(np.float32))
+    lengths = asks.shared[CONSENSUS + "lengths"]
+    rows = np.split(asks.shared[CONSENSUS + "values"], np.cumsum(lengths)[:-1])
+    consensus = torch.from_numpy(asks.shared[CONSENSUS + "scores"].astype(np.float32))
     adam = torch.optim.Adam(student.parameters(), lr=protocol.digest_learning_rate)
     for _ in range(protocol.digest_epochs):
         scores = torch.cat([student(torch.from_numpy(row.astype(np.int64))[None]) for row in rows])

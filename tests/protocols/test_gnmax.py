@@ -26,7 +26,7 @@ from fedkd.ragged import Ragged
 from fedkd.testing.mechanisms import estimated
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining
+from fedkd.training.options import CentralTraining
 
 QUICK = GNMax(model=AutoencoderConfig(width=4), queries=12, panel=20, central=CentralTraining(epochs=5))
 

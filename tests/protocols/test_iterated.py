@@ -8,18 +8,18 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.messages.types import Estimate, Estimates
+from fedkd.models.arrays import load_arrays
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
 from fedkd.models.cnn import CNNConfig
-from fedkd.protocols.base import load_arrays
 from fedkd.protocols.iterated import VIEWS, Iterated
 from fedkd.protocols.server_optimiser import adam_moved, student_arrays
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.random_streams import stream
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import CentralTraining, mean_gradient, train_centrally
-from fedkd.training.local import LocalTraining
+from fedkd.training.hard_labels import mean_gradient, train_centrally
+from fedkd.training.options import CentralTraining, LocalTraining
 
 SMALL = AutoencoderConfig(width=4)
 SEED = 3

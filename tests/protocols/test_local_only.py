@@ -5,7 +5,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
 from fedkd.protocols.local_only import LocalOnly
-from fedkd.training.local import LocalTraining
+from fedkd.training.options import LocalTraining
 
 SMALL = AutoencoderConfig(width=4)
 

@@ -18,8 +18,9 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.item_popularity import panel_spec
 from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
 from fedkd.messages.types import Asks, mask_bits
+from fedkd.models.arrays import export_arrays
 from fedkd.privacy.ledger_account import open_ledger
-from fedkd.protocols.base import State, export_arrays
+from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.folder import RunFolder

@@ -17,7 +17,7 @@ from fedkd.training.chunks import Model, chunks
 from fedkd.training.engine import predict, replicate, train
 from fedkd.training.examples import Examples, renumber, shuffled
 from fedkd.training.negatives import labelled_pairs, sample_negatives
-from fedkd.training.options import Training
+from fedkd.training.options import CohortTraining
 
 ITEMS = 60
 
@@ -80,18 +80,18 @@ def assert_equal(left, right, tolerance=1e-5):
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_training_equals_a_loop_over_clients_on_the_whole_table(optimiser):
     clients = np.arange(17)
-    training = Training(0.01, epochs=3, batch_size=16, optimiser=optimiser, chunk_bytes=100_000)
+    training = CohortTraining(learning_rate=0.01, epochs=3, batch_size=16, optimiser=optimiser)
     examples, model = pairs(clients), NCF(ITEMS, dimensions=4)
     parameters = starting_point(clients, model)
     expected, expected_losses = one_at_a_time(model, parameters, examples, training, streams(clients))
-    losses = train(model, parameters, examples, entropy, training, streams(clients))
+    losses = train(model, parameters, examples, entropy, training, streams(clients), chunk_bytes=100_000)
     assert_equal(parameters, expected)
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
 
 
 def test_fifty_clients_together_equal_fifty_cohorts_of_one():
     clients = np.arange(50)
-    training = Training(0.01, epochs=2, batch_size=16)
+    training = CohortTraining(learning_rate=0.01, epochs=2, batch_size=16)
     model = NCF(ITEMS, dimensions=4)
     together = starting_point(clients, model)
     losses = train(model, together, pairs(clients), entropy, training, streams(clients))
@@ -107,8 +107,9 @@ def test_memory_does_not_change_the_result(chunk_bytes):
     clients = np.arange(12)
     model = NCF(ITEMS, dimensions=4)
     expected, got = starting_point(clients, model), starting_point(clients, model)
-    train(model, expected, pairs(clients), entropy, Training(0.01, 2, 16), streams(clients))
-    train(model, got, pairs(clients), entropy, Training(0.01, 2, 16, chunk_bytes=chunk_bytes), streams(clients))
+    training = CohortTraining(learning_rate=0.01, epochs=2, batch_size=16)
+    train(model, expected, pairs(clients), entropy, training, streams(clients))
+    train(model, got, pairs(clients), entropy, training, streams(clients), chunk_bytes)
     assert_equal(got, expected)
 
 
@@ -120,7 +121,7 @@ class Vmapped(NCF):
 
 def test_any_module_trains_like_one_with_its_own_batched_forward_pass():
     clients = np.arange(12)
-    training = Training(0.01, epochs=3, batch_size=16)
+    training = CohortTraining(learning_rate=0.01, epochs=3, batch_size=16)
     own, generic = NCF(ITEMS, dimensions=4), Vmapped(ITEMS, dimensions=4)
     expected, got = starting_point(clients, own), starting_point(clients, own)
     losses = train(own, expected, pairs(clients), entropy, training, streams(clients))
@@ -132,7 +133,7 @@ def test_any_module_trains_like_one_with_its_own_batched_forward_pass():
 
 def test_touched_items_alone_equal_the_whole_table():
     clients = np.arange(12)
-    training = Training(0.01, epochs=3, batch_size=8)
+    training = CohortTraining(learning_rate=0.01, epochs=3, batch_size=8)
     model, examples = NCF(ITEMS, dimensions=4), pairs(clients)
     touched, dense = starting_point(clients, model), starting_point(clients, model)
     before = touched["item.weight"].clone()
@@ -184,7 +185,7 @@ def test_padded_histories_and_tables_with_items_on_another_axis():
     torch.manual_seed(1)
     model, examples = Bag(), bags(clients)
     touched, dense = replicate(model, 9), replicate(model, 9)
-    training = Training(0.05, epochs=4, batch_size=2)
+    training = CohortTraining(learning_rate=0.05, epochs=4, batch_size=2)
     losses = train(model, touched, examples, sampled_softmax, training, streams(clients))
     same = train(model, dense, Examples(examples.columns), sampled_softmax, training, streams(clients))
     np.testing.assert_allclose(losses, same, rtol=1e-5)
@@ -200,32 +201,39 @@ def test_clients_without_examples_stay_as_they_are():
     )
     parameters = starting_point(range(3), model)
     before = {name: p.clone() for name, p in parameters.items()}
-    losses = train(model, parameters, examples, entropy, Training(0.1), streams(range(3)))
+    losses = train(model, parameters, examples, entropy, CohortTraining(learning_rate=0.1), streams(range(3)))
     assert np.isnan(losses[[0, 2]]).all()
     assert np.isfinite(losses[1]).all()
     for name, p in parameters.items():
         assert torch.equal(p[[0, 2]], before[name][[0, 2]])
     assert not torch.equal(parameters["item.weight"][1], before["item.weight"][1])
     empty = examples.take(np.zeros(0, np.int64))
-    assert train(model, replicate(model, 0), empty, entropy, Training(), []).shape == (0, 1)
+    assert train(model, replicate(model, 0), empty, entropy, CohortTraining(), []).shape == (0, 1)
 
 
 def test_item_columns_need_a_model_that_declares_its_tables():
     examples = Examples({"item": Ragged.from_rows([[1]], np.int64)}, items=("item",))
     model = nn.Embedding(ITEMS, 1)
     with pytest.raises(UserError, match="Embedding does not say"):
-        train(model, replicate(model, 1), examples, lambda student, batch: student(batch["item"])[:, 0], Training(), [])
+        train(
+            model,
+            replicate(model, 1),
+            examples,
+            lambda student, batch: student(batch["item"])[:, 0],
+            CohortTraining(),
+            [],
+        )
 
 
 def test_chunks_hold_every_client_once_and_similar_sizes_together():
     clients = np.arange(40)
     model, examples = NCF(ITEMS, dimensions=4), pairs(clients)
-    parts = list(chunks(model, examples, entropy, Training()))
+    parts = list(chunks(model, examples, entropy, CohortTraining()))
     assert np.array_equal(np.sort(np.concatenate(parts)), clients)
     for part in parts:
         lengths = examples.lengths[part]
         assert lengths.min() >= 0.8 * lengths.max()
-    one_each = list(chunks(model, examples, entropy, Training(chunk_bytes=1)))
+    one_each = list(chunks(model, examples, entropy, CohortTraining(), chunk_bytes=1))
     assert [len(part) for part in one_each] == [1] * 40
 
 

@@ -14,11 +14,10 @@ from fedkd.ragged import Ragged
 from fedkd.training import dp_sgd
 from fedkd.training.dp_sgd import GradientNoise, train_with_noise
 from fedkd.training.engine import replicate
-from fedkd.training.example_clipping import clipped_gradients
 from fedkd.training.examples import Examples
 from fedkd.training.ghost_norms import ghost_of
 from fedkd.training.local import history_loss
-from fedkd.training.options import Training
+from tests.training.naive import clipped_sums
 
 ITEMS, HELD, CLIENTS, EACH = 15, 4, 3, 5
 
@@ -119,7 +118,7 @@ def test_sums_are_those_of_gradients_that_are_made(clip: float) -> None:
     assert ghost
     got = {name: torch.zeros_like(p) for name, p in own.items()}
     ghost.add_clipped(own, rectangle(single), torch.ones(CLIENTS, EACH), squared, clip, got)
-    expected = clipped_gradients(model, own, single, np.repeat(np.arange(CLIENTS), EACH), squared, clip)
+    expected = clipped_sums(model, own, single, np.repeat(np.arange(CLIENTS), EACH), squared, clip)
     for name in own:
         torch.testing.assert_close(got[name], expected[name], rtol=1e-5, atol=1e-6 * clip)
 
@@ -136,7 +135,7 @@ def test_padding_and_what_is_not_finite_count_nothing() -> None:
     ghost.add_clipped(own, rectangle(single), weight, squared, 0.5, got)
     sound = np.flatnonzero((weight.numpy().ravel() > 0) & np.isfinite(label) & (label < 1e37))
     kept = {name: Ragged(c.values[sound], np.arange(len(sound) + 1)) for name, c in single.columns.items()}
-    expected = clipped_gradients(model, own, Examples(kept, single.items), sound // EACH, squared, 0.5)
+    expected = clipped_sums(model, own, Examples(kept, single.items), sound // EACH, squared, 0.5)
     for name in own:
         torch.testing.assert_close(got[name], expected[name], rtol=1e-5, atol=1e-6)
 
@@ -192,8 +191,7 @@ def test_students_are_the_same_without_a_ghost(monkeypatch: pytest.MonkeyPatch) 
         torch.manual_seed(1)
         model = Student()
         parameters = replicate(model, 5)
-        how = Training(0.1, optimiser="sgd", chunk_bytes=4096)
-        train_with_noise(model, parameters, examples, squared, how, noise)
+        train_with_noise(model, parameters, examples, squared, 0.1, noise, chunk_bytes=4096)
         results.append(parameters)
     assert not torch.equal(results[0]["table.weight"][3], replicate(model, 1)["table.weight"][0])
     for name in results[0]:
@@ -216,7 +214,7 @@ def test_students_of_histories_are_the_same_without_a_ghost(monkeypatch: pytest.
             monkeypatch.setattr(dp_sgd, "ghost_of", lambda *_: None)
         parameters = replicate(model, 3)
         noise = GradientNoise(clip=0.4, multiplier=0.0, rate=1.0, steps=5, divisor=4.0)
-        train_with_noise(model, parameters, examples, loss, Training(0.1, optimiser="sgd"), noise)
+        train_with_noise(model, parameters, examples, loss, 0.1, noise)
         results.append(parameters)
     assert not torch.equal(results[0]["encoder.weight"][2], results[0]["encoder.weight"][0])
     for name in results[0]:

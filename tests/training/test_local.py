@@ -11,6 +11,7 @@ from torch import Tensor
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig
 from fedkd.models.cnn import CNNConfig
@@ -21,7 +22,8 @@ from fedkd.training.cohort import Cohort
 from fedkd.training.dp_sgd import Draws, GradientNoise
 from fedkd.training.engine import replicate
 from fedkd.training.examples import Examples
-from fedkd.training.local import LocalTraining, history_loss, train_privately, weights_of
+from fedkd.training.local import history_loss, train_locally, weights_of
+from fedkd.training.options import LocalTraining
 
 ITEMS, CLIP, CHANGED = 40, 0.5, 3
 
@@ -95,7 +97,7 @@ def trained(history: list[int], model: ModelConfig, noise: GradientNoise, monkey
         student = model.build(CATALOGUE, seed=1)
         parameters = replicate(student, 3)
         how = LocalTraining(learning_rate=1.0, optimiser="sgd", visible=0.5)
-        train_privately(student, parameters, cohort_with(history, noise), how, 1)
+        train_locally(student, parameters, cohort_with(history, noise), how, 1)
     return torch.cat([p.double().reshape(3, -1) for p in parameters.values()], 1).numpy(), recorded
 
 
@@ -150,7 +152,7 @@ def test_an_empty_history_is_an_example_whose_gradient_is_zero(
     cohort = Cohort(np.arange(1), np.zeros(2, np.int64), Fold(data, data, data), 0, ({},), SILENT)
     recorded, student = Recorded(monkeypatch), model.build(CATALOGUE, seed=1)
     parameters = replicate(student, 1)
-    train_privately(student, parameters, cohort, LocalTraining(optimiser="sgd"), 1)
+    train_locally(student, parameters, cohort, LocalTraining(optimiser="sgd"), 1)
     assert recorded.examples[0].lengths.tolist() == [2]
     for name, parameter in student.named_parameters():
         assert torch.equal(parameters[name][0], parameter)
@@ -163,3 +165,9 @@ def test_under_noise_weights_do_not_tell_how_long_histories_are() -> None:
     lengths = plain.data.train.histories.lengths
     assert weights_of(plain)[1] == lengths[3] + lengths[4]
     assert weights_of(plain, 0.5)[1] == pytest.approx(lengths[3] ** 0.5 + lengths[4] ** 0.5)
+
+
+def test_another_optimiser_than_plain_steps_is_refused_under_noise() -> None:
+    student = FAMILIES[0].build(Catalogue.numbered(ITEMS), seed=1)
+    with pytest.raises(UserError, match="sgd"):
+        train_locally(student, replicate(student, 3), cohort_with([4, 9, 17]), LocalTraining(), 1)

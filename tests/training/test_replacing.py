@@ -15,9 +15,8 @@ from fedkd.ragged import Ragged
 from fedkd.training.dp_sgd import Draws, GradientNoise, train_with_noise
 from fedkd.training.engine import replicate
 from fedkd.training.examples import Examples
-from fedkd.training.options import Training
 
-ITEMS, EACH, PLAIN = 9, 4, Training(1.0, optimiser="sgd")
+ITEMS, EACH = 9, 4
 
 WILD = [math.nan, math.inf, -math.inf, 1e38, -1e38, 1e-45, -1e-45, 0.0, -0.0, 1.0, -3.0, 1e4, -1e12]
 
@@ -70,7 +69,7 @@ def moved(model: nn.Module, examples: Examples, clip: float, absent: NDArray[np.
     parameters = replicate(model, len(examples))
     before = {name: stacked.clone() for name, stacked in parameters.items()}
     noise = GradientNoise(clip, 0.0, 1.0, 1, 1.0)
-    train_with_noise(model, parameters, examples, squared, PLAIN, noise, Everyone(absent))
+    train_with_noise(model, parameters, examples, squared, 1.0, noise, Everyone(absent))
     parts = [(parameters[name] - before[name]).double().reshape(len(examples), -1) for name in parameters]
     return np.asarray(torch.cat(parts, 1).numpy())
 
@@ -135,6 +134,6 @@ def test_large_parameters_do_not_round_a_small_difference_up() -> None:
     push[::2, 0] = -1e6
     examples = Examples({"push": Ragged(push.ravel(), np.arange(0, clients * held + 1, held))})
     parameters = {"at": torch.full((clients, 1), 1e8)}
-    train_with_noise(Point(), parameters, examples, pushed, PLAIN, GradientNoise(clip, 1.0, 1.0, 1, 1.0))
+    train_with_noise(Point(), parameters, examples, pushed, 1.0, GradientNoise(clip, 1.0, 1.0, 1, 1.0))
     jumped = parameters["at"][:, 0].numpy() < 1e8
     assert 0.02 < jumped[::2].mean() < jumped[1::2].mean() < 0.98

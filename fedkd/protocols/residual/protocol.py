@@ -18,6 +18,7 @@ from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
+from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
@@ -162,4 +163,4 @@ class Residual(ResidualParameters, GlobalStudent):
 
 
 def _arrays(prefix: str, model: Recommender) -> dict[str, NDArray[Any]]:
-    return {f"{prefix}.{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
+    return {f"{prefix}.{name}": array for name, array in model_arrays(model).items()}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.distillation.closed_forms import Gram
-from fedkd.distillation.gram_block import RIDGE, block_answer, block_spec, protected_gram
+from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
 from fedkd.distillation.residual import (
     answer,
     answer_spec,
@@ -180,7 +180,7 @@ class BlockQuestion(Question):
         rounds = len(np.unique(accepted[accepted > 0]))
         std = float(state.arrays["std"]) * rounds**0.5 if rounds else np.inf
         lengths = setup.public.histories.lengths
-        strength = RIDGE * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
+        strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
         return protected_gram(state.arrays["sum"], state.arrays["reference.panel"], *known), float(strength)
 

@@ -1,4 +1,4 @@
-"""The centralised comparison on a small made-up data set."""
+"""The centralised comparison on a small synthetic data set."""
 
 import io
 
@@ -11,19 +11,19 @@ from fedkd.data.splits import split
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.ease import fit_ease
 from fedkd.models.linear import LinearConfig
-from fedkd.training.central import TrainingOptions
-from simulations import distil
+from fedkd.training.options import StepTraining
+from simulations import distillation
 
 TEACHERS = {"ease": None, "autoencoder": AutoencoderConfig(width=24)}
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distil, "STEPS", 100)
-    monkeypatch.setattr(distil, "LEARNING_RATES", (0.02,))
-    monkeypatch.setattr(distil, "TEACHER_SCALES", (20.0,))
-    monkeypatch.setattr(distil, "VISIBLE", (0.5,))
-    monkeypatch.setattr(distil, "PRETRAINING", TrainingOptions(steps=100, visible=0.5))
+    monkeypatch.setattr(distillation, "STEPS", 100)
+    monkeypatch.setattr(distillation, "LEARNING_RATES", (0.02,))
+    monkeypatch.setattr(distillation, "TEACHER_SCALES", (20.0,))
+    monkeypatch.setattr(distillation, "VISIBLE", (0.5,))
+    monkeypatch.setattr(distillation, "PRETRAINING", StepTraining(steps=100, visible=0.5))
 
 
 @pytest.mark.usefixtures("short")
@@ -32,14 +32,14 @@ def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: s
     loaded = Synthetic(synthetic=SyntheticOptions(users=80, items=60, mean_history=20)).load()
     data = split(loaded, SplitOptions(), 0)
     said: list[str] = []
-    pair = distil.Pair(TEACHERS[teacher], LinearConfig(width=8), feature_weight=0.0 if teacher == "ease" else 0.1)
-    rows = {row.name: row for row in distil.compare(pair, data, 2, said.append)}
+    pair = distillation.Pair(TEACHERS[teacher], LinearConfig(width=8), feature_weight=0.0 if teacher == "ease" else 0.1)
+    rows = {row.name: row for row in distillation.compare(pair, data, 2, said.append)}
     assert rows["student distilled"].quality["mean"] > rows["popularity"].quality["mean"]
     assert rows["student distilled"].parameters == 2 * data.test.train.num_items * 8
     assert ("teacher" in rows) == (teacher != "ease")
     assert len(said) == 3
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(distil.table(list(rows.values())))
+    console.print(distillation.table(list(rows.values())))
     text = console.export_text()
     assert "+0.0%" in text
     assert f"{rows['ease'].quality['mean']:.4f}" in text
@@ -48,15 +48,15 @@ def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: s
 def test_the_ridge_is_the_best_on_validation() -> None:
     loaded = Synthetic(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)).load()
     fold = split(loaded, SplitOptions(), 0).validation
-    qualities = {ridge: distil.quality(fit_ease(fold.train, ridge), fold) for ridge in distil.RIDGES}
-    assert qualities[distil.best_ridge(fold)] == max(qualities.values())
+    qualities = {ridge: distillation.quality(fit_ease(fold.train, ridge), fold) for ridge in distillation.RIDGES}
+    assert qualities[distillation.best_ridge(fold)] == max(qualities.values())
 
 
 def test_the_best_steps_come_from_the_curve() -> None:
     loaded = Synthetic(synthetic=SyntheticOptions(users=60, items=40, mean_history=15)).load()
     fold = split(loaded, SplitOptions(), 0).validation
     student = LinearConfig(width=4).build(fold.train.catalogue, 0)
-    trainer = distil.undistilled(TrainingOptions(steps=120))
-    best, steps = distil.best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
+    trainer = distillation.undistilled(StepTraining(steps=120))
+    best, steps = distillation.best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
     assert steps in (50, 100, 120)
-    assert distil.quality(student, fold) == best
+    assert distillation.quality(student, fold) == best

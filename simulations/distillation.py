@@ -1,4 +1,4 @@
-"""``python -m simulations.distil``: distillation in one place, without clients, against the same student without it.
+"""``python -m simulations.distillation``: distillation in one place, against the same student without it.
 
 Everything is chosen on the validation part: EASE's ridge, learning rates, the teacher's scale, how much of a history
 the undistilled student sees, and the number of steps. The chosen settings are trained again on all training data,
@@ -23,9 +23,11 @@ from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
 from fedkd.data.splits import split
 from fedkd.distillation.closed_forms import Gram, low_rank_student
-from fedkd.distillation.pipeline import DistilOptions, distil, give_lessons, optimise, pretrain
+from fedkd.distillation.options import DistillationOptions
+from fedkd.distillation.pipeline import distil, optimise, pretrain
+from fedkd.distillation.targets import teacher_targets
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
-from fedkd.losses.functions import LossWeights
+from fedkd.losses.objectives import LossWeights
 from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import EASE, fit_ease
 from fedkd.models.item_knn import fit_item_knn
@@ -33,7 +35,8 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
-from fedkd.training.central import Progress, TrainingOptions, Watch
+from fedkd.training.central import Progress, Watch
+from fedkd.training.options import StepTraining
 
 METRIC = "ndcg@10"
 RIDGES = (100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 1500.0)
@@ -42,12 +45,12 @@ TEACHER_SCALES = (10.0, 20.0, 30.0)
 VISIBLE = (1.0, 0.5, 0.2, 0.1)
 STEPS = 500
 LARGE = {"cnn": {"width": 200, "channels": (32, 64)}}
-PRETRAINING = TrainingOptions(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
+PRETRAINING = StepTraining(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Who teaches whom.
+    """Teacher and student.
 
     Attributes
     ----------
@@ -96,19 +99,19 @@ def teacher_for(pair: Pair, ridge: float, fold: Fold, steps: int, watch: Watch) 
     return model
 
 
-def distilled(teacher: Recommender, options: DistilOptions) -> Trainer:
-    """Return how a student is trained by a teacher."""
+def distilled(teacher: Recommender, options: DistillationOptions) -> Trainer:
+    """Return the training of a student by a teacher."""
 
     def run(student: Recommender, fold: Fold, seed: int, watch: Watch) -> None:
         rng = stream(seed, "distil")
-        lessons = give_lessons(teacher, fold.train.histories, options, 0, rng)
-        distil(student, lessons, options, rng, watch)
+        targets = teacher_targets(teacher, fold.train.histories, options, 0, rng)
+        distil(student, targets, options, rng, watch)
 
     return run
 
 
-def undistilled(training: TrainingOptions) -> Trainer:
-    """Return how a student is trained on hard labels alone."""
+def undistilled(training: StepTraining) -> Trainer:
+    """Return the training of a student on hard labels alone."""
 
     def run(student: Recommender, fold: Fold, seed: int, watch: Watch) -> None:
         optimise(student, fold.train.histories, training, stream(seed, "optimise"), watch)
@@ -128,13 +131,13 @@ def best_steps(train: Callable[[Watch], object], fold: Fold) -> tuple[float, int
     return max(curve, key=lambda point: (point[0], -point[1]))
 
 
-def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> DistilOptions:
+def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> DistillationOptions:
     """Return the settings of distillation that are best on a validation fold."""
     scales = TEACHER_SCALES if pair.teacher is None else (1.0,)
     weights = LossWeights(feature=pair.feature_weight)
     candidates = [
-        DistilOptions(
-            teacher_scale=scale, weights=weights, training=TrainingOptions(steps=STEPS, learning_rate=learning_rate)
+        DistillationOptions(
+            teacher_scale=scale, weights=weights, training=StepTraining(steps=STEPS, learning_rate=learning_rate)
         )
         for scale, learning_rate in product(scales, LEARNING_RATES)
     ]
@@ -144,10 +147,10 @@ def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> DistilO
     return candidates[best].model_copy(update={"training": training})
 
 
-def choose_training(pair: Pair, fold: Fold) -> TrainingOptions:
+def choose_training(pair: Pair, fold: Fold) -> StepTraining:
     """Return the settings of training on hard labels that are best on a validation fold."""
     candidates = [
-        TrainingOptions(steps=STEPS, learning_rate=learning_rate, visible=visible)
+        StepTraining(steps=STEPS, learning_rate=learning_rate, visible=visible)
         for visible, learning_rate in product(VISIBLE, LEARNING_RATES)
     ]
     results = [_try(pair.student, undistilled(options), fold) for options in candidates]
@@ -213,7 +216,7 @@ def _closed_form(ease: EASE, fold: Fold, rank: int) -> Recommender:
     return low_rank_student(ease, Gram(factor), rank)
 
 
-def _said(training: TrainingOptions) -> str:
+def _said(training: StepTraining) -> str:
     return (
         f"{training.steps} steps, learning rate {training.learning_rate:g}, {training.visible:.0%} of a history shown"
     )

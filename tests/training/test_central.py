@@ -1,0 +1,25 @@
+"""The central loop's batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedkd.models.linear import LowRank
+from fedkd.training.central import train
+from fedkd.training.options import AdamTraining, CentralTraining, StepTraining
+
+
+@pytest.mark.parametrize(
+    "training", [StepTraining(steps=4, batch_size=3), CentralTraining(epochs=2, batch_size=3)], ids=["steps", "epochs"]
+)
+def test_every_row_is_trained_on_before_any_is_repeated(training: AdamTraining) -> None:
+    batches: list[list[int]] = []
+    student = LowRank(3, 1)
+
+    def loss_of(rows: np.ndarray) -> torch.Tensor:
+        batches.append(rows.tolist())
+        return student.encoder.weight.square().sum()
+
+    train(student, loss_of, 6, training, np.random.default_rng(0))
+    assert len(batches) == 4
+    assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == list(range(6))
