@@ -14,7 +14,8 @@ from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import beta, chi2
 from scipy.stats import t as student_t
 
-from fedkd.privacy.gaussian import epsilon as gaussian_epsilon
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 
 HIGHEST_EPSILON = 50.0
 """No audit of practical size can prove more."""
@@ -140,7 +141,7 @@ def gaussian_shift(hits: int, present: int, false_alarms: int, absent: int, fail
 
 def shift_epsilon(shift: float, delta: float) -> float:
     """Return epsilon of the Gaussian mechanism whose two outcomes lie ``shift`` standard deviations apart."""
-    return 0.0 if shift <= 0 else gaussian_epsilon(1 / shift, delta)
+    return 0.0 if shift <= 0 else epsilon(Cost.of_gaussian(1 / shift), delta)
 
 
 def best_auroc(shift: float) -> float:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fedkd.attacks.canaries import separation
-from fedkd.privacy.cost import Adjacency
+from fedkd.privacy.events import Adjacency
 from fedkd.privacy.schedule import SENSITIVITY
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.chunks import Model

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.events import Cost, total
 from fedkd.privacy.hash_chain import Chain, Head, LedgerRefused, append
 from fedkd.privacy.ledger_reader import Entry, LedgerReader, cost_of, places
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedkd.messages.serialisation import pack_arrays, unpack_arrays
 from fedkd.messages.types import Answers
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import Ledger, data_key
 
 EVERYONE = np.array([-1])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedkd.privacy.cost import Cost, Steps
+from fedkd.privacy.events import Cost, Steps
 from fedkd.privacy.hash_chain import ChainReader, Head, LedgerRefused, newest
 
 

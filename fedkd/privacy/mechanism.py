@@ -14,13 +14,13 @@ from fedkd.aggregation.clipping import clipped
 from fedkd.aggregation.quantisation import coded
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Grid, Spec
+from fedkd.privacy.accounting import epsilon, renyi_multiplier
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost, renyi_multiplier, total
+from fedkd.privacy.events import Cost, skellam_cost, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger_account import Account, open_ledger
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.randomness import noise_generator, rounded_normal
-from fedkd.privacy.schedule import skellam_cost
 from fedkd.privacy.skellam import skellam, skellam_multiplier
 
 FINEST = 2.0**-16
@@ -231,7 +231,7 @@ class Protection:
         budget, delta = self.options.budget
         if not self.active or (releases == self.releases and self.portion == 1):
             return budget
-        return min(budget, self._together(releases, measured).epsilon(delta))
+        return min(budget, epsilon(self._together(releases, measured), delta))
 
     @property
     def limit(self) -> Budget:

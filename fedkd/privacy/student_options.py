@@ -21,9 +21,9 @@ from pydantic import Field
 
 from fedkd.errors import UserError
 from fedkd.options import Options
-from fedkd.privacy.accounting import noise_multiplier
+from fedkd.privacy.accounting import epsilon, noise_multiplier
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.events import Adjacency, Cost
 
 Unit = Literal["interaction", "user"]
 
@@ -113,13 +113,13 @@ class StudentPrivacy(Options):
             limit.check_room(whole, "privacy.student.epsilon-limit")
             return limit
         # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
-        return replace(limit, epsilon=max(most, whole.epsilon(self.delta)))
+        return replace(limit, epsilon=max(most, epsilon(whole, self.delta)))
 
     def told(self, rounds: int, planned: int) -> dict[str, str | float]:
         """Return what some of the planned rounds have cost one client, with what the numbers mean; needs a budget."""
         cost = self.cost(planned)
         return {
-            "epsilon": cost.times(rounds).epsilon(self.delta) if rounds else 0.0,
+            "epsilon": epsilon(cost.times(rounds), self.delta) if rounds else 0.0,
             "delta": self.delta,
             "unit": self.unit,
             "adjacency": self.adjacency,

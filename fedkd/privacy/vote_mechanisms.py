@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Kind, Spec
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanism import Protection
 from fedkd.privacy.randomness import noise_generator
 from fedkd.privacy.schedule import Response

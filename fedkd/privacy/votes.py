@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.events import Adjacency, Cost
 from fedkd.privacy.schedule import Response
 
 MOVED: dict[Adjacency, float] = {"add-remove": 1.0, "replace-one": 2.0}

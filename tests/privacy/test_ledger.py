@@ -25,8 +25,9 @@ import pytest
 from fedkd import atomic_file as durable
 from fedkd.errors import UserError
 from fedkd.privacy import hash_chain, ledger, ledger_reader
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import BudgetExhausted, Head, Ledger, LedgerRefused, data_key
 
 DRIVER = Path(__file__).with_name("ledger_driver.py")
@@ -36,7 +37,7 @@ DELTA = 1e-5
 
 
 def allowing(releases: int) -> Budget:
-    return Budget(ONE.times(releases).epsilon(DELTA), DELTA)
+    return Budget(epsilon(ONE.times(releases), DELTA), DELTA)
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_budget_ends_exactly_where_it_was_planned_to(folder: Path) -> None:
     with pytest.raises(BudgetExhausted):
         book.charge(DATA, "round 5", ONE, limit)
     assert book.remaining(DATA, ONE, limit) == 0
-    assert book.spent(DATA).epsilon(DELTA) == pytest.approx(limit.epsilon, rel=1e-9)
+    assert epsilon(book.spent(DATA), DELTA) == pytest.approx(limit.epsilon, rel=1e-9)
 
 
 def test_a_second_run_continues_the_budget_and_other_data_has_its_own(folder: Path) -> None:

@@ -12,7 +12,8 @@ from fedkd.aggregation.clipping import clipped
 from fedkd.aggregation.release import release
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Kind, Outer, Spec
-from fedkd.privacy.gaussian import epsilon
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanism import FINEST, OPEN, Protection
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.skellam import skellam, skellam_epsilon, skellam_multiplier
@@ -97,7 +98,7 @@ def test_noise_is_drawn_anew(mode: str) -> None:
 
 def test_the_budget_is_what_the_noise_costs() -> None:
     guard = protection(releases=10)
-    assert epsilon(guard.multiplier / math.sqrt(10), 1e-5) == pytest.approx(4.0, rel=1e-6)
+    assert epsilon(Cost.of_gaussian(guard.multiplier / math.sqrt(10)), 1e-5) == pytest.approx(4.0, rel=1e-6)
     assert guard.spent(10) == 4.0
     assert guard.spent(1) < guard.spent(5) < 4.0
     assert protection(adjacency="replace-one").multiplier == pytest.approx(2 * protection().multiplier)

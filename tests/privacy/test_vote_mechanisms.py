@@ -12,8 +12,8 @@ from fedkd.attacks.ballots import ballot_epsilon
 from fedkd.attacks.canaries import Claim
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Grid, Kind, Spec
-from fedkd.privacy import vote_mechanisms
-from fedkd.privacy.cost import total
+from fedkd.privacy import accounting, vote_mechanisms
+from fedkd.privacy.events import total
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.privacy.vote_mechanisms import BallotProtection
 from fedkd.runs.config import load
@@ -48,7 +48,7 @@ def ballots_of(voters, queries=8, items=5, seed=0):
 @pytest.mark.parametrize("releases", [1, 5])
 def test_all_queries_of_all_rounds_cost_the_budget_and_no_more(votes, epsilon, releases):
     own = guard(votes, epsilon, releases=releases)
-    assert 0.999 * epsilon < total([own.cost.times(releases)]).epsilon(DELTA) <= epsilon * (1 + 1e-9)
+    assert 0.999 * epsilon < accounting.epsilon(total([own.cost.times(releases)]), DELTA) <= epsilon * (1 + 1e-9)
     assert own.spent(1) < epsilon or releases == 1
 
 
@@ -57,7 +57,7 @@ def test_votes_and_metrics_share_one_budget():
         own = replace(guard(votes, **{"metrics-share": 0.2}), portion=0.8)
         assert own.metrics is not None
         assert not isinstance(own.metrics, BallotProtection)
-        assert total([own.cost, own.metrics.cost]).epsilon(DELTA) <= 4.0 * (1 + 1e-9)
+        assert accounting.epsilon(total([own.cost, own.metrics.cost]), DELTA) <= 4.0 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("votes", ["noisy-max", "randomised-response"])
@@ -176,5 +176,5 @@ def test_a_run_votes_through_them_and_writes_down_what_it_cost(tmp_path, how):
     assert lines[-1]["epsilon-so-far"] <= 60
     assert done.lines("rounds.jsonl")[-1]["answers"] == 12
     parts = [protection(config, 12).cost, metrics_protection(config, 12).cost]
-    assert 59.9 < total(parts).epsilon(1e-4) <= 60 * (1 + 1e-9)
+    assert 59.9 < accounting.epsilon(total(parts), 1e-4) <= 60 * (1 + 1e-9)
     assert vote_mechanisms.BallotProtection is type(protection(config, 12))
