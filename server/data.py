@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fedkd.atomic_file import replace_file
 from fedkd.data.interactions import Catalogue, Interactions
 from fedkd.data.years import whole_years
 from fedkd.errors import UserError
@@ -35,7 +36,7 @@ def write_depot(folder: Path, setup: Setup) -> None:
         "clients": setup.num_clients,
         "private-users": setup.num_private_users,
     }
-    (folder / "server.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+    replace_file(folder / "server.json", json.dumps(about).encode() + b"\n")
 
 
 def read_setup(folder: Path, config: Config) -> Setup:

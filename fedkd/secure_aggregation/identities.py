@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
 from fedkd.secure_aggregation import Directory, Identity
 from fedkd.secure_aggregation.attestation import sign_claim
@@ -12,9 +13,7 @@ KEY, DIRECTORY = "identity.key", "directory.json"
 
 def write_identity(folder: Path, identity: Identity) -> None:
     """Write a client's signing key so that only its owner can read it."""
-    path = folder / KEY
-    path.touch(mode=0o600)
-    path.write_text(identity.secret.hex() + "\n", encoding="ascii")
+    replace_file(folder / KEY, identity.secret.hex().encode() + b"\n", 0o600)
 
 
 def read_identity(folder: Path) -> Identity | None:
@@ -50,7 +49,7 @@ def signed_claim(folder: Path, node: int, client: int) -> bytes:
 def write_directory(folder: Path, directory: Directory) -> None:
     """Write everyone's public keys: client numbers to 64 hexadecimal digits."""
     publics = {client: directory.public(directory.place(client)).hex() for client in directory.clients}
-    (folder / DIRECTORY).write_text(json.dumps(publics, indent=0) + "\n", encoding="ascii")
+    replace_file(folder / DIRECTORY, json.dumps(publics, indent=0).encode() + b"\n")
 
 
 def read_directory(folder: Path) -> Directory:
