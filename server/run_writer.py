@@ -129,7 +129,7 @@ def privacy(config: Config, protection: Protection, progress: Progress) -> dict[
     told: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
     told["sums"] = options.sums if config.algorithm.masks() else "single"
     if options.student.epsilon is not None:
-        told["students"] = options.student.told(progress.paid, config.num_server_rounds)
+        told["students"] = options.student.summary(progress.paid, config.num_server_rounds)
     if not protection.active:
         return told
     return told | {

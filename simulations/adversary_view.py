@@ -12,7 +12,7 @@ from fedkd.messages.types import Answers, Spec, mask_bits
 from fedkd.runs.config import Config
 from fedkd.runs.federation import protection
 from fedkd.secure_aggregation import SecureSum
-from fedkd.secure_aggregation.harness import cast
+from fedkd.secure_aggregation.harness import new_parties
 from simulations.dry_simulation import Rehearsal
 
 
@@ -44,7 +44,7 @@ def is_masking(config: Config) -> bool:
 def masked(answers: NDArray[np.float64], specs: Mapping[str, Spec]) -> NDArray[np.float64]:
     """Return the messages of a secure sum of whole numbers, read as numbers modulo the grid's, shape as given."""
     bits, count = mask_bits(specs), answers[0].size
-    directory, parties = cast(len(answers), 2)
+    directory, parties = new_parties(len(answers), 2)
     server = SecureSum(directory, "audit", 1, 2, count, bits)
     shares = server.keys({client: party.advertise("audit", 1) for client, party in parties.items()})
     boxes = server.shares({client: parties[client].share(request) for client, request in shares.items()})

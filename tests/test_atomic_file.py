@@ -54,6 +54,10 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="full"), replacing(path) as new:
-        new.write_bytes(b"ne")
-        raise OSError("full")
+        fail_half_way(new)
     assert path.read_bytes() == b"old"
+
+
+def fail_half_way(path: Path) -> None:
+    path.write_bytes(b"ne")
+    raise OSError("full")

@@ -1,7 +1,7 @@
-"""One voter against everybody: how well what is released of votes tells whether, or how, someone voted.
+"""Audit of released votes: how well they reveal whether, or how, a single voter voted.
 
-Nobody else votes, so every count is decided by the noise and this one voter, who gives all his votes to one item. That
-is where a vote shows most: where others agree, it changes no winner.
+Nobody else votes, so every count is decided by the noise and this one voter, who gives all votes to one item. That is
+where a vote shows most: where others agree, it changes no winner.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def ballot_epsilon(protection: BallotProtection, claim: Claim, rng: np.random.Ge
     claim : Claim
         The guarantee; its adjacency says what the voter does otherwise: nothing, or vote for another item.
     rng : numpy.random.Generator
-        Decides in which trials he votes.
+        Decides in which trials the voter votes.
     trials : int
         Releases, independent of one another.
     """

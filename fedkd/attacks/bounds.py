@@ -1,4 +1,4 @@
-"""What counts of right and wrong guesses prove: intervals of a share, and lower bounds on epsilon.
+"""Intervals of a share, and lower bounds on epsilon, from counts of right and wrong guesses.
 
 A bound holds with a stated probability of failure, whatever the mechanism does, or under an assumption that its
 function names. It is a proof of a leak, never of its absence.
@@ -20,14 +20,13 @@ from fedkd.privacy.events import Cost
 HIGHEST_EPSILON = 50.0
 """No audit of practical size can prove more."""
 
-
 THRESHOLDS = 1000
 """Most thresholds that an attacker tries."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an attack achieved.
+    """The success of an attack.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a run releases about its clients, as mechanisms that an audit can play canaries against."""
+"""A run's releases as mechanisms that an audit can play canaries against."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -36,7 +36,7 @@ CLOSE = 0.005
 """The grid is fine enough when halving it moves epsilon by less than this part of it."""
 
 HALVINGS = 14
-"""At most so often; schedules of rare and revealing releases need most."""
+"""Most halvings of the grid; schedules of rare and revealing releases need most."""
 
 
 @lru_cache(maxsize=4096)

@@ -11,12 +11,12 @@ from fedkd.privacy.events import Adjacency, Cost, total
 from fedkd.privacy.renyi_filter import allows, least_epsilon
 
 ROUNDING = 1e-9
-"""By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
+"""Relative excess of epsilon over a budget that is allowed: far above the rounding of sums, far below any release."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The total that everything released about one owner's data may cost, against one kind of neighbours.
+    """The total that everything released about one owner's data may cost, for one adjacency.
 
     Costs under different adjacencies, or counted in two ways, do not add up, so the first release about someone's data
     fixes adjacency and counting for good, and there is nothing left for a budget of another.

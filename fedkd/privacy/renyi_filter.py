@@ -14,7 +14,7 @@ from fedkd.privacy.calibration import HIGHEST_EPSILON, check_delta, smallest_eno
 from fedkd.privacy.events import Cost, Steps
 
 ROUNDED = 1e-12
-"""By how much the numeric divergence of a step is raised."""
+"""Amount by which the numeric divergence of a step is raised."""
 
 CHEAP_ORDER = 1024
 """Divergences grow with the order, so what is too much at this one needs no integral at millions."""

@@ -1,4 +1,4 @@
-"""Releases fixed before the first of them: noise, sampling, content and adjacency, with illegal mixtures refused."""
+"""Planned events: releases fixed before the first of them, with illegal mixtures refused."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ SENSITIVITY: dict[Content, dict[Adjacency, float]] = {
     "vote": {"add-remove": 1.0, "replace-one": math.sqrt(2)},
     "bounded": {"add-remove": 1.0, "replace-one": 1.0},
 }
-"""How far one unit moves a sum, over the bound of a contribution: a clipped vector, a one-hot vote (GNMax), a number
-between 0 and the bound (a metric, or the largest count of a vote)."""
+"""Sensitivity of a sum to one unit, over the bound of a contribution: a clipped vector, a one-hot vote (GNMax), a
+number between 0 and the bound (a metric, or the largest count of a vote)."""
 
 
 @dataclass(frozen=True)

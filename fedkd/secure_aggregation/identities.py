@@ -6,7 +6,7 @@ from pathlib import Path
 from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
 from fedkd.secure_aggregation import Directory, Identity
-from fedkd.secure_aggregation.attestation import sign_claim
+from fedkd.secure_aggregation.attestation import sign_attestation
 
 KEY, DIRECTORY = "identity.key", "directory.json"
 
@@ -29,7 +29,7 @@ def read_identity(folder: Path) -> Identity | None:
     return identity
 
 
-def signed_claim(folder: Path, node: int, client: int) -> bytes:
+def signed_attestation(folder: Path, node: int, client: int) -> bytes:
     """Return a client's signature that it is hosted by a node.
 
     Raises
@@ -43,7 +43,7 @@ def signed_claim(folder: Path, node: int, client: int) -> bytes:
             f"{folder} holds no {KEY}, so nobody would believe that client {client} is here; make one with python -m "
             "simulations.deployment.prepare"
         )
-    return sign_claim(identity, read_directory(folder), node, client)
+    return sign_attestation(identity, read_directory(folder), node, client)
 
 
 def write_directory(folder: Path, directory: Directory) -> None:

@@ -19,7 +19,7 @@ DAYS = 30
 def make_certificates(folder: Path, nodes: int) -> None:
     """Write a certificate authority, a server certificate for localhost, and one key pair per node.
 
-    For development only: whoever can read the folder can act as server or node. Files: ``ca.crt``, ``server.pem``,
+    For development only: anyone who can read the folder can act as server or node. Files: ``ca.crt``, ``server.pem``,
     ``server.key``, ``node-N`` (OpenSSH private key) and ``node-N.pub``.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -390,7 +390,7 @@ class PerRun(Ledger):
 class Trusting(Ledger):
     def __init__(self, path: Path) -> None:
         path.with_name("ledger.anchor").unlink(missing_ok=True)
-        hash_chain.Chain._check = lambda *_: None  # type: ignore[method-assign]
+        hash_chain.HashChain._check = lambda *_: None  # type: ignore[method-assign]
         super().__init__(path)
 
 
@@ -398,7 +398,7 @@ class Trusting(Ledger):
 def test_the_schedules_find_a_broken_ledger(
     folder: Path, broken: type[Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hash_chain.Chain, "_check", hash_chain.Chain._check)
+    monkeypatch.setattr(hash_chain.HashChain, "_check", hash_chain.HashChain._check)
     with pytest.raises(AssertionError):
         schedules(range(50), folder, broken)
 

@@ -24,7 +24,7 @@ from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.types import Answers, Asks, Grid, Kind, Reference, Spec
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import Directory, Identity, Party, RefusedError
-from fedkd.secure_aggregation.attestation import sign_claim
+from fedkd.secure_aggregation.attestation import sign_attestation
 from server.node_registry import Hosts
 from server.requests import Questions
 from server.secure import SecureExchange
@@ -144,7 +144,9 @@ DIRECTORY = Directory({client: identity.public for client, identity in IDENTITIE
 
 
 def claim(client: int) -> RecordDict:
-    return claim_record(np.array([client]), sign_claim(IDENTITIES[client], DIRECTORY, FIRST_NODE + client, client))
+    return claim_record(
+        np.array([client]), sign_attestation(IDENTITIES[client], DIRECTORY, FIRST_NODE + client, client)
+    )
 
 
 @pytest.mark.parametrize(
