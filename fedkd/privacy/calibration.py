@@ -19,7 +19,7 @@ def check_budget(epsilon: float, delta: float) -> None:
     """Refuse a budget that no mechanism can have, with a ``UserError``."""
     check_delta(delta)
     if not 0 < epsilon < math.inf:
-        raise UserError(f"epsilon is {epsilon}; it must be positive and finite, for example 4")
+        raise UserError(f"epsilon is {epsilon}; it must be above 0 and finite, for example 4")
 
 
 def smallest_enough(enough: Callable[[float], bool], highest: float) -> float:

@@ -161,7 +161,7 @@ def test_a_delta_that_means_nothing_is_refused(delta: float) -> None:
 
 @pytest.mark.parametrize("epsilon", [-1.0, 0.0, math.inf, math.nan])
 def test_a_budget_without_an_end_is_refused(epsilon: float) -> None:
-    with pytest.raises(UserError, match=r"epsilon is .*positive and finite"):
+    with pytest.raises(UserError, match=r"epsilon is .*above 0 and finite"):
         Budget(epsilon, 1e-5)
 
 
