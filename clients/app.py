@@ -24,7 +24,7 @@ from fedkd.privacy.ledger_account import Account
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import RefusedError
-from fedkd.secure_aggregation.identities import signed_claim
+from fedkd.secure_aggregation.identities import signed_attestation
 
 ERROR = 40
 
@@ -35,7 +35,7 @@ app = ClientApp()
 def whoami(message: Message, context: Context) -> Message:
     """Tell which clients this node hosts; a device that masks signs it, so that no other node can say the same."""
     host = open_host(context)
-    signature = signed_claim(host.folder, context.node_id, int(host.clients[0])) if host.is_masking else b""
+    signature = signed_attestation(host.folder, context.node_id, int(host.clients[0])) if host.is_masking else b""
     return Message(claim_record(host.clients, signature), reply_to=message)
 
 

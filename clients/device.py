@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fedkd.atomic_file import replace_file
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -59,7 +60,7 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
     frames = [_frame(getattr(data, part), part) for part in PARTS]
     pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
     about = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    (folder / "device.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+    replace_file(folder / "device.json", json.dumps(about).encode() + b"\n")
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,8 @@
-"""Small files that must survive sudden death."""
+"""Files that must survive sudden death: written beside the old one, synced to the disk, then renamed over it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,19 +18,34 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     mode : int
         The rights of the new file, before the process's umask.
     """
-    new = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+    with replacing(path) as new, os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
+    """Yield the path at which a new file must be written; in the end it replaces the old one, after an error not.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    synced : bool
+        Whether to wait for the disk, which takes milliseconds. Without it the file survives the death of the process,
+        but not that of the machine.
+    """
+    new = path.with_name(path.name + ".new")
+    yield new
+    if synced:
+        _sync(new)
     os.replace(new, path)
-    _sync_folder(path.parent)
+    if synced:
+        _sync(path.parent)  # without this the renamed file may be the old one again after a crash
 
 
-def _sync_folder(path: Path) -> None:
-    """See the names in a folder onto the disk: without this a renamed file may be the old one again after a crash."""
-    folder = os.open(path, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fedkd.atomic_file import replace_file
 from fedkd.data.catalogue import FILE, Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
@@ -28,7 +29,7 @@ def write_depot(folder: Path, setup: Setup) -> None:
         "clients": setup.num_clients,
         "private-users": setup.num_private_users,
     }
-    (folder / "server.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+    replace_file(folder / "server.json", json.dumps(about).encode() + b"\n")
 
 
 def read_setup(folder: Path, config: Config) -> Setup:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedkd.messages.flower import read_claim
 from fedkd.messages.serialisation import MalformedError
 from fedkd.secure_aggregation import Directory
-from fedkd.secure_aggregation.attestation import claim_is_signed
+from fedkd.secure_aggregation.attestation import attestation_is_signed
 from server.transport import exchange
 
 WARNING = 30
@@ -80,6 +80,6 @@ class Hosts:
         clients = np.unique(claimed[(claimed >= 0) & (claimed < self.num_clients)])
         if self.directory is None:
             return clients
-        if len(clients) != 1 or not claim_is_signed(self.directory, node, int(clients[0]), signature):
+        if len(clients) != 1 or not attestation_is_signed(self.directory, node, int(clients[0]), signature):
             raise MalformedError("it must host one client, whose identity signed that")
         return clients

@@ -131,7 +131,7 @@ def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[st
     report["sums"] = options.sums if config.algorithm.masks() else "single"
     report["way"] = asdict(mechanism.way)
     if options.student.epsilon is not None:
-        report["students"] = options.student.told(progress.releases[ANSWERS], config.num_server_rounds)
+        report["students"] = options.student.summary(progress.releases[ANSWERS], config.num_server_rounds)
     if not mechanism.active:
         return report
     return report | {

@@ -11,7 +11,7 @@ from fedkd.messages.serialisation import unpack_bits
 from fedkd.messages.types import Spec, mask_bits
 from fedkd.runs.config import Config
 from fedkd.secure_aggregation import SecureSum
-from fedkd.secure_aggregation.harness import cast
+from fedkd.secure_aggregation.harness import new_parties
 from simulations.dry_simulation import DrySimulation
 
 
@@ -37,7 +37,7 @@ def seen_of_clients(config: Config, chosen: DrySimulation) -> NDArray[np.float64
 def masked(answers: NDArray[np.float64], specs: Mapping[str, Spec]) -> NDArray[np.float64]:
     """Return the messages of a secure sum of whole numbers, read as numbers modulo the grid's, shape as given."""
     bits, count = mask_bits(specs), answers[0].size
-    directory, parties = cast(len(answers), 2)
+    directory, parties = new_parties(len(answers), 2)
     server = SecureSum(directory, "audit", 1, 2, count, bits)
     shares = server.keys({client: party.advertise("audit", 1) for client, party in parties.items()})
     boxes = server.shares({client: parties[client].share(request) for client, request in shares.items()})

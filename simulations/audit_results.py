@@ -12,8 +12,8 @@ from fedkd.attacks.gradients import gradient_multiplier
 from fedkd.attacks.releases import joined, release_path
 from fedkd.errors import UserError
 from fedkd.messages.types import LowRankUpdate
-from fedkd.privacy.cost import Cost
-from fedkd.privacy.gaussian import epsilon
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanisms.base import METRICS, PANEL, Mechanism
 from fedkd.privacy.mechanisms.votes import VoteMechanism
 from fedkd.privacy.student_options import StudentPrivacy
@@ -124,12 +124,11 @@ def student_lines(config: Config, canaries: int) -> list[Line]:
     least = gradient_multiplier(whole, options.adjacency, 1 - CONFIDENCE, rng, canaries)
     steps = Cost.of_steps(options.adjacency, least, options.rate, whole.steps) if math.isfinite(least) else Cost(0.0)
     # The planned noise itself stays within the budget by two accountants, which differ by a per cent.
-    claimed = max(
-        options.epsilon, options.cost(config.num_server_rounds).times(config.num_server_rounds).epsilon(options.delta)
-    )
+    planned = options.cost(config.num_server_rounds).times(config.num_server_rounds)
+    claimed = max(options.epsilon, epsilon(planned, options.delta))
     about = students_conditions(options)
     note = f"{canaries:,} canaries, Gaussian noise"
-    return [Line("epsilon of students", claimed, steps.epsilon(options.delta), CONFIDENCE, note=note, about=about)]
+    return [Line("epsilon of students", claimed, epsilon(steps, options.delta), CONFIDENCE, note=note, about=about)]
 
 
 def students_conditions(options: StudentPrivacy) -> str:
@@ -151,7 +150,7 @@ def record_lines(config: Config, folder: RunFolder) -> list[Line]:
         return []
     planned = mechanisms(config, 1).answers
     each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
-    spent = epsilon(each, options.delta) / (1 + 1e-9)  # planned and written down with so many digits
+    spent = epsilon(Cost.of_gaussian(each), options.delta) / (1 + 1e-9)  # planned and written down with so many digits
     return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
 
 

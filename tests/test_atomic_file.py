@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedkd.atomic_file import replace_file
+from fedkd.atomic_file import replace_file, replacing
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
@@ -32,3 +32,32 @@ def test_death_before_the_new_file_is_whole_leaves_the_old_one(tmp_path: Path, m
     with pytest.raises(OSError, match="No space"):
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_what_another_writer_wrote_replaces_a_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: bool
+) -> None:
+    waited: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda number: waited.append(stat.S_ISDIR(os.fstat(number).st_mode)))
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replacing(path, synced) as new:
+        new.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert waited == ([False, True] if synced else [])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="full"), replacing(path) as new:
+        fail_half_way(new)
+    assert path.read_bytes() == b"old"
+
+
+def fail_half_way(path: Path) -> None:
+    path.write_bytes(b"ne")
+    raise OSError("full")

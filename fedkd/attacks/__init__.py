@@ -1,1 +1,1 @@
-"""What an adversary learns: audits of what is released."""
+"""Attacks on releases, and audits that turn them into lower bounds on epsilon."""

@@ -1,7 +1,7 @@
-"""The attack of one voter against everybody: how well released votes tell whether, or how, someone voted.
+"""Audit of released votes: how well they reveal whether, or how, a single voter voted.
 
-Nobody else votes, so every count is decided by the noise and this one voter, who gives all their votes to one item.
-That is where a vote shows most: where others agree, it changes no winner.
+Nobody else votes, so every count is decided by the noise and this one voter, who gives all votes to one item. That is
+where a vote shows most: where others agree, it changes no winner.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def ballot_epsilon(mechanism: VoteMechanism, claim: Claim, rng: np.random.Genera
     claim : Claim
         The guarantee; by its adjacency the voter otherwise does nothing, or votes for another item.
     rng : numpy.random.Generator
-        Decides in which trials they vote.
+        Decides in which trials the voter votes.
     trials : int
         Releases, independent of one another.
     """

@@ -1,4 +1,4 @@
-"""What counts of right and wrong guesses prove: intervals of a share, and lower bounds on epsilon.
+"""Intervals of a share, and lower bounds on epsilon, from counts of right and wrong guesses.
 
 A bound holds with a stated probability of failure, whatever the mechanism does, or under an assumption that its
 function names. It is a proof of a leak, never of its absence.
@@ -14,11 +14,11 @@ from scipy.special import gammaln, ndtr, ndtri
 from scipy.stats import beta, chi2
 from scipy.stats import t as student_t
 
-from fedkd.privacy.gaussian import epsilon as gaussian_epsilon
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 
 HIGHEST_EPSILON = 50.0
 """No audit of practical size can prove more."""
-
 
 THRESHOLDS = 1000
 """Most thresholds that an attacker tries."""
@@ -26,7 +26,7 @@ THRESHOLDS = 1000
 
 @dataclass(frozen=True)
 class Finding:
-    """What an attack achieved.
+    """The success of an attack.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ def gaussian_shift(hits: int, present: int, false_alarms: int, absent: int, fail
 
 def shift_epsilon(shift: float, delta: float) -> float:
     """Return epsilon of the Gaussian mechanism whose two outcomes lie ``shift`` standard deviations apart."""
-    return 0.0 if shift <= 0 else gaussian_epsilon(1 / shift, delta)
+    return 0.0 if shift <= 0 else epsilon(Cost.of_gaussian(1 / shift), delta)
 
 
 def best_auroc(shift: float) -> float:

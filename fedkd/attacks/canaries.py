@@ -1,4 +1,4 @@
-"""Canaries: made-up clients that are in or out by chance, and how well the release tells which.
+"""Canaries: synthetic clients that are in or out by chance, and how well the release tells which.
 
 A mechanism is a function from contributions, shape [clients, dim], to what is released about them: one vector, shape
 [dim], or one for each of several releases, shape [releases, dim]. Whatever can be written so can be audited. Three
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Mechanism = Callable[[Floats], Floats]
 
 CONFIDENCE = 1 - 2.5e-4
-"""Of a whole audit: the chance that it accuses correct code is at most what is left."""
+"""Confidence of a whole audit: the chance that it accuses correct code is at most what is left."""
 
 KINDS = ("plain", "oversized", "not a number")
 OVERSIZED = 1e6
@@ -29,7 +29,7 @@ BOUNDS = 2 * (len(KINDS) + 2) + 1
 """Bounds of one audit, which share its probability of failure."""
 
 LEARNT = 5
-"""Of so many canaries, one serves to choose the threshold between in and out, and the others prove the bound."""
+"""One canary out of so many serves to choose the threshold between in and out; the others prove the bound."""
 
 GUESSED = 0.2
 """Share of the canaries that the attack without assumptions guesses about."""
@@ -40,7 +40,7 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Claim:
-    """What a mechanism promises.
+    """The guarantee that a mechanism claims.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Canaries:
-    """Who was in, and what the releases say of it.
+    """Presence of the canaries, and their scores in the releases.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Canaries:
 
 @dataclass(frozen=True)
 class CanaryAudit:
-    """What an audit proves.
+    """The result of an audit.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ def audit(
 
 
 class BrokenReleaseError(Exception):
-    """What a mechanism released depends on the data in a way that no noise hides."""
+    """A release depends on the data in a way that no noise hides."""
 
 
 def observe(

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 POWER_STEPS = 8
-"""Of the iteration that finds the direction in which an answer is largest."""
+"""Steps of the iteration that finds the direction in which an answer is largest."""
 
 
 def count_attack(uploads: Sequence[Ragged], histories: Ragged, num_items: int) -> Finding:
@@ -54,7 +54,7 @@ def answer_attack(
 ) -> Finding:
     """Read histories from clients' answers, shape [clients, references, panel], one by one.
 
-    The items are those of the panel with the highest scores, as many as the client has there: the attacker is told how
+    The items are those of the panel with the highest scores, as many as the client has there: the attacker knows how
     many. The truth is the part of a history that lies on the panel.
 
     Parameters

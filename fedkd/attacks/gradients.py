@@ -1,9 +1,9 @@
-"""Canaries in the noisy training of students: how well a trained student tells what was in a history.
+"""Canaries in the noisy training of students: how well a trained student reveals what was in a history.
 
 Every canary is the one history of a student of a single number, and pushes it as far as the clip allows. The unit
-interaction is claimed to hide any change of a history, so a canary pushes the other way otherwise; the unit user to
-hide its presence, so otherwise it is not there. All canaries are trained together, by the engine that trains real
-students.
+interaction is claimed to hide any change of a history, so a canary that is out pushes the other way; the unit user
+to hide its presence, so a canary that is out is not there. All canaries are trained together, by the engine that
+trains real students.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fedkd.attacks.canaries import separation
-from fedkd.privacy.cost import Adjacency
+from fedkd.privacy.events import Adjacency
 from fedkd.privacy.schedule import SENSITIVITY
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.chunks import Model
@@ -28,7 +28,7 @@ PUSH = 1e6
 
 
 class Point(nn.Module):
-    """One number, whose gradient is what an example says."""
+    """A single number as a model; its gradient is the example itself."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The top-guess attack on uploads of items with scores: what a client scores highest is what it likes."""
+"""The top-guess attack on uploads of items with scores: the highest scores are taken for the client's history."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""Membership inference: telling whether a client was part of what taught a model.
+"""Membership inference: deciding whether a client was part of what taught a model.
 
 The attacker has the released model and a candidate's history. A model that was taught with the candidate predicts a
-hidden half of that history a little better than one that was not: the loss tells. Shadow federations, with and without
-the candidate, tell how much better (likelihood ratio).
+hidden half of that history a little better than one that was not, which shows in the loss. Shadow federations, with
+and without the candidate, show how much better (likelihood ratio).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ FALSE_ALARMS = 0.01
 
 @dataclass(frozen=True)
 class Membership:
-    """How well members are told from others.
+    """Distinguishability of members from others.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Membership:
 
 
 def membership(name: str, scores: Floats, member: Flags, confidence: float = 0.95) -> Membership:
-    """Return how well scores, shape [clients], tell members from others.
+    """Return how well scores, shape [clients], distinguish members from others.
 
     Parameters
     ----------

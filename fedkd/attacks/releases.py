@@ -1,4 +1,4 @@
-"""The releases of a run, as mechanisms that an audit can play canaries against."""
+"""A run's releases as mechanisms that an audit can play canaries against."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Cost, check_delta, total
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.calibration import check_delta
+from fedkd.privacy.events import Cost, total
 from fedkd.privacy.hash_chain import Head
 from fedkd.privacy.ledger_reader import LedgerReader
 from fedkd.privacy.renyi_filter import least_epsilon
@@ -63,7 +65,7 @@ def _releases(ledger: LedgerReader, owner: str, delta: float) -> list[dict[str, 
 
 def _epsilon(cost: Cost, delta: float, adaptive: bool) -> float:
     """Return the epsilon of releases, or that of the smallest budget whose filter allows them."""
-    return least_epsilon(cost, delta) if adaptive else cost.epsilon(delta)
+    return least_epsilon(cost, delta) if adaptive else epsilon(cost, delta)
 
 
 def show(contents: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Values that somebody else wrote, read strictly: whatever stands there, nothing but ``MalformedError`` is raised."""
+"""Strict reading of values that somebody else wrote: nothing but ``MalformedError`` is ever raised."""
 
 import json
 
@@ -53,12 +53,12 @@ def numbers(value: object) -> NDArray[np.int64]:
 def refusals(value: object) -> dict[Missing, list[int]]:
     """Read which clients are refused an answer, by reason, out of JSON."""
     try:
-        told = json.loads(text(value))
+        parsed = json.loads(text(value))
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"refusals are no JSON ({type(error).__name__})") from None
-    if not isinstance(told, dict) or len(told) > REASONS:
+    if not isinstance(parsed, dict) or len(parsed) > REASONS:
         raise MalformedError(f"refusals must be at most {REASONS} reasons, with the clients of each")
-    return {reason(name): numbers(clients).tolist() for name, clients in told.items()}
+    return {reason(name): numbers(clients).tolist() for name, clients in parsed.items()}
 
 
 def reason(value: object) -> Missing:

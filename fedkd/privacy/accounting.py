@@ -1,23 +1,33 @@
-"""What a schedule of noisy releases costs together, and which noise a budget allows.
+"""The accountant: epsilon of what was or will be released, and the noise that a budget allows.
 
-A schedule fixed in advance is accounted exactly where that is possible and from above everywhere else:
+Epsilon is a function of accounting events: of a ``Cost`` (``fedkd.privacy.events``) or a ``Schedule``
+(``fedkd.privacy.schedule``). It is exact where that is possible, and rounded up everywhere else:
 
-- Gaussian noise without sampling: in closed form (``fedkd.privacy.gaussian``).
+- Releases that reveal no more than Gaussian ones with multipliers ``z_i`` reveal together no more than a single one
+  with ``(sum of z_i^-2)^(-1/2)`` (Dong, Roth & Su, Gaussian differential privacy, JRSS B 2022, corollary 2), also when
+  each is chosen after the earlier ones were seen (Smith & Thakurta, Fully adaptive composition for Gaussian
+  differential privacy, 2022). The sum becomes epsilon in closed form (``fedkd.privacy.gaussian``).
+- Other noise without sampling: Renyi divergences, converted as in Canonne, Kamath & Steinke, The discrete Gaussian for
+  differential privacy, NeurIPS 2020, proposition 12.
 - Poisson sampling, randomised response: privacy loss distributions of dp-accounting, rounded up (Doroshenko et al.,
   Connect the dots, PoPETs 2022), on a grid that is halved until epsilon moves by less than half a per cent.
-- Discrete Gaussian and Skellam noise: Renyi divergences (``fedkd.privacy.cost``).
 
-Releases chosen after earlier ones were seen are held to a budget by ``fedkd.privacy.renyi_filter``.
+Releases chosen after earlier ones were seen, of whatever kind, are held to a budget by ``fedkd.privacy.renyi_filter``.
 """
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from fedkd.errors import UserError
 from fedkd.privacy import gaussian
-from fedkd.privacy.cost import Adjacency, total
+from fedkd.privacy.calibration import bisect_ratio, check_budget, check_delta, smallest_enough
+from fedkd.privacy.events import Adjacency, Cost, total
 from fedkd.privacy.schedule import SENSITIVITY, Release, Response, Sampling, Schedule
+
+ORDERS: tuple[int, ...] = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for step in range(270)))
+"""Whole orders of the Renyi divergence; any of them gives a valid bound."""
 
 SMALLEST_DELTA = 1e-12
 """Below this the rounding errors of a numeric accountant are no longer negligible."""
@@ -26,33 +36,31 @@ CLOSE = 0.005
 """The grid is fine enough when halving it moves epsilon by less than this part of it."""
 
 HALVINGS = 14
-"""At most so often; schedules of rare and revealing releases need most."""
+"""Most halvings of the grid; schedules of rare and revealing releases need most."""
 
 
 @lru_cache(maxsize=4096)
-def epsilon(schedule: Schedule, delta: float) -> float:
-    """Return epsilon of a schedule at a delta, never too small.
+def epsilon(event: Cost | Schedule, delta: float) -> float:
+    """Return epsilon at a delta, never too small; infinite where nothing is guaranteed.
 
     Raises
     ------
     UserError
-        A delta outside (0, 1), or too small for a numeric accountant where there is no closed form.
+        A delta outside (0, 1), or too small for a numeric accountant where there is no closed form; sampled steps
+        beside noise that is not Gaussian.
     """
-    if not 0 < delta < 1:
-        raise UserError(f"delta is {delta}; it must be between 0 and 1, and well below 1 / clients, for example 1e-5")
-    if not schedule.releases:
+    check_delta(delta)
+    if isinstance(event, Schedule):
+        return _of_schedule(event, delta)
+    if event.sampled:
+        return _of_schedule(_as_schedule(event), delta)
+    if event.rho == 0:
         return 0.0
-    if not (schedule.sampled or schedule.responds):
-        return total(part.cost(schedule.adjacency) for part in schedule.releases).epsilon(delta)
-    if not (parts := _parts(schedule)):
-        return 0.0
-    if delta < SMALLEST_DELTA:
-        raise UserError(f"delta {delta:g} is too small to account sampling; use at least {SMALLEST_DELTA:g}")
-    return _converged(parts, schedule.adjacency, delta)
+    return gaussian.epsilon(math.sqrt(2 * event.rho), delta) if event.gaussian else _of_renyi(event.rho, delta)
 
 
 def noise_multiplier(
-    epsilon_: float,
+    at_epsilon: float,
     delta: float,
     releases: int = 1,
     rate: float = 1.0,
@@ -68,12 +76,19 @@ def noise_multiplier(
     """
     template = Schedule((Release(1.0, rate, releases),), adjacency, sampling)
     if not template.sampled:
-        return gaussian.noise_multiplier(epsilon_, delta, releases) * SENSITIVITY["vector"][adjacency]
-    return calibrated(template, epsilon_, delta)
+        return gaussian.noise_multiplier(at_epsilon, delta, releases) * SENSITIVITY["vector"][adjacency]
+    return calibrated(template, at_epsilon, delta)
+
+
+def renyi_multiplier(at_epsilon: float, delta: float) -> float:
+    """Return the smallest noise multiplier whose cost stays within a budget beside costs that are not Gaussian."""
+    return smallest_enough(
+        lambda value: value > 0 and epsilon(replace(Cost.of_gaussian(value), gaussian=False), delta) <= at_epsilon, 1e9
+    )
 
 
 @lru_cache(maxsize=256)
-def calibrated(template: Schedule, epsilon_: float, delta: float) -> float:
+def calibrated(template: Schedule, at_epsilon: float, delta: float) -> float:
     """Return the smallest factor, up to 0.1 % from above, by which the noise of a schedule keeps it to a budget.
 
     Raises
@@ -81,24 +96,52 @@ def calibrated(template: Schedule, epsilon_: float, delta: float) -> float:
     UserError
         A budget that is impossible, or that no factor between 1e-3 and 1e6 reaches.
     """
-    if not (epsilon_ > 0 and math.isfinite(epsilon_)):
-        raise UserError(f"epsilon is {epsilon_}; it must be positive and finite, for example 4")
+    check_budget(at_epsilon, delta)
 
     def enough(factor: float) -> bool:
-        return epsilon(template.louder(factor), delta) <= epsilon_
+        return epsilon(template.scaled_noise(factor), delta) <= at_epsilon
 
     high = 1.0
     while not enough(high):
         high *= 2
         if high > 1e6:
-            raise UserError(f"no noise brings epsilon down to {epsilon_:g} at delta {delta:g}; raise epsilon or delta")
+            raise UserError(
+                f"no noise brings epsilon down to {at_epsilon:g} at delta {delta:g}; raise epsilon or delta"
+            )
     low = high / 2
     while low > 1e-3 and enough(low):
         low, high = low / 2, low
-    while high > 1.001 * low:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return bisect_ratio(enough, low, high, 1.001)
+
+
+def _of_renyi(rho: float, delta: float) -> float:
+    """Return epsilon of a Renyi divergence of at most ``rho`` times the order."""
+    best: float = min(rho * a + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a in ORDERS)
+    return max(best, 0.0)
+
+
+def _as_schedule(cost: Cost) -> Schedule:
+    """Return the schedule that a cost with sampled steps stands for, all fixed before the first.
+
+    Where steps of both adjacencies meet, all count as replace-one: at the same noise and rate that reveals at least as
+    much, as no vector at all is one of the vectors.
+    """
+    if not cost.gaussian:
+        raise UserError("sampled steps cannot be accounted beside discrete or Skellam noise; keep them apart")
+    adjacency = max(steps.adjacency for steps in cost.sampled)  # replace-one, if there is any
+    plain = (Release((2 * cost.rho) ** -0.5 * SENSITIVITY["vector"][adjacency]),) if cost.rho else ()
+    steps = tuple(Release(steps.multiplier, steps.rate, steps.count) for steps in cost.sampled)
+    return Schedule((*plain, *steps), adjacency, "poisson")
+
+
+def _of_schedule(schedule: Schedule, delta: float) -> float:
+    if not (schedule.sampled or schedule.responds):
+        return epsilon(total(part.cost(schedule.adjacency) for part in schedule.releases), delta)
+    if not (parts := _parts(schedule)):
+        return 0.0
+    if delta < SMALLEST_DELTA:
+        raise UserError(f"delta {delta:g} is too small to account sampling; use at least {SMALLEST_DELTA:g}")
+    return _converged(parts, schedule.adjacency, delta)
 
 
 def _converged(parts: list[Release | Response], adjacency: Adjacency, delta: float) -> float:

@@ -1,20 +1,22 @@
-"""What everything released about one owner's data may cost together; nothing heavy is imported before it is needed."""
+"""The budget of everything released about one owner's data; nothing heavy is imported before it is needed."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Adjacency, Cost, check_delta, total
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.calibration import check_budget
+from fedkd.privacy.events import Adjacency, Cost, total
+from fedkd.privacy.renyi_filter import allows, least_epsilon
 
 ROUNDING = 1e-9
-"""By how much of itself epsilon may exceed a budget: far above the rounding of sums, far below any release."""
+"""Relative excess of epsilon over a budget that is allowed: far above the rounding of sums, far below any release."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The total that everything released about one owner's data may cost, against one kind of neighbours.
+    """The total that everything released about one owner's data may cost, for one adjacency.
 
     Costs under different adjacencies, or counted in two ways, do not add up, so the first release about someone's data
     fixes adjacency and counting for good, and there is nothing left for a budget of another.
@@ -37,18 +39,14 @@ class Budget:
     adaptive: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon < math.inf:
-            raise UserError(f"the epsilon of a budget is {self.epsilon}; it must be above 0 and finite, for example 4")
-        check_delta(self.delta)
+        check_budget(self.epsilon, self.delta)
 
     def allows(self, costs: Sequence[Cost]) -> bool:
         """Return whether costs, at least one, in the order in which they were paid, stay within the budget."""
         spent, most = total(costs), self.epsilon * (1 + ROUNDING)
         if self.adaptive:
-            from fedkd.privacy.renyi_filter import allows  # loads much, and few ledgers need it
-
             return allows(spent, most, self.delta)
-        return _of_one_kind(costs[0], spent) and _epsilon(spent, self.delta) <= most
+        return _of_one_kind(costs[0], spent) and epsilon(spent, self.delta) <= most
 
     def check_room(self, cost: Cost, key: str) -> None:
         """Refuse an adaptive budget that has no room for all the releases of one run.
@@ -58,8 +56,6 @@ class Budget:
         UserError
             The message says how much is needed, and under which key.
         """
-        from fedkd.privacy.renyi_filter import least_epsilon
-
         if (needed := least_epsilon(cost, self.delta)) > self.epsilon:
             raise UserError(
                 f"an adaptive budget of epsilon {self.epsilon:g} at delta {self.delta:g} has no room for this run: a "
@@ -75,8 +71,3 @@ def _of_one_kind(first: Cost, spent: Cost) -> bool:
     if spent.sampled:
         return len(spent.sampled) == 1 and not spent.rho
     return spent.gaussian or not first.gaussian
-
-
-@lru_cache(maxsize=1024)
-def _epsilon(cost: Cost, delta: float) -> float:
-    return cost.epsilon(delta)

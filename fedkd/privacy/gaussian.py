@@ -1,38 +1,40 @@
-"""The Gaussian mechanism in closed form: what a noise multiplier costs, and which one a budget allows.
+"""The Gaussian mechanism in closed form.
 
-Balle & Wang, Improving the Gaussian mechanism for differential privacy, ICML 2018, theorem 8: noise of standard
-deviation ``z`` times the sensitivity is exactly (epsilon, delta)-private for
+Noise of standard deviation ``z`` times the sensitivity makes two unit normals at the distance ``mu = 1 / z`` of any two
+neighbouring data sets (Dong, Roth & Su, Gaussian differential privacy, JRSS B 2022). Balle & Wang, Improving the
+Gaussian mechanism for differential privacy, ICML 2018, theorem 8: that is exactly (epsilon, delta)-private for
 
-``delta(epsilon) = Phi(1/(2z) - epsilon z) - exp(epsilon) Phi(-1/(2z) - epsilon z)``.
-
-Releases on the same data, each with its own multiplier, are together as private as a single one with
-``(sum of z_i^-2)^(-1/2)`` (Dong, Roth & Su, Gaussian differential privacy, JRSS B 2022, corollary 2): composition costs
-nothing but this sum.
+``delta(epsilon) = Phi(mu / 2 - epsilon / mu) - exp(epsilon) Phi(-mu / 2 - epsilon / mu)``.
 """
 
 import math
-from collections.abc import Iterable
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Cost, boundary, gaussian_delta
+from fedkd.privacy.calibration import HIGHEST_EPSILON, check_budget, smallest_enough
 
 
-def delta(epsilon: float, multiplier: float) -> float:
-    """Return the smallest delta at which a Gaussian release is (epsilon, delta)-private.
+def delta(epsilon: float, mu: float) -> float:
+    """Return the smallest delta at which two unit normals at a distance are (epsilon, delta)-indistinguishable.
 
     Parameters
     ----------
     epsilon : float
         Not negative.
-    multiplier : float
-        Standard deviation of the noise over the sensitivity; positive, possibly infinite.
+    mu : float
+        The distance: the sensitivity over the standard deviation of the noise; not negative.
     """
-    return gaussian_delta(epsilon, 1 / multiplier)
+    if mu == 0:
+        return 0.0
+    first = log_ndtr(mu / 2 - epsilon / mu)
+    second = epsilon + log_ndtr(-mu / 2 - epsilon / mu)
+    return 0.0 if second >= first else math.exp(first) * -math.expm1(second - first)
 
 
-def epsilon(multiplier: float, at_delta: float) -> float:
-    """Return the smallest epsilon, rounded up by at most 1e-12 of itself, for a noise multiplier and a delta."""
-    return Cost.of_gaussian(multiplier).epsilon(at_delta)
+def epsilon(mu: float, at_delta: float) -> float:
+    """Return the smallest epsilon of two unit normals at a distance, rounded up by at most 1e-12 of itself."""
+    if delta(HIGHEST_EPSILON, mu) > at_delta:
+        return math.inf
+    return smallest_enough(lambda value: delta(value, mu) <= at_delta, HIGHEST_EPSILON)
 
 
 def noise_multiplier(at_epsilon: float, at_delta: float, releases: float = 1) -> float:
@@ -45,19 +47,21 @@ def noise_multiplier(at_epsilon: float, at_delta: float, releases: float = 1) ->
     UserError
         A budget that no noise, or no mechanism at all, can have.
     """
-    if not 0 < at_delta < 1:
-        raise UserError(
-            f"delta is {at_delta}; it must be between 0 and 1, and well below 1 / clients, for example 1e-5"
-        )
-    if not (at_epsilon > 0 and math.isfinite(at_epsilon)):
-        raise UserError(f"epsilon is {at_epsilon}; it must be positive and finite, for example 4")
+    check_budget(at_epsilon, at_delta)
     if releases < 1:
         raise UserError(f"a budget is planned for {releases} releases; there must be at least 1")
-    one = boundary(lambda value: value > 0 and delta(at_epsilon, value) <= at_delta, 1e9)
+    one = smallest_enough(lambda value: value > 0 and delta(at_epsilon, 1 / value) <= at_delta, 1e9)
     return one * math.sqrt(releases)
 
 
-def composed(multipliers: Iterable[float]) -> float:
-    """Return the noise multiplier of the single release that is as private as all of these together."""
-    total = math.fsum(value**-2 for value in multipliers)
-    return math.inf if total == 0 else total**-0.5
+def log_ndtr(x: float) -> float:
+    """Return the logarithm of the standard normal distribution function, also where that underflows."""
+    if x > 0:
+        return math.log1p(-0.5 * math.erfc(x / math.sqrt(2)))
+    if x > -35:
+        return math.log(0.5 * math.erfc(-x / math.sqrt(2)))
+    inverse = 1 / (x * x)
+    series = 1.0
+    for odd in (11, 9, 7, 5, 3, 1):
+        series = 1 - odd * inverse * series
+    return -0.5 * x * x - math.log(-x) - 0.5 * math.log(2 * math.pi) + math.log(series)

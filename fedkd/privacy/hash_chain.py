@@ -40,13 +40,13 @@ ROW = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 """A row's number, which SQLite can count to, and its digest."""
 
 MAGIC = b"SQLite format 3\0"
-"""How every SQLite file begins that is not empty."""
+"""First bytes of every SQLite file that is not empty."""
 
 PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
 
 START = "0" * 64
-"""What the first row's digest covers in place of a row before it."""
+"""Stands for the row before the first in the first row's digest."""
 
 
 class LedgerRefused(UserError):
@@ -83,7 +83,7 @@ class Head:
         return cls(int(sequence), digest)
 
 
-class ChainReader:
+class HashChainReader:
     """The table in one file and its anchor in another, as they are: nothing is made, and nothing is written."""
 
     def __init__(self, path: Path, anchor: Path) -> None:
@@ -144,7 +144,7 @@ class ChainReader:
         """Yield a connection that leaves no trace.
 
         SQLite reads beside writers with the help of a file that it makes where there is none. Where nobody writes it is
-        told so and makes nothing, and whether somebody wrote meanwhile is looked up in the end.
+        opened as immutable and makes nothing, and whether somebody wrote meanwhile is checked at the end.
         """
         alone, before = not self.path.with_name(self.path.name + "-wal").exists(), self._state()
         uri = f"{self.path.as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
@@ -156,12 +156,12 @@ class ChainReader:
                 raise LedgerRefused(f"the privacy ledger {self.path} was written to while it was read; read it again")
 
     def _state(self) -> tuple[int, int]:
-        """Return what differs after every write."""
+        """Return the time and size of the file, which differ after every write."""
         try:
-            about = self.path.stat()
+            status = self.path.stat()
         except OSError as error:
             raise LedgerRefused(f"cannot read the privacy ledger {self.path} ({error.strerror})") from None
-        return about.st_mtime_ns, about.st_size
+        return status.st_mtime_ns, status.st_size
 
     @contextmanager
     def _opened(self, uri: str) -> Iterator[sqlite3.Connection]:
@@ -174,7 +174,7 @@ class ChainReader:
             ) from error
 
 
-class Chain(ChainReader):
+class HashChain(HashChainReader):
     """The table and its anchor, to add rows to; made where neither exists."""
 
     def __init__(self, path: Path, anchor: Path) -> None:

@@ -1,4 +1,4 @@
-"""What was released about whom, and what it cost: written down before anything leaves, and never forgotten.
+"""The ledger of all releases and their costs: written before anything leaves, and never forgotten.
 
 Budgets belong to data, not to runs. Every row is keyed by whose data it is (``data_key``), so a second run, or a run
 under a new name, goes on where the last one stopped. The order of a release is *charge, draw the noise, store, send*:
@@ -24,9 +24,9 @@ from pathlib import Path
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost, total
-from fedkd.privacy.hash_chain import Chain, Head, LedgerRefused, append
-from fedkd.privacy.ledger_reader import Entry, LedgerReader, cost_of, places
+from fedkd.privacy.events import Cost, total
+from fedkd.privacy.hash_chain import HashChain, Head, LedgerRefused, append
+from fedkd.privacy.ledger_reader import Entry, LedgerReader, cost_of, ledger_paths
 
 __all__ = ["BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
@@ -90,11 +90,11 @@ class Ledger(LedgerReader):
         The ledger is gone while its anchor exists, was restored from an older copy, or was altered.
     """
 
-    _chain: Chain
+    _chain: HashChain
 
     def __init__(self, path: Path | str, anchor: Path | str | None = None) -> None:
-        self.path, self.anchor = places(path, anchor)
-        self._chain = Chain(self.path, self.anchor)
+        self.path, self.anchor = ledger_paths(path, anchor)
+        self._chain = HashChain(self.path, self.anchor)
 
     def charge(self, data: str, release: str, cost: Cost, limit: Budget, note: str = "") -> Receipt:
         """Pay for a release before it is made; a release that is paid for is not paid twice.
@@ -106,7 +106,7 @@ class Ledger(LedgerReader):
         cost : Cost
             Of this release; taken from the mechanism that makes it.
         limit : Budget
-            What everything released about the data may cost, this release included.
+            The budget of everything released about the data, this release included.
         note : str
             The mechanism, for people.
 
@@ -143,7 +143,7 @@ class Ledger(LedgerReader):
             return _payload(connection, data, release)
 
     def spent(self, data: str) -> Cost:
-        """Return what everything released about someone's data costs so far."""
+        """Return the cost of everything released about someone's data so far."""
         with self._chain.reading() as connection:
             return total(_costs(connection, data))
 

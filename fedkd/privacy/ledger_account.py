@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import Ledger, data_key
 
 EVERYONE = np.array([-1])

@@ -1,4 +1,4 @@
-"""A ledger as it lies there, to read: neither the file nor anything beside it is written to."""
+"""The ledger reader: neither the file nor anything beside it is written to."""
 
 import json
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedkd.privacy.cost import Cost, Steps
-from fedkd.privacy.hash_chain import ChainReader, Head, LedgerRefused, newest
+from fedkd.privacy.events import Cost, Steps
+from fedkd.privacy.hash_chain import HashChainReader, Head, LedgerRefused, newest
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One paid release, as ``history`` tells it.
+    """One paid release, as ``history`` returns it.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Entry:
 
 
 class LedgerReader:
-    """What a ledger tells.
+    """Read access to a ledger.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ class LedgerReader:
         It is no ledger, lost its rows or its anchor, was restored from an older copy, or was altered.
     """
 
-    _chain: ChainReader
+    _chain: HashChainReader
 
     def __init__(self, path: Path | str, anchor: Path | str | None = None) -> None:
-        self.path, self.anchor = places(path, anchor)
-        self._chain = ChainReader(self.path, self.anchor)
+        self.path, self.anchor = ledger_paths(path, anchor)
+        self._chain = HashChainReader(self.path, self.anchor)
 
     def owners(self) -> list[str]:
         """Return everyone about whom a release was paid, in the order of their first."""
@@ -91,14 +91,14 @@ class LedgerReader:
         self._chain.verify()
 
 
-def places(path: Path | str, anchor: Path | str | None) -> tuple[Path, Path]:
+def ledger_paths(path: Path | str, anchor: Path | str | None) -> tuple[Path, Path]:
     """Return where a ledger and its anchor lie."""
     whole = Path(path).absolute()
     return whole, Path(anchor).absolute() if anchor else whole.with_name(whole.name + ".anchor")
 
 
 def cost_of(body: Mapping[str, Any]) -> Cost:
-    """Return the cost that a row tells of."""
+    """Return the cost in a row."""
     sampled = tuple(Steps(**steps) for steps in body.get("sampled", []))
     return Cost(body["rho"], body["gaussian"], sampled)
 

@@ -9,7 +9,8 @@ import numpy as np
 from fedkd.errors import UserError
 from fedkd.evaluation.device import METRICS_SUM, estimated
 from fedkd.evaluation.metrics import METRICS
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanisms.base import METRICS as METRICS_RELEASE
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.options import PrivacyOptions
@@ -111,7 +112,7 @@ class Plan:
         cost = self._cost
         if cost.gaussian:
             return NormalDist().cdf(NormalDist().inv_cdf(false_alarms) + math.sqrt(2 * cost.rho))
-        pairs = [self.options.budget, *((cost.epsilon(delta), delta) for delta in DELTAS)]
+        pairs = [self.options.budget, *((epsilon(cost, delta), delta) for delta in DELTAS)]
         return min(1.0, *(_permitted(false_alarms, *pair) for pair in pairs))
 
     @property

@@ -1,4 +1,4 @@
-"""Randomness that no one can guess: noise and masks never come from a run's seed."""
+"""Cryptographic randomness: noise and masks never come from a run's seed."""
 
 import math
 import secrets
@@ -30,7 +30,7 @@ def rounded_normal(
 
 
 BLOCK = 2**15
-"""So many numbers at a time are drawn within the processor's cache, which is faster than all at once."""
+"""Numbers drawn at a time: they fit the processor's cache, which is faster than all at once."""
 
 
 def standard_normal(shape: tuple[int, ...]) -> Tensor:

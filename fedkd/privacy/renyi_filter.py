@@ -9,14 +9,12 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
-
-from fedkd.privacy.cost import HIGHEST_EPSILON, ORDERS, Cost, Steps, boundary, check_delta
+from fedkd.privacy.accounting import ORDERS
+from fedkd.privacy.calibration import HIGHEST_EPSILON, check_delta, smallest_enough
+from fedkd.privacy.events import Cost, Steps
 
 ROUNDED = 1e-12
-"""By how much the numeric divergence of a step is raised."""
+"""Amount by which the numeric divergence of a step is raised."""
 
 CHEAP_ORDER = 1024
 """Divergences grow with the order, so what is too much at this one needs no integral at millions."""
@@ -37,7 +35,7 @@ def least_epsilon(cost: Cost, delta: float) -> float:
     check_delta(delta)
     if not allows(cost, HIGHEST_EPSILON, delta):
         return math.inf
-    return boundary(lambda epsilon: epsilon > 0 and allows(cost, epsilon, delta), HIGHEST_EPSILON)
+    return smallest_enough(lambda epsilon: epsilon > 0 and allows(cost, epsilon, delta), HIGHEST_EPSILON)
 
 
 def divergence(cost: Cost, order: int) -> float:
@@ -61,6 +59,9 @@ def _added(multiplier: float, rate: float, order: int) -> float:
     Mironov, Talwar & Zhang, Renyi differential privacy of the sampled Gaussian mechanism, 2019, section 3.3; by how
     much the binomial mean of ``exp(k (k - 1) / (2 z^2))`` exceeds 1, which keeps every digit of a rare release.
     """
+    import numpy as np  # a ledger that holds no sampled steps needs neither
+    from scipy.special import gammaln, logsumexp
+
     k = np.arange(2, order + 1)
     choose = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1)
     exponent = k * (k - 1) / (2 * multiplier**2)
@@ -76,10 +77,13 @@ def _replaced(multiplier: float, rate: float, order: int) -> float:
     is a sum over equal steps, whose error vanishes faster than any power of them as the integrand is analytic; it has
     its mass up to twice the order, and its nearest poles as far from the real line as ``pi z^2``.
     """
+    import numpy as np
+    from scipy.special import logsumexp
+
     step = min(multiplier / 8, multiplier**2 / 2)
     x = np.arange(-40 * multiplier - 1, 2 * order + 40 * multiplier, step)
 
-    def log_density(shift: float) -> NDArray[np.float64]:
+    def log_density(shift: float) -> "np.typing.NDArray[np.float64]":
         without, having = (-0.5 * ((x - mean) / multiplier) ** 2 for mean in (0.0, shift))
         return np.logaddexp(without + math.log1p(-rate), having + math.log(rate)) if rate < 1 else having
 

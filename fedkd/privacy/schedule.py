@@ -1,11 +1,11 @@
-"""Releases fixed before the first of them: noise, sampling, content and adjacency, with illegal mixtures refused."""
+"""Planned events: releases fixed before the first of them, with illegal mixtures refused."""
 
 import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.events import Adjacency, Cost, skellam_cost
 
 Sampling = Literal["none", "fixed-size", "poisson"]
 Content = Literal["vector", "vote", "bounded"]
@@ -16,8 +16,8 @@ SENSITIVITY: dict[Content, dict[Adjacency, float]] = {
     "vote": {"add-remove": 1.0, "replace-one": math.sqrt(2)},
     "bounded": {"add-remove": 1.0, "replace-one": 1.0},
 }
-"""How far one unit moves a sum, over the bound of a contribution: a clipped vector, a one-hot vote (GNMax), a number
-between 0 and the bound (a metric, or the largest count of a vote)."""
+"""Sensitivity of a sum to one unit, over the bound of a contribution: a clipped vector, a one-hot vote (GNMax), a
+number between 0 and the bound (a metric, or the largest count of a vote)."""
 
 
 @dataclass(frozen=True)
@@ -170,26 +170,7 @@ class Schedule:
         words = {"none": "no sampling", "fixed-size": "fixed-size cohorts, no amplification", "poisson": "Poisson"}
         return f"{self.adjacency}, {words[self.sampling]}"
 
-    def louder(self, factor: float) -> "Schedule":
+    def scaled_noise(self, factor: float) -> "Schedule":
         """Return the schedule with all noise of its releases scaled; responses stay."""
         scaled = (p if isinstance(p, Response) else replace(p, multiplier=factor * p.multiplier) for p in self.releases)
         return replace(self, releases=tuple(scaled))
-
-
-def skellam_cost(variance: float, l2: float, l1: float) -> Cost:
-    """Return the cost of a sum of integers under Skellam noise.
-
-    Agarwal, Kairouz & Liu, The Skellam mechanism for differentially private federated learning, NeurIPS 2021,
-    theorem 3.5; the smaller of its two bounds. What does not grow with the order ``a`` counts ``a / 2`` times.
-
-    Parameters
-    ----------
-    variance : float
-        Of the noise on a coordinate, in squared grid steps.
-    l2, l1 : float
-        Sensitivities in grid steps.
-    """
-    rho = l2 * l2 / (2 * variance)
-    growing = (l2 * l2 + max(0.0, 6 * l1 - l2 * l2) / 4) / (2 * variance**2)
-    constant = 1.5 * l1 / variance / 2
-    return Cost(rho + min(growing, constant), gaussian=False)

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.errors import UserError
-from fedkd.privacy.schedule import skellam_cost
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.calibration import bisect_ratio
+from fedkd.privacy.events import skellam_cost
 
 
 def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, releases: float = 1) -> float:
@@ -29,19 +31,21 @@ def skellam_epsilon(variance: float, l2: float, l1: float, delta: float, release
     releases : float
         How many such sums are released; need not be whole.
     """
-    return skellam_cost(variance, l2, l1).times(releases).epsilon(delta)
+    return epsilon(skellam_cost(variance, l2, l1).times(releases), delta)
 
 
-def skellam_multiplier(epsilon: float, delta: float, l2: float, l1: float, releases: float = 1) -> float:
+def skellam_multiplier(at_epsilon: float, delta: float, l2: float, l1: float, releases: float = 1) -> float:
     """Return the smallest standard deviation over ``l2`` that keeps some releases within a budget."""
+
+    def enough(multiplier: float) -> bool:
+        return skellam_epsilon((multiplier * l2) ** 2, l2, l1, delta, releases) <= at_epsilon
+
     low, high = 1e-3, 1e6
-    if skellam_epsilon((high * l2) ** 2, l2, l1, delta, releases) > epsilon:
-        raise UserError(f"no noise brings epsilon down to {epsilon} at delta {delta} for {releases} releases; raise it")
-    while high - low > 1e-9 * high:
-        middle = math.sqrt(low * high)
-        enough = skellam_epsilon((middle * l2) ** 2, l2, l1, delta, releases) <= epsilon
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+    if not enough(high):
+        raise UserError(
+            f"no noise brings epsilon down to {at_epsilon} at delta {delta} for {releases} releases; raise it"
+        )
+    return bisect_ratio(enough, low, high, 1 + 1e-9)
 
 
 SAFE_MEAN = 1e12

@@ -1,4 +1,4 @@
-"""What noisy training of a client's own student promises, and the noise that keeps to it.
+"""The guarantee of noisy training of a client's own student, and the noise that keeps to it.
 
 DP-SGD (Abadi et al., Deep learning with differential privacy, CCS 2016) with Poisson sampling; a training example is
 one history. What is protected is one of two things:
@@ -21,9 +21,9 @@ from pydantic import Field
 
 from fedkd.errors import UserError
 from fedkd.options import Options
-from fedkd.privacy.accounting import noise_multiplier
+from fedkd.privacy.accounting import epsilon, noise_multiplier
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.events import Adjacency, Cost
 
 Unit = Literal["interaction", "user"]
 
@@ -33,16 +33,16 @@ HIDDEN: dict[Unit, str] = {
     "interaction": "one interaction, or any other change inside one history",
     "user": "one user's whole history, present or not",
 }
-"""What the budget is for, in words."""
+"""The protected change, in words."""
 
 SHOWN: dict[Unit, str] = {
     "interaction": "It is no secret that a client takes part, nor with how many histories. ",
     "user": "",
 }
-"""What the budget is not for."""
+"""Facts that the budget does not hide."""
 
 TOLERANCE = 0.01
-"""How far below the budget a calibrated epsilon may stay, over the smaller of the budget and 1."""
+"""Distance below the budget that a calibrated epsilon may stay, over the smaller of the budget and 1."""
 
 
 class StudentPrivacy(Options):
@@ -51,11 +51,11 @@ class StudentPrivacy(Options):
     Attributes
     ----------
     epsilon, delta : float, optional
-        What the training of all rounds together may cost one unit; without epsilon students are not noised.
+        Budget of one unit for the training of all rounds together; without epsilon students are not noised.
     unit : str
         ``interaction``: any change inside one history, the default because a device is known to take part and holds
-        one user, so what it has to hide is what he did; ``user``: whether a history is there at all, which is for silos
-        of many users and takes less noise.
+        one user, so what it has to hide is what its user did; ``user``: whether a history is there at all, which is for
+        silos of many users and takes less noise.
     clip : float
         Largest Euclidean norm of the gradient of one history.
     rate : float
@@ -65,7 +65,7 @@ class StudentPrivacy(Options):
     histories : float
         How many histories a client is publicly known to have about; scales the steps, and is never read off the data.
     epsilon_limit : float, optional
-        What the training of all runs that share a ledger may cost, at the same delta; the run's own epsilon without it.
+        Budget of the training of all runs that share a ledger, at the same delta; the run's own epsilon without it.
         Other noise, rates or numbers of steps than the first run's need ``privacy.adaptive`` from the first run on.
     """
 
@@ -80,7 +80,7 @@ class StudentPrivacy(Options):
 
     @property
     def adjacency(self) -> Adjacency:
-        """What the unit means for the histories of a client."""
+        """Adjacency of a client's histories that the unit means."""
         return ADJACENCY[self.unit]
 
     def multiplier(self, rounds: int) -> float:
@@ -96,11 +96,11 @@ class StudentPrivacy(Options):
         return calibrated(self.adjacency, self.epsilon, self.delta, self.rate, self.steps * rounds)
 
     def cost(self, planned: int) -> Cost:
-        """Return what the steps of one of the planned rounds cost; a ``UserError`` without a budget."""
+        """Return the cost of the steps of one of the planned rounds; a ``UserError`` without a budget."""
         return Cost.of_steps(self.adjacency, self.multiplier(planned), self.rate, self.steps)
 
     def limit(self, planned: int, adaptive: bool) -> Budget:
-        """Return what the training in all runs that share a ledger may cost one owner; needs a budget.
+        """Return the budget of one owner for the training in all runs that share a ledger; needs a budget.
 
         Raises
         ------
@@ -113,13 +113,13 @@ class StudentPrivacy(Options):
             limit.check_room(whole, "privacy.student.epsilon-limit")
             return limit
         # Two upper bounds of the same schedule, this and the one that chose the noise, may differ by a per cent or so.
-        return replace(limit, epsilon=max(most, whole.epsilon(self.delta)))
+        return replace(limit, epsilon=max(most, epsilon(whole, self.delta)))
 
-    def told(self, rounds: int, planned: int) -> dict[str, str | float]:
-        """Return what some of the planned rounds have cost one client, with what the numbers mean; needs a budget."""
+    def summary(self, rounds: int, planned: int) -> dict[str, str | float]:
+        """Return the cost of some of the planned rounds to one client, with its conditions; needs a budget."""
         cost = self.cost(planned)
         return {
-            "epsilon": cost.times(rounds).epsilon(self.delta) if rounds else 0.0,
+            "epsilon": epsilon(cost.times(rounds), self.delta) if rounds else 0.0,
             "delta": self.delta,
             "unit": self.unit,
             "adjacency": self.adjacency,
@@ -169,7 +169,7 @@ def calibrated(adjacency: Adjacency, epsilon: float, delta: float, rate: float, 
 
 
 def _by_opacus(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    with warnings.catch_warnings(action="ignore"):  # of divisions and orders inside its search, which nobody can mend
+    with warnings.catch_warnings(action="ignore"):  # of divisions and orders inside its search, which nobody can act on
         found = _opacus().utils.get_noise_multiplier(
             target_epsilon=epsilon,
             target_delta=delta,

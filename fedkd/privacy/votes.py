@@ -1,16 +1,16 @@
 """Mechanisms for votes, where a voter gives every query one choice among some, or none.
 
 *Randomised response* (Warner, JASA 1965; Kairouz, Bonawitz & Ramage, Discrete distribution estimation under local
-privacy, ICML 2016): every voter replaces each of his choices, with a public probability, by an even draw over all
+privacy, ICML 2016): every voter replaces each of its choices, with a public probability, by an even draw over all
 choices, "none" among them. What leaves is private by itself, and the sum is unbiased after a public linear map.
 
 *Report-noisy-max* (Dwork & Roth, The algorithmic foundations of differential privacy, 2014, section 3.3): whoever is
-trusted with the sum adds Gumbel noise to it and tells where the maximum is, and nothing else. That is the exponential
-mechanism (McSherry & Talwar, FOCS 2007). One voter more moves every count by 0 or 1, all in one direction, so at scale
-``1 / epsilon`` the logarithm of the ratio of two probabilities of a choice has a range of ``epsilon``; one voter in the
-place of another moves one count up and one down, and takes twice the scale. A mechanism of bounded range ``epsilon``
-has a Renyi divergence of order ``a`` of at most ``a epsilon^2 / 8`` (Cesar & Rogers, Bounding, concentrating, and
-truncating: unifying privacy loss composition for data analytics, ALT 2021, lemma 3.4).
+trusted with the sum adds Gumbel noise to it and publishes where the maximum is, and nothing else. That is the
+exponential mechanism (McSherry & Talwar, FOCS 2007). One voter more moves every count by 0 or 1, all in one direction,
+so at scale ``1 / epsilon`` the privacy loss of a choice has a range of ``epsilon``; one voter in the place of another
+moves one count up and one down, and takes twice the scale. A mechanism of bounded range ``epsilon`` has a Renyi
+divergence of order ``a`` of at most ``a epsilon^2 / 8`` (Cesar & Rogers, Bounding, concentrating, and truncating:
+unifying privacy loss composition for data analytics, ALT 2021, lemma 3.4).
 """
 
 import math
@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import Adjacency, Cost
+from fedkd.privacy.events import Adjacency, Cost
 from fedkd.privacy.schedule import Response
 
-MOVED: dict[Adjacency, float] = {"add-remove": 1.0, "replace-one": 2.0}
-"""How far the difference of two counts of one query moves with one voter."""
+SENSITIVITY: dict[Adjacency, float] = {"add-remove": 1.0, "replace-one": 2.0}
+"""Sensitivity to one voter of the difference of two counts of one query."""
 
 
 def choices(votes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return which item every query's vote is for, or the number of items for none.
+    """Return the item that every query's vote is for, or the number of items for none.
 
-    Whatever a voter hands in counts as one vote a query at most: for the first item whose entry is positive.
+    Any input counts as one vote a query at most: for the first item whose entry is positive.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def respond(votes: NDArray[np.integer], mechanism: Response, generator: np.rando
 
 
 def unbiased(counts: NDArray[np.integer], voters: int, mechanism: Response) -> NDArray[np.float64]:
-    """Return what the summed responses of so many voters say of the votes themselves, on average exactly.
+    """Return the unbiased estimate of the votes from the summed responses of so many voters.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def unbiased(counts: NDArray[np.integer], voters: int, mechanism: Response) -> N
     voters : int
         How many responded.
     mechanism : Response
-        What they responded with; one that keeps nothing says nothing.
+        The mechanism of every response; one that keeps nothing says nothing.
     """
     if mechanism.randomness == 1:
         return np.zeros(np.shape(counts))
@@ -118,10 +118,10 @@ def noisy_max(
     """
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise UserError(f"epsilon of one query is {epsilon}; it must be positive and finite, for example 1")
-    noised = counts + generator.gumbel(0.0, MOVED[adjacency] / epsilon, np.shape(counts))
+    noised = counts + generator.gumbel(0.0, SENSITIVITY[adjacency] / epsilon, np.shape(counts))
     return np.asarray(noised.argmax(axis=-1)[..., None] == np.arange(np.shape(counts)[-1]), np.int64)
 
 
 def max_cost(epsilon: float, queries: int) -> Cost:
-    """Return the cost of telling the noisy maximum of so many queries, each with a privacy loss of range epsilon."""
+    """Return the cost of publishing the noisy maximum of so many queries, each with a privacy loss of range epsilon."""
     return Cost(queries * epsilon * epsilon / 8, gaussian=False)

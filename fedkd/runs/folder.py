@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedkd.atomic_file import replace_file
+from fedkd.atomic_file import replace_file, replacing
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, dump, validate
 
@@ -169,16 +169,16 @@ class RunFolder:
         return content
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a Parquet file."""
-        table.to_parquet(self.path / name, index=False)
+        """Write a Parquet file, whole or not at all."""
+        with replacing(self.path / name) as new:
+            table.to_parquet(new, index=False)
 
     def write_arrays(self, name: str, arrays: Arrays) -> None:
         """Write named arrays as safetensors, whole or not at all."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, partial)
-        partial.replace(path)
+        with replacing(path) as new:
+            save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, new)
 
     def read_arrays(self, name: str) -> Arrays:
         """Read named arrays; a ``UserError`` if the file is missing or damaged."""

@@ -15,8 +15,8 @@ agreements: its key gives what that private key gives, the pairwise seeds of thi
 stand under pads of a pseudorandom function. A share travels as its difference to one that the holder derives, a
 one-time pad in the field; a difference changed on the way makes a wrong share, which the digest of the secret shows.
 
-What is guaranteed
-------------------
+Guarantees
+----------
 The server and any ``threshold - 1`` neighbours of a client, pooling all they see, learn about the vectors of that
 client and the other honest ones no more than the sum over all honest survivors, as long as
 
@@ -40,8 +40,8 @@ everybody's neighbour, no sets of survivors find enough answers, even if one cli
 graph they can, and a server that lies so can open a single vector. It can also try cohorts and round numbers until
 colluding clients surround one client or fill a gap, and fill a cohort with clients of its own.
 
-What is not guaranteed
-----------------------
+Limits
+------
 * The sum itself is open: it takes noise to hide a client in it, and sums over different cohorts may be subtracted.
 * Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum; one that locks a false table
   and drops out spoils it too. One that deals shares which do not fit together can stop the sum; the error names it.

@@ -1,16 +1,16 @@
-"""That a node is where a client lives: said by the client's identity, and of no use to any other node."""
+"""Node attestation: a client's identity signs that one node, and no other, hosts the client."""
 
 import struct
 
 from fedkd.secure_aggregation import Directory, Identity
 
 
-def sign_claim(identity: Identity, directory: Directory, node: int, client: int) -> bytes:
+def sign_attestation(identity: Identity, directory: Directory, node: int, client: int) -> bytes:
     """Return the identity's signature that its client is hosted by a node, among the clients of a directory."""
     return identity.sign(_statement(directory, node, client))
 
 
-def claim_is_signed(directory: Directory, node: int, client: int, signature: bytes) -> bool:
+def attestation_is_signed(directory: Directory, node: int, client: int, signature: bytes) -> bool:
     """Say whether a client signed that this very node hosts it."""
     if client not in directory:
         return False

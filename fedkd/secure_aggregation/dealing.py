@@ -1,4 +1,4 @@
-"""What a party deals of its two secrets of a round, so that the others can take off its masks.
+"""Secret sharing of a party's two secrets of a round, with which the others can take off its masks.
 
 The *seed* makes the mask of its own, the *key* locks a table with the seeds of its pairwise masks. Neither is drawn by
 itself: every neighbour derives a share of both (64 bytes) from the key it has with the dealer, the first ``threshold``
@@ -16,7 +16,7 @@ SHARES = 2 * keys.KEY
 
 @dataclass(frozen=True)
 class Dealt:
-    """What a dealer gives the server.
+    """The part of the shared secrets that a dealer gives the server.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Who masks with whom: a sparse public graph that everyone computes alone.
+"""The masking graph: sparse, public, and computed by everyone alone.
 
 The members of a cohort stand on a circle in an order hashed from the round and the cohort; each is joined to the
 ``neighbours / 2`` nearest on both sides (Bell et al., CCS 2020). A cohort of up to ``COMPLETE`` members is joined
@@ -23,7 +23,7 @@ STOPPED_BITS = 20  # a sum that stops is repeated, a client that was captured st
 
 @dataclass(frozen=True)
 class Shape:
-    """How many neighbours each member has, and how many of them open its masks."""
+    """Degree of the graph, and how many neighbours' shares open a member's masks."""
 
     neighbours: int
     threshold: int

@@ -1,4 +1,4 @@
-"""A whole secure sum in one process: to test it, to measure it, and to take it where all clients are simulated."""
+"""A whole secure sum in one process, for tests and measurements."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from fedkd.secure_aggregation.sums import SecureSum
 
 
 @dataclass
-class Rehearsal:
-    """What a round took.
+class SimulatedRound:
+    """The sum of one round, and the time and bytes that it took.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Rehearsal:
     received: dict[int, int] = field(default_factory=dict)
 
     def ask(self, requests: Mapping[int, bytes], answer: Callable[[int, bytes], bytes]) -> dict[int, bytes]:
-        """Put requests to the clients one after the other, and note what that takes."""
+        """Put requests to the clients one after the other, and measure time and bytes."""
         replies = {}
         for client, request in requests.items():
             start = time.thread_time()
@@ -44,7 +44,7 @@ class Rehearsal:
         return replies
 
 
-def rehearse(
+def simulate_round(
     parties: Mapping[int, Party],
     server: SecureSum,
     run: str,
@@ -52,8 +52,8 @@ def rehearse(
     vectors: Mapping[int, NDArray[np.integer]],
     bits: int,
     leaving: Mapping[int, str],
-) -> Rehearsal:
-    """Take one sum.
+) -> SimulatedRound:
+    """Simulate one round.
 
     Parameters
     ----------
@@ -67,23 +67,23 @@ def rehearse(
     leaving : mapping of int to str
         Clients that drop out, to the first phase whose answer is lost: advertise, share, mask or unmask.
     """
-    sheet = Rehearsal()
+    measured = SimulatedRound()
 
     def stay(replies: dict[int, bytes], phase: str) -> dict[int, bytes]:
         return {client: reply for client, reply in replies.items() if leaving.get(client) != phase}
 
-    replies = sheet.ask(dict.fromkeys(parties, b""), lambda client, _: parties[client].advertise(run, round))
+    replies = measured.ask(dict.fromkeys(parties, b""), lambda client, _: parties[client].advertise(run, round))
     requests = server.keys(stay(replies, "advertise"))
-    requests = server.shares(stay(sheet.ask(requests, lambda client, asked: parties[client].share(asked)), "share"))
-    replies = sheet.ask(requests, lambda client, asked: parties[client].mask(asked, vectors[client], bits))
+    requests = server.shares(stay(measured.ask(requests, lambda client, asked: parties[client].share(asked)), "share"))
+    replies = measured.ask(requests, lambda client, asked: parties[client].mask(asked, vectors[client], bits))
     requests = server.vectors(stay(replies, "mask"))
-    sheet.survivors = set(requests)
-    replies = sheet.ask(requests, lambda client, asked: parties[client].unmask(asked))
-    sheet.total = server.open(stay(replies, "unmask"))
-    return sheet
+    measured.survivors = set(requests)
+    replies = measured.ask(requests, lambda client, asked: parties[client].unmask(asked))
+    measured.total = server.open(stay(replies, "unmask"))
+    return measured
 
 
-def cast(clients: int, minimum: int) -> tuple[Directory, dict[int, Party]]:
+def new_parties(clients: int, minimum: int) -> tuple[Directory, dict[int, Party]]:
     """Return new clients numbered from 0 and the directory of their identities."""
     identities = {client: Identity.generate() for client in range(clients)}
     directory = Directory({client: identity.public for client, identity in identities.items()})
@@ -93,7 +93,7 @@ def cast(clients: int, minimum: int) -> tuple[Directory, dict[int, Party]]:
 def measure(
     clients: int = 100, count: int = 10_000, bits: int = 32, rounds: int = 3, gone: float = 0.0
 ) -> dict[str, float]:
-    """Return what secure sums take.
+    """Return the time and bytes of secure sums.
 
     Parameters
     ----------
@@ -108,19 +108,19 @@ def measure(
         ``sent_ratio``: the most bytes a client sends, divided by those of its plain vector; ``received_bytes``: the
         most bytes a client receives.
     """
-    directory, parties = cast(clients, 2)
+    directory, parties = new_parties(clients, 2)
     vectors = {client: np.full(count, client) for client in parties}
     leaving = dict.fromkeys(range(int(gone * clients)), "mask")
-    times, served, sheet = [], [], Rehearsal()
+    times, served, measured = [], [], SimulatedRound()
     for number in range(rounds):
         start = time.thread_time()
         server = SecureSum(directory, "measure", number, 2, count, bits)
-        sheet = rehearse(parties, server, "measure", number, vectors, bits, leaving)
-        served.append(time.thread_time() - start - sum(sheet.seconds.values()))
-        times.append(median(taken for client, taken in sheet.seconds.items() if client not in leaving))
+        measured = simulate_round(parties, server, "measure", number, vectors, bits, leaving)
+        served.append(time.thread_time() - start - sum(measured.seconds.values()))
+        times.append(median(seconds for client, seconds in measured.seconds.items() if client not in leaving))
     return {
         "client_ms": 1e3 * median(times),
         "server_ms": 1e3 * median(served),
-        "sent_ratio": max(sheet.sent.values()) / (count * bits / 8),
-        "received_bytes": max(sheet.received.values()),
+        "sent_ratio": max(measured.sent.values()) / (count * bits / 8),
+        "received_bytes": max(measured.received.values()),
     }

@@ -3,18 +3,17 @@
 import json
 from pathlib import Path
 
+from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
 from fedkd.secure_aggregation import Directory, Identity
-from fedkd.secure_aggregation.attestation import sign_claim
+from fedkd.secure_aggregation.attestation import sign_attestation
 
 KEY, DIRECTORY = "identity.key", "directory.json"
 
 
 def write_identity(folder: Path, identity: Identity) -> None:
     """Write a client's signing key so that only its owner can read it."""
-    path = folder / KEY
-    path.touch(mode=0o600)
-    path.write_text(identity.secret.hex() + "\n", encoding="ascii")
+    replace_file(folder / KEY, identity.secret.hex().encode() + b"\n", 0o600)
 
 
 def read_identity(folder: Path) -> Identity | None:
@@ -30,7 +29,7 @@ def read_identity(folder: Path) -> Identity | None:
     return identity
 
 
-def signed_claim(folder: Path, node: int, client: int) -> bytes:
+def signed_attestation(folder: Path, node: int, client: int) -> bytes:
     """Return a client's signature that it is hosted by a node.
 
     Raises
@@ -44,13 +43,13 @@ def signed_claim(folder: Path, node: int, client: int) -> bytes:
             f"{folder} holds no {KEY}, so nobody would believe that client {client} is here; make one with python -m "
             "simulations.deployment.prepare"
         )
-    return sign_claim(identity, read_directory(folder), node, client)
+    return sign_attestation(identity, read_directory(folder), node, client)
 
 
 def write_directory(folder: Path, directory: Directory) -> None:
     """Write everyone's public keys: client numbers to 64 hexadecimal digits."""
     publics = {client: directory.public(directory.place(client)).hex() for client in directory.clients}
-    (folder / DIRECTORY).write_text(json.dumps(publics, indent=0) + "\n", encoding="ascii")
+    replace_file(folder / DIRECTORY, json.dumps(publics, indent=0).encode() + b"\n")
 
 
 def read_directory(folder: Path) -> Directory:

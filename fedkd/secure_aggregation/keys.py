@@ -1,4 +1,4 @@
-"""Who is who: long-lived identities, keys that live for one round, and the secrets of two clients.
+"""Long-lived identities, keys that live for one round, and secrets that two clients share.
 
 Every key derived here is bound to the run, the round, the directory of identities and the clients it is for,
 so nothing from elsewhere fits.

@@ -1,4 +1,4 @@
-"""What a party remembers of a round, as bytes."""
+"""A party's memory of a round, as bytes."""
 
 import hashlib
 import json

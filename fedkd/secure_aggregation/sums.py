@@ -54,7 +54,7 @@ class SecureSum:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many clients failed for which reason."""
+        """Number of clients that failed, by reason."""
         return dict(Counter(self.faults.values()))
 
     def keys(self, replies: Mapping[int, bytes]) -> dict[int, bytes]:

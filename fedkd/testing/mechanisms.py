@@ -8,6 +8,7 @@ import numpy as np
 
 from fedkd.aggregation.aggregator import Specs
 from fedkd.messages.types import Answers, Estimates, Kind, Spec
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 
@@ -83,5 +84,5 @@ def check_budget(mechanism: Mechanism) -> None:
     spent = [mechanism.spent({ANSWERS: count}) for count in range(mechanism.releases + 1)]
     assert spent[-1] <= budget * (1 + 1e-9), f"all releases cost {spent[-1]} of {budget}"
     assert spent == sorted(spent), "more releases cannot cost less"
-    whole = mechanism.cost.times(mechanism.releases).epsilon(mechanism.guarantee.budget[1])
+    whole = epsilon(mechanism.cost.times(mechanism.releases), mechanism.guarantee.budget[1])
     assert whole <= budget * (1 + 1e-9), f"the accounting event says {whole} for a budget of {budget}"

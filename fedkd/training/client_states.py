@@ -1,4 +1,4 @@
-"""The clients' state between rounds, on disk: named arrays by client, never all of them in memory."""
+"""The store of what clients keep between rounds, on disk: named arrays by client, never all of them in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from fedkd.atomic_file import replacing
 from fedkd.errors import UserError
 from fedkd.training.cohort import ClientState
 
@@ -39,11 +40,14 @@ class StateStore:
         return tuple(self._load_one(int(client), before_round) for client in clients)
 
     def save(self, clients: NDArray[np.int64], states: Sequence[ClientState], round_number: int) -> None:
-        """Keep what each client remembers after a round; empty states leave no file."""
+        """Keep what each client remembers after a round; empty states leave no file.
+
+        A device, which has one client, waits for its disk; a simulation, which can be repeated, does not.
+        """
         for client, state in zip(clients, states, strict=True):
             rounds = self._rounds(int(client))
             if state:
-                self._save_one(int(client), state, round_number)
+                self._save_one(int(client), state, round_number, synced=len(clients) == 1)
             earlier = [kept for kept in rounds if kept < round_number]
             for old in set(rounds) - {round_number, max(earlier, default=round_number)}:
                 self._path(int(client), old).unlink(missing_ok=True)
@@ -61,12 +65,11 @@ class StateStore:
                 "restore it from a backup, or delete it to let the client begin anew"
             ) from None
 
-    def _save_one(self, client: int, state: ClientState, round_number: int) -> None:
+    def _save_one(self, client: int, state: ClientState, round_number: int, synced: bool) -> None:
         path = self._path(client, round_number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({name: np.asarray(array, order="C") for name, array in state.items()}, partial)
-        partial.replace(path)  # a crash leaves the whole old file or the whole new one
+        with replacing(path, synced) as new:
+            save_file({name: np.asarray(array, order="C") for name, array in state.items()}, new)
 
     def _rounds(self, client: int) -> list[int]:
         return [int(path.stem) for path in self._home(client).glob("*.safetensors")]

@@ -1,1 +1,1 @@
-"""What is measured about speed and memory."""
+"""Benchmarks of speed and memory."""

@@ -1,4 +1,4 @@
-"""``python -m simulations.benchmark NAME``: what is measured about speed; without a name, what there is."""
+"""Benchmarks on the command line: ``python -m simulations.benchmark NAME``; without a name, the list of them."""
 
 import typer
 

@@ -1,6 +1,6 @@
 """The cohort engine beside a client-at-a-time loop, on the local work of PTF-FedRec.
 
-Every client trains his own NCF on his positives and four times as many negatives. Both sides draw the same negatives
+Every client trains its own NCF on its positives and four times as many negatives. Both sides draw the same negatives
 and the same order from the client's stream, start from the same weights, and use the same number of threads.
 """
 

@@ -1,4 +1,4 @@
-"""What this machine can do at best, so that timings can be read as shares of it."""
+"""Ceilings of this machine, so that timings can be read as shares of them."""
 
 import time
 from collections.abc import Callable

@@ -73,14 +73,14 @@ def main(
         )
         dense = _dense(students, items, examples)
         for name, model in models.items():
-            console.print(_table(name, _rivals(model, dense, pair_loss, batch, epochs, steps), steps))
+            console.print(_table(name, _variants(model, dense, pair_loss, batch, epochs, steps), steps))
         histories = _histories(students, items, examples)
-        rivals = _rivals(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
-        console.print(_table("autoencoder", rivals, steps))
+        variants = _variants(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
+        console.print(_table("autoencoder", variants, steps))
 
 
 def _dense(students: int, items: int, examples: int) -> Examples:
-    """Return made-up pairs of item and label, equally many for every student."""
+    """Return synthetic pairs of item and label, equally many for every student."""
     rng, count = np.random.default_rng(0), students * examples
     indptr = np.arange(students + 1) * examples
     columns = {
@@ -91,19 +91,19 @@ def _dense(students: int, items: int, examples: int) -> Examples:
 
 
 def _histories(students: int, items: int, examples: int) -> Examples:
-    """Return made-up histories of 50 items, half of them shown, equally many for every student."""
+    """Return synthetic histories of 50 items, half of them shown, equally many for every student."""
     rng, count = np.random.default_rng(0), students * examples
     indptr, whole = np.arange(students + 1) * examples, rng.integers(0, items, (count, 50))
     columns = {"shown": Ragged(whole[:, :25].copy(), indptr), "whole": Ragged(whole, indptr)}
     return Examples(columns, histories=("shown", "whole"))
 
 
-def _rivals(
+def _variants(
     model: nn.Module, dense: Examples, loss: Loss, batch: int, epochs: int, steps: int
 ) -> dict[str, Callable[[], object]]:
-    """Return what is timed; each side trains students of its own, which begin alike.
+    """Return the timed variants; each trains students of its own, which begin alike.
 
-    A loss over the whole catalogue touches all items, so there is no third side.
+    A loss over the whole catalogue touches all items, so there is no third variant.
     """
     pairs = "item" in dense.columns
     how = CohortTraining(epochs=epochs, learning_rate=0.01, batch_size=batch, optimiser="sgd")
@@ -122,17 +122,17 @@ def _rivals(
 PLAIN = "dense, without clip and noise"
 
 
-def _table(name: str, rivals: dict[str, Callable[[], object]], steps: int) -> Table:
-    """Time rivals by turns; processor seconds tell more where others use the machine too."""
-    times: dict[str, list[tuple[float, float]]] = {rival: [] for rival in rivals}
+def _table(name: str, variants: dict[str, Callable[[], object]], steps: int) -> Table:
+    """Time variants by turns; processor seconds tell more where others use the machine too."""
+    times: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
     for _ in range(REPEATS + 1):
-        for rival, work in rivals.items():
+        for variant, work in variants.items():
             begun = time.perf_counter(), time.process_time()
             work()
-            times[rival].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
-    medians = {rival: np.median(seconds[1:], axis=0) / steps for rival, seconds in times.items()}
+            times[variant].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    medians = {variant: np.median(seconds[1:], axis=0) / steps for variant, seconds in times.items()}
     table = Table(name, "ms a step", "of dense", "processor ms", "of dense")
-    for rival, both in medians.items():
+    for variant, both in medians.items():
         (wall, processor), ratio = 1e3 * both, both / medians[PLAIN]
-        table.add_row(rival, f"{wall:.1f}", f"{ratio[0]:.2f}", f"{processor:.1f}", f"{ratio[1]:.2f}")
+        table.add_row(variant, f"{wall:.1f}", f"{ratio[0]:.2f}", f"{processor:.1f}", f"{ratio[1]:.2f}")
     return table

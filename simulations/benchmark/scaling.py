@@ -1,4 +1,4 @@
-"""How a round of the default protocol grows with the data: MovieLens-1M beside 100K, with equal references."""
+"""Growth of a round of the default protocol with the data: MovieLens-1M beside 100K, with equal references."""
 
 import json
 import tempfile
@@ -51,7 +51,7 @@ class Scale:
 
     @property
     def cells(self) -> float:
-        """History length x catalogue, what a client's work is measured against."""
+        """History length x catalogue, the measure of a client's work."""
         return self.history * self.items
 
     def operations(self, references: int, rank: int) -> float:

@@ -1,4 +1,4 @@
-"""What a secure sum takes: a client's processor time, the server's, and bytes beside those of the plain numbers."""
+"""Cost of a secure sum: a client's processor time, the server's, and bytes beside those of the plain numbers."""
 
 from typing import Annotated
 

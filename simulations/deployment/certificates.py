@@ -11,13 +11,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedkd.atomic_file import replace_file
+
 DAYS = 30
 
 
 def make_certificates(folder: Path, nodes: int) -> None:
     """Write a certificate authority, a server certificate for localhost, and one key pair per node.
 
-    For development only: whoever can read the folder can act as server or node. Files: ``ca.crt``, ``server.pem``,
+    For development only: anyone who can read the folder can act as server or node. Files: ``ca.crt``, ``server.pem``,
     ``server.key``, ``node-N`` (OpenSSH private key) and ``node-N.pub``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,21 +28,16 @@ def make_certificates(folder: Path, nodes: int) -> None:
     server = _server(server_key, authority, authority_key)
     (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    _write_secret(folder / "server.key", _private(server_key, serialization.PrivateFormat.TraditionalOpenSSL))
+    replace_file(folder / "server.key", _private(server_key, serialization.PrivateFormat.TraditionalOpenSSL), 0o600)
     for node in range(nodes):
         key = ec.generate_private_key(ec.SECP384R1())
-        _write_secret(folder / f"node-{node}", _private(key, serialization.PrivateFormat.OpenSSH))
+        replace_file(folder / f"node-{node}", _private(key, serialization.PrivateFormat.OpenSSH), 0o600)
         public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         (folder / f"node-{node}.pub").write_bytes(public + b"\n")
 
 
 def _private(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    path.touch(mode=0o600, exist_ok=True)
-    path.write_bytes(data)
 
 
 def _builder(subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

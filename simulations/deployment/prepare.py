@@ -1,7 +1,8 @@
-"""Deal a data set out to folders: ``python -m simulations.deployment.prepare CONF DIR``.
+"""Distribute a data set over folders: ``python -m simulations.deployment.prepare CONF DIR``.
 
-Every client gets a folder that holds his own data and signing key alone, the server one with the public users, and all
-of them everyone's public keys. Whoever runs this sees all of it: in earnest, every client makes its own key.
+Every client gets a folder that holds its own data and signing key alone, the server one with the public users, and all
+of them everyone's public keys. The person who runs this sees all of it: in a real deployment every client makes its
+own key.
 """
 
 from pathlib import Path
@@ -37,7 +38,7 @@ def deal_out(config: Config, folder: Path) -> int:
 
 @guarded
 def main(
-    conf: Annotated[Path, typer.Argument(help="The configuration (TOML) whose data is dealt out.")],
+    conf: Annotated[Path, typer.Argument(help="The configuration (TOML) whose data is distributed.")],
     folder: Annotated[Path, typer.Argument(help="Where the folders go.")],
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
 ) -> None:

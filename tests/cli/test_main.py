@@ -15,7 +15,7 @@ import clients.__main__
 from fedkd.cli.main import app
 from fedkd.evaluation.metrics import METRICS
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import Ledger, data_key
 from fedkd.runs.config import Config
 from fedkd.runs.folder import RunFolder

@@ -9,7 +9,7 @@ import secrets
 import sys
 
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import BudgetExhausted, Ledger, data_key
 
 DATA = data_key("shop", "client 7")

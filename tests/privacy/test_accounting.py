@@ -20,7 +20,7 @@ from scipy.stats import binom
 
 from fedkd.errors import UserError
 from fedkd.privacy.accounting import calibrated, epsilon, noise_multiplier
-from fedkd.privacy.cost import Adjacency
+from fedkd.privacy.events import Adjacency
 from fedkd.privacy.schedule import Content, Noise, Release, Response, Schedule
 
 RELATION = {
@@ -223,8 +223,8 @@ def test_a_calibrated_schedule_keeps_to_its_budget_and_wastes_nothing(seed: int)
     target, delta = float(10 ** rng.uniform(-0.5, 1)), 1e-6
     template = Schedule((Release(1.0, 0.05, 40), Release(2.0, 0.2, 5)), "add-remove", "poisson")
     factor = calibrated(template, target, delta)
-    assert epsilon(template.louder(factor), delta) <= target
-    assert epsilon(template.louder(factor / 1.002), delta) > target
+    assert epsilon(template.scaled_noise(factor), delta) <= target
+    assert epsilon(template.scaled_noise(factor / 1.002), delta) > target
 
 
 def test_unsampled_noise_is_planned_in_closed_form() -> None:

@@ -27,8 +27,9 @@ import pytest
 from fedkd import atomic_file as durable
 from fedkd.errors import UserError
 from fedkd.privacy import hash_chain, ledger, ledger_reader
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.ledger import BudgetExhausted, Head, Ledger, LedgerRefused, data_key
 
 DRIVER = Path(__file__).with_name("ledger_driver.py")
@@ -38,7 +39,7 @@ DELTA = 1e-5
 
 
 def allowing(releases: int) -> Budget:
-    return Budget(ONE.times(releases).epsilon(DELTA), DELTA)
+    return Budget(epsilon(ONE.times(releases), DELTA), DELTA)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_budget_ends_exactly_where_it_was_planned_to(folder: Path) -> None:
     with pytest.raises(BudgetExhausted):
         book.charge(DATA, "round 5", ONE, limit)
     assert book.remaining(DATA, ONE, limit) == 0
-    assert book.spent(DATA).epsilon(DELTA) == pytest.approx(limit.epsilon, rel=1e-9)
+    assert epsilon(book.spent(DATA), DELTA) == pytest.approx(limit.epsilon, rel=1e-9)
 
 
 def test_a_second_run_continues_the_budget_and_other_data_has_its_own(folder: Path) -> None:
@@ -402,7 +403,7 @@ class PerRun(Ledger):
 class Trusting(Ledger):
     def __init__(self, path: Path) -> None:
         path.with_name("ledger.anchor").unlink(missing_ok=True)
-        hash_chain.Chain._check = lambda *_: None  # type: ignore[method-assign]
+        hash_chain.HashChain._check = lambda *_: None  # type: ignore[method-assign]
         super().__init__(path)
 
 
@@ -410,7 +411,7 @@ class Trusting(Ledger):
 def test_the_schedules_find_a_broken_ledger(
     folder: Path, broken: type[Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hash_chain.Chain, "_check", hash_chain.Chain._check)
+    monkeypatch.setattr(hash_chain.HashChain, "_check", hash_chain.HashChain._check)
     with pytest.raises(AssertionError):
         schedules(range(50), folder, broken)
 

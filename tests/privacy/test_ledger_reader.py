@@ -9,7 +9,7 @@ import pytest
 
 from fedkd.privacy import hash_chain
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.hash_chain import newest
 from fedkd.privacy.ledger import Head, Ledger, LedgerRefused, data_key
 from fedkd.privacy.ledger_reader import LedgerReader

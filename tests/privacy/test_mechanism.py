@@ -11,7 +11,8 @@ from scipy import sparse
 from fedkd.aggregation.clipping import clipped
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
-from fedkd.privacy.gaussian import epsilon
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanisms.base import ANSWERS, FINEST, Mechanism
 from fedkd.privacy.mechanisms.none import NoMechanism
 from fedkd.privacy.options import PrivacyOptions
@@ -98,7 +99,7 @@ def test_noise_is_drawn_anew(mode: str) -> None:
 
 def test_the_budget_is_what_the_noise_costs() -> None:
     guard = protection(releases=10)
-    assert epsilon(guard.multiplier / math.sqrt(10), 1e-5) == pytest.approx(4.0, rel=1e-6)
+    assert epsilon(Cost.of_gaussian(guard.multiplier / math.sqrt(10)), 1e-5) == pytest.approx(4.0, rel=1e-6)
     assert guard.spent({ANSWERS: 10}) == 4.0
     assert guard.spent({ANSWERS: 1}) < guard.spent({ANSWERS: 5}) < 4.0
     assert protection(adjacency="replace-one").multiplier == pytest.approx(2 * protection().multiplier)

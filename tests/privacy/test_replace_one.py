@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from fedkd.privacy.accounting import epsilon, noise_multiplier
-from fedkd.privacy.cost import Adjacency
+from fedkd.privacy.events import Adjacency
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.privacy.student_options import StudentPrivacy
 

@@ -12,7 +12,7 @@ from dp_accounting.privacy_accountant import NeighboringRelation
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
-from fedkd.privacy import student_options
+from fedkd.privacy import accounting, student_options
 from fedkd.privacy.student_options import ADJACENCY, HIDDEN, StudentPrivacy, Unit
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation, student_noise
@@ -42,7 +42,7 @@ def test_the_noise_keeps_to_the_budget_by_another_accountant_and_wastes_little(
     exact = accountant.compose(SelfComposedDpEvent(step, steps * rounds)).get_epsilon(options.delta)
     waste = 0.02 * epsilon if unit == "interaction" else max(0.03 * epsilon, 0.012)  # Opacus is precise to 0.01
     assert epsilon - waste <= exact <= epsilon * (1 + 1e-4)
-    charged = options.cost(rounds).times(rounds).epsilon(options.delta)
+    charged = accounting.epsilon(options.cost(rounds).times(rounds), options.delta)
     assert exact * (1 - 1e-3) <= charged <= epsilon * 1.01
 
 
@@ -57,7 +57,7 @@ def test_an_interaction_takes_more_noise_than_a_user_and_less_than_twice_as_much
 @pytest.mark.parametrize("unit", UNITS)
 def test_epsilon_grows_with_the_rounds_and_noise_needs_a_budget(unit: Unit) -> None:
     options = StudentPrivacy(epsilon=3.0, unit=unit, rate=0.1, steps=10)
-    spent = [options.cost(3).times(rounds).epsilon(options.delta) for rounds in (1, 2, 3)]
+    spent = [accounting.epsilon(options.cost(3).times(rounds), options.delta) for rounds in (1, 2, 3)]
     assert 0 < spent[0] < spent[1] < spent[2] <= 3.0 * 1.01
     assert StudentPrivacy(unit=unit).multiplier(3) == 0
     assert StudentPrivacy(unit=unit).statement(3) == ""

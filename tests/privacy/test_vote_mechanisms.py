@@ -11,7 +11,8 @@ from fedkd.attacks.ballots import ballot_epsilon
 from fedkd.attacks.canaries import Claim
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Kind, Quantiser, Spec
-from fedkd.privacy.cost import total
+from fedkd.privacy import accounting
+from fedkd.privacy.events import total
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS
 from fedkd.privacy.mechanisms.votes import VoteMechanism
 from fedkd.privacy.options import PrivacyOptions
@@ -47,7 +48,7 @@ def ballots_of(voters, queries=8, items=5, seed=0):
 @pytest.mark.parametrize("releases", [1, 5])
 def test_all_queries_of_all_rounds_cost_the_budget_and_no_more(votes, epsilon, releases):
     own = guard(votes, epsilon, releases=releases)
-    assert 0.999 * epsilon < total([own.cost.times(releases)]).epsilon(DELTA) <= epsilon * (1 + 1e-9)
+    assert 0.999 * epsilon < accounting.epsilon(total([own.cost.times(releases)]), DELTA) <= epsilon * (1 + 1e-9)
     assert own.spent({ANSWERS: 1}) < epsilon or releases == 1
 
 
@@ -57,7 +58,7 @@ def test_votes_and_metrics_share_one_budget():
         metrics = own.part(METRICS)
         assert metrics is not None
         assert not isinstance(metrics, VoteMechanism)
-        assert total([own.cost, metrics.cost]).epsilon(DELTA) <= 4.0 * (1 + 1e-9)
+        assert accounting.epsilon(total([own.cost, metrics.cost]), DELTA) <= 4.0 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("votes", ["noisy-max", "randomised-response"])
@@ -174,5 +175,5 @@ def test_a_run_votes_through_them_and_writes_down_what_it_cost(tmp_path, how):
     assert lines[-1]["epsilon-so-far"] <= 60
     assert done.lines("rounds.jsonl")[-1]["answers"] == 12
     parts = [mechanisms(config, 12).answers.cost, mechanisms(config, 12).metrics.cost]
-    assert 59.9 < total(parts).epsilon(1e-4) <= 60 * (1 + 1e-9)
+    assert 59.9 < accounting.epsilon(total(parts), 1e-4) <= 60 * (1 + 1e-9)
     assert isinstance(mechanisms(config, 12).answers, VoteMechanism)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from fedkd.errors import UserError
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.schedule import Response
-from fedkd.privacy.votes import MOVED, choices, max_cost, noisy_max, respond, response, unbiased
+from fedkd.privacy.votes import SENSITIVITY, choices, max_cost, noisy_max, respond, response, unbiased
 
 HARD = st.lists(
     st.sampled_from([math.nan, math.inf, -math.inf, 1e38, -1e38, 5e-324, 0.0, -0.0, 1.0, -1.0, 2.0**62]),
@@ -42,8 +43,8 @@ def test_ten_thousand_voters_move_counts_by_no_more_than_is_stated():
         assert own.sum(axis=-1).max() <= 1
         others = rng.permutation(own)
         spread = (own - others).max(axis=-1) - (own - others).min(axis=-1)
-        assert spread.max() <= MOVED["replace-one"]
-        assert (own.max(axis=-1) - own.min(axis=-1)).max() <= MOVED["add-remove"]
+        assert spread.max() <= SENSITIVITY["replace-one"]
+        assert (own.max(axis=-1) - own.min(axis=-1)).max() <= SENSITIVITY["add-remove"]
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.5, 2.0, 8.0])
@@ -81,7 +82,7 @@ def test_a_response_that_keeps_nothing_says_nothing():
 def test_the_noisy_maximum_is_the_exponential_mechanism_of_bounded_range(adjacency, change):
     epsilon, rng = 1.5, np.random.default_rng(2)
     counts, changed = np.array([4, 3, 2, 0]), np.array([4, 3, 2, 0]) + change
-    scale = MOVED[adjacency] / epsilon
+    scale = SENSITIVITY[adjacency] / epsilon
     exact = counts / scale - logsumexp(counts / scale)
     loss = exact - (changed / scale - logsumexp(changed / scale))
     assert loss.max() - loss.min() <= epsilon * (1 + 1e-12)
@@ -114,7 +115,7 @@ def test_many_queries_cost_their_sum():
     one, many = max_cost(0.2, 1), max_cost(0.2, 50)
     assert many.rho == pytest.approx(50 * one.rho)
     assert not many.gaussian
-    assert 0 < many.epsilon(1e-5) < 50 * 0.2
+    assert 0 < epsilon(many, 1e-5) < 50 * 0.2
 
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.nan, math.inf, 1e4])

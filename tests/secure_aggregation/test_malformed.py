@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedkd.secure_aggregation import RefusedError, SecureSum
-from fedkd.secure_aggregation.harness import cast
+from fedkd.secure_aggregation.harness import new_parties
 
 
 def damaged(rng: np.random.Generator, message: bytes, keep_length: bool = True) -> bytes:
@@ -22,7 +22,7 @@ def damaged(rng: np.random.Generator, message: bytes, keep_length: bool = True) 
 
 def test_damaged_requests_are_refused_or_answered() -> None:
     rng = np.random.default_rng(0)
-    directory, parties = cast(9, 3)
+    directory, parties = new_parties(9, 3)
     server = SecureSum(directory, "run", 0, 3, 5, 32)
     party, vector = parties[0], np.arange(5)
     asked = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
@@ -47,7 +47,7 @@ def test_damaged_requests_are_refused_or_answered() -> None:
 @pytest.mark.parametrize("phase", ["advertise", "share", "mask", "unmask"])
 def test_damaged_replies_leave_the_sum_exact(phase: str) -> None:
     rng = np.random.default_rng(1)
-    directory, parties = cast(5, 2)
+    directory, parties = new_parties(5, 2)
     for number in range(60):
         server = SecureSum(directory, "run", number, 2, 5, 32)
         victim = int(rng.integers(5))

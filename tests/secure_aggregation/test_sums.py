@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from fedkd.errors import UserError
 from fedkd.secure_aggregation import Directory, Identity, Party, SecureSum, SumError, dealing, keys, masks
-from fedkd.secure_aggregation.harness import cast, measure, rehearse
+from fedkd.secure_aggregation.harness import measure, new_parties, simulate_round
 from fedkd.secure_aggregation.messages import pack_set
 from fedkd.secure_aggregation.sums import MISFIT
 
@@ -35,7 +35,7 @@ class Handshake:
     """One cohort after the shares have been dealt, from which many patterns of drop-outs are played."""
 
     def __init__(self, clients: int, bits: int, count: int, run: str) -> None:
-        self.directory, self.parties = cast(clients, 2)
+        self.directory, self.parties = new_parties(clients, 2)
         self.bits, self.count = bits, count
         self.server = SecureSum(self.directory, run, 0, 2, count, bits)
         adverts = {client: party.advertise(run, 0) for client, party in self.parties.items()}
@@ -104,16 +104,16 @@ def test_a_hundred_patterns_among_a_hundred() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_full_size_with_drop_outs_in_every_phase(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    directory, parties = cast(100, 50)
+    directory, parties = new_parties(100, 50)
     vectors = {client: rng.integers(-(2**31), 2**31, 10_000) for client in parties}
     gone = rng.permutation(100)[:30]
     out = {int(client): ("advertise", *LATE)[i % 4] for i, client in enumerate(gone)}
     server = SecureSum(directory, "run", seed, 50, 10_000, 32)
-    sheet = rehearse(parties, server, "run", seed, vectors, 32, out)
-    assert sheet.survivors == set(range(100)) - {c for c, phase in out.items() if phase != "unmask"}
-    assert (sheet.total == expected(vectors, sheet.survivors, 32)).all()
+    measured = simulate_round(parties, server, "run", seed, vectors, 32, out)
+    assert measured.survivors == set(range(100)) - {c for c, phase in out.items() if phase != "unmask"}
+    assert (measured.total == expected(vectors, measured.survivors, 32)).all()
     assert Counter(server.reasons) == {"share: no answer": 8, "mask: no answer": 7, "unmask: no answer": 7}
-    assert max(sheet.sent.values()) <= 1.1 * 40_000
+    assert max(measured.sent.values()) <= 1.1 * 40_000
 
 
 @pytest.mark.parametrize("gone", [0.0, 0.3])
@@ -156,7 +156,7 @@ NONSENSE = (b"", b"x", bytes(128), bytes(5000), None, "text", 7)
 @pytest.mark.parametrize("phase", ["advertise", *LATE])
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_nonsense_from_one_client_never_stops_the_sum(phase: str, nonsense: object) -> None:
-    directory, parties = cast(6, 3)
+    directory, parties = new_parties(6, 3)
     server = SecureSum(directory, "run", 0, 3, 5, 32)
 
     def garbled(replies: dict[int, bytes], now: str) -> dict[int, bytes]:
@@ -180,7 +180,7 @@ def test_nonsense_from_one_client_never_stops_the_sum(phase: str, nonsense: obje
 
 def play(clients: int, tamper: dict[str, object], out: set[int] = frozenset()) -> tuple[SecureSum, np.ndarray]:
     """Play a round in which functions by phase change the replies; ``out`` loses its masked vectors."""
-    directory, parties = cast(clients, 2)
+    directory, parties = new_parties(clients, 2)
     server = SecureSum(directory, "run", 0, 2, 5, 32)
 
     def changed(phase: str, replies: dict[int, bytes]) -> dict[int, bytes]:
@@ -275,7 +275,7 @@ def test_keys_with_which_all_secrets_are_zero_are_left_out() -> None:
 
 
 def test_forged_keys_are_left_out_before_they_reach_anybody() -> None:
-    directory, parties = cast(5, 2)
+    directory, parties = new_parties(5, 2)
     adverts = {c: p.advertise("run", 0) for c, p in parties.items()}
     adverts[3] = adverts[3][:32] + adverts[2][32:]
     server = SecureSum(directory, "run", 0, 2, 5, 32)
@@ -286,38 +286,40 @@ def test_forged_keys_are_left_out_before_they_reach_anybody() -> None:
 
 
 def test_the_minimum_counts_who_is_summed_not_who_helps_to_open() -> None:
-    directory, parties = cast(10, 10)
+    directory, parties = new_parties(10, 10)
     server = SecureSum(directory, "run", 0, 10, 5, 32)
     vectors = {c: np.full(5, c) for c in parties}
-    sheet = rehearse(parties, server, "run", 0, vectors, 32, dict.fromkeys(range(3), "unmask"))
-    assert (sheet.total == 45).all()
+    measured = simulate_round(parties, server, "run", 0, vectors, 32, dict.fromkeys(range(3), "unmask"))
+    assert (measured.total == 45).all()
 
 
 @pytest.mark.parametrize("phase", ["advertise", "share", "mask"])
 def test_fewer_than_the_minimum_is_an_error(phase: str) -> None:
-    directory, parties = cast(6, 4)
+    directory, parties = new_parties(6, 4)
     server = SecureSum(directory, "run", 0, 4, 5, 32)
     with pytest.raises(SumError, match=f"3 clients answered to {phase}; a sum needs at least 4"):
-        rehearse(parties, server, "run", 0, {c: np.zeros(5, int) for c in parties}, 32, dict.fromkeys(range(3), phase))
+        simulate_round(
+            parties, server, "run", 0, {c: np.zeros(5, int) for c in parties}, 32, dict.fromkeys(range(3), phase)
+        )
 
 
 def test_too_few_shares_is_an_error() -> None:
-    directory, parties = cast(6, 2)
+    directory, parties = new_parties(6, 2)
     server = SecureSum(directory, "run", 0, 2, 5, 32)
     out = dict.fromkeys(range(4), "unmask")
     with pytest.raises(SumError, match="cannot be taken off"):
-        rehearse(parties, server, "run", 0, {c: np.zeros(5, int) for c in parties}, 32, out)
+        simulate_round(parties, server, "run", 0, {c: np.zeros(5, int) for c in parties}, 32, out)
 
 
 def test_sums_of_one_cannot_be_asked_for() -> None:
-    directory, _ = cast(3, 2)
+    directory, _ = new_parties(3, 2)
     with pytest.raises(UserError, match="at least 2"):
         SecureSum(directory, "run", 0, 1, 5, 32)
 
 
 def masked_by(rounds: int, bits: int) -> bytes:
     """Return the masked zeros of one client, over some rounds."""
-    directory, parties = cast(3, 2)
+    directory, parties = new_parties(3, 2)
     out = []
     for number in range(rounds):
         server = SecureSum(directory, "run", number, 2, 10_000, bits)
@@ -343,7 +345,7 @@ def looks_uniform(words: np.ndarray) -> bool:
 
 
 def test_a_vector_that_comes_late_stays_hidden_and_so_does_one_whose_own_mask_is_known() -> None:
-    directory, parties = cast(4, 2)
+    directory, parties = new_parties(4, 2)
     server = SecureSum(directory, "run", 0, 2, 10_000, 32)
     requests = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
     requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
@@ -365,7 +367,7 @@ def test_a_vector_that_comes_late_stays_hidden_and_so_does_one_whose_own_mask_is
 def test_pairs_and_rounds_have_masks_of_their_own() -> None:
     keys_of_masks = set()
     for number in range(2):
-        directory, parties = cast(5, 2)
+        directory, parties = new_parties(5, 2)
         server = SecureSum(directory, "run", number, 2, 4, 32)
         requests = server.keys({c: p.advertise("run", number) for c, p in parties.items()})
         requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})
@@ -379,7 +381,7 @@ def test_pairs_and_rounds_have_masks_of_their_own() -> None:
 
 
 def test_the_server_asks_the_survivors_alone() -> None:
-    directory, parties = cast(5, 2)
+    directory, parties = new_parties(5, 2)
     server = SecureSum(directory, "run", 0, 2, 4, 32)
     requests = server.keys({c: p.advertise("run", 0) for c, p in parties.items()})
     requests = server.shares({c: parties[c].share(b) for c, b in requests.items()})

@@ -26,7 +26,7 @@ from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.types import Answers, Asks, Kind, Quantiser, Reference, Spec
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import Directory, Identity, Party, RefusedError
-from fedkd.secure_aggregation.attestation import sign_claim
+from fedkd.secure_aggregation.attestation import sign_attestation
 from server.node_registry import Hosts
 from server.requests import Requests
 from server.secure import SecureExchange
@@ -146,7 +146,9 @@ DIRECTORY = Directory({client: identity.public for client, identity in IDENTITIE
 
 
 def claim(client: int) -> RecordDict:
-    return claim_record(np.array([client]), sign_claim(IDENTITIES[client], DIRECTORY, FIRST_NODE + client, client))
+    return claim_record(
+        np.array([client]), sign_attestation(IDENTITIES[client], DIRECTORY, FIRST_NODE + client, client)
+    )
 
 
 @pytest.mark.parametrize(

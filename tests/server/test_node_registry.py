@@ -6,7 +6,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.secure_aggregation import Directory, Identity
-from fedkd.secure_aggregation.attestation import sign_claim
+from fedkd.secure_aggregation.attestation import sign_attestation
 from server.node_registry import Hosts
 from simulations.grid import FIRST_NODE, InProcessGrid
 
@@ -65,7 +65,7 @@ DIRECTORY = Directory({client: identity.public for client, identity in IDENTITIE
 
 def signed(place: int, client: int, *, by: int, told: object = None) -> dict[str, object]:
     """A claim of the node at a place, signed by a client's identity."""
-    signature = sign_claim(IDENTITIES[by], DIRECTORY, FIRST_NODE + place, client)
+    signature = sign_attestation(IDENTITIES[by], DIRECTORY, FIRST_NODE + place, client)
     return {"clients": [client] if told is None else told, "signature": signature}
 
 

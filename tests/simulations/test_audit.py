@@ -13,7 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import total
+from fedkd.privacy.accounting import epsilon
+from fedkd.privacy.events import total
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.distributed import Distributed
 from fedkd.runs.config import Config, load
@@ -188,7 +189,7 @@ def test_everything_a_run_releases_is_attacked_together() -> None:
     planned = mechanisms(config, together.partition.num_clients).answers
     parts = released(config, DrySimulation(config, together, np.arange(together.partition.num_clients)), planned)
     assert [part.portion for part, _, _ in parts] == pytest.approx([0.6, 0.1, 0.3], rel=1e-4)
-    spent = total([part.cost for part, _, _ in parts]).epsilon(config.privacy.budget[1])
+    spent = epsilon(total([part.cost for part, _, _ in parts]), config.privacy.budget[1])
     assert spent == pytest.approx(config.privacy.budget[0], rel=1e-4)
 
 

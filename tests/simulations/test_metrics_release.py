@@ -9,7 +9,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.device import CLEAR, METRICS_SUM, contributions, estimated
 from fedkd.evaluation.metrics import METRICS
 from fedkd.messages.types import Answers
-from fedkd.privacy.cost import total
+from fedkd.privacy import accounting
+from fedkd.privacy.events import total
 from fedkd.privacy.mechanisms.base import ANSWERS
 from fedkd.ragged import Ragged, offsets
 from fedkd.runs.config import load
@@ -49,7 +50,7 @@ def test_training_and_metrics_together_keep_to_the_budget(tmp_path, mode, share,
         training = mechanisms(config, 180).answers
         training = type(training)(training.guarantee, 180, releases, training.portion)
         measured = mechanisms(config, 180).metrics
-        spent = total([training.cost.times(releases), measured.cost]).epsilon(1e-4)
+        spent = accounting.epsilon(total([training.cost.times(releases), measured.cost]), 1e-4)
         assert 0.999 * epsilon < spent <= epsilon
         assert training.spent({ANSWERS: releases}) < epsilon
 

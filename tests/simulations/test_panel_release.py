@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedkd.errors import UserError
-from fedkd.privacy.cost import total
+from fedkd.privacy import accounting
+from fedkd.privacy.events import total
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation, mechanisms
 from fedkd.runs.folder import RunFolder
@@ -66,7 +67,7 @@ def test_three_kinds_of_releases_keep_to_one_budget(tmp_path, mode, epsilon):
     config = configured(tmp_path, *given)
     training = mechanisms(config, 180).answers
     parts = [part.cost for part in (training, mechanisms(config, 180).panel, mechanisms(config, 180).metrics)]
-    assert 0.999 * epsilon < total(parts).epsilon(1e-4) <= epsilon
+    assert 0.999 * epsilon < accounting.epsilon(total(parts), 1e-4) <= epsilon
 
 
 def test_a_run_that_dies_after_the_release_reads_it_again_and_pays_once(tmp_path, monkeypatch):

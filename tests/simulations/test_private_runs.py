@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Estimates
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.ledger import Ledger, data_key
 from fedkd.protocols.residual import Residual
 from fedkd.runs.config import load
@@ -85,7 +86,7 @@ def test_budgets_belong_to_data_and_not_to_runs(tmp_path: Path) -> None:
     assert len(record_lines(first.config(), first)) == 1
     assert not record_lines(second.config(), second), "nothing was released, so there is no noise to measure"
     book = Ledger(tmp_path / "ledger")
-    spent = book.spent(data_key("synthetic", "-1")).epsilon(1e-4)
+    spent = epsilon(book.spent(data_key("synthetic", "-1")), 1e-4)
     assert 8 < spent < 16
 
 

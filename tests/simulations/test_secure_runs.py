@@ -22,7 +22,7 @@ from fedkd.privacy.ledger_account import open_ledger
 from fedkd.protocols.residual import Residual
 from fedkd.runs.config import flatten, load
 from fedkd.runs.folder import RunFolder
-from fedkd.secure_aggregation.identities import signed_claim
+from fedkd.secure_aggregation.identities import signed_attestation
 from server.app import app as server_app
 from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
@@ -147,8 +147,8 @@ def test_a_node_that_claims_to_host_others_silences_nobody(tmp_path: Path, data:
     claim = {
         "everybody": lambda: claim_record(everybody, b""),
         "unsigned": lambda: claim_record(np.array([5]), b""),
-        "replayed": lambda: claim_record(np.array([5]), signed_claim(data / "client-5", FIRST_NODE + 5, 5)),
-        "signed by another": lambda: claim_record(np.array([5]), signed_claim(data / "client-6", forger, 5)),
+        "replayed": lambda: claim_record(np.array([5]), signed_attestation(data / "client-5", FIRST_NODE + 5, 5)),
+        "signed by another": lambda: claim_record(np.array([5]), signed_attestation(data / "client-6", forger, 5)),
     }[forged]()
     config = configured(tmp_path / "run", data)
 

@@ -13,7 +13,7 @@ from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost, Steps, total
+from fedkd.privacy.events import Cost, Steps, total
 from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.schedule import Release, Schedule
 from fedkd.runs.config import load
@@ -132,17 +132,17 @@ def test_sampled_costs_are_those_of_their_schedule():
         one, many = (Cost.of_steps(adjacency, 1.2, 0.1, count) for count in (20, 60))
         assert total([one, one, one]) == many == one.times(3)
         expected = epsilon_of(adjacency, Release(1.2, 0.1, 60))
-        assert many.epsilon(1e-5) == expected
+        assert epsilon(many, 1e-5) == expected
         both = total([many, Cost.of_gaussian(3.0)])
         wide = 2 if adjacency == "replace-one" else 1
-        assert both.epsilon(1e-5) == epsilon_of(adjacency, Release(1.2, 0.1, 60), Release(3.0 * wide))
-        assert both.epsilon(1e-5) > max(expected, Cost.of_gaussian(3.0).epsilon(1e-5))
+        assert epsilon(both, 1e-5) == epsilon_of(adjacency, Release(1.2, 0.1, 60), Release(3.0 * wide))
+        assert epsilon(both, 1e-5) > max(expected, epsilon(Cost.of_gaussian(3.0), 1e-5))
 
 
 def test_steps_with_everybody_cost_what_gaussian_releases_cost():
-    expected = Cost.of_gaussian(2.0).times(5).epsilon(1e-5)
-    assert Cost.of_steps("add-remove", 2.0, 1.0, 5).epsilon(1e-5) == pytest.approx(expected, rel=1e-9)
-    assert Cost.of_steps("replace-one", 4.0, 1.0, 5).epsilon(1e-5) == pytest.approx(expected, rel=1e-9)
+    expected = epsilon(Cost.of_gaussian(2.0).times(5), 1e-5)
+    assert epsilon(Cost.of_steps("add-remove", 2.0, 1.0, 5), 1e-5) == pytest.approx(expected, rel=1e-9)
+    assert epsilon(Cost.of_steps("replace-one", 4.0, 1.0, 5), 1e-5) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0])
@@ -150,9 +150,9 @@ def test_steps_of_both_adjacencies_all_count_as_replace_one(rate):
     user, interaction = Cost.of_steps("add-remove", 3.0, rate, 30), Cost.of_steps("replace-one", 4.0, rate, 20)
     joint = total([user, interaction])
     assert len(joint.sampled) == 2
-    assert joint.epsilon(1e-5) == epsilon_of("replace-one", Release(3.0, rate, 30), Release(4.0, rate, 20))
-    assert joint.epsilon(1e-5) > epsilon_of("add-remove", Release(3.0, rate, 30), Release(4.0, rate, 20))
-    assert joint.epsilon(1e-5) > max(user.epsilon(1e-5), interaction.epsilon(1e-5))
+    assert epsilon(joint, 1e-5) == epsilon_of("replace-one", Release(3.0, rate, 30), Release(4.0, rate, 20))
+    assert epsilon(joint, 1e-5) > epsilon_of("add-remove", Release(3.0, rate, 30), Release(4.0, rate, 20))
+    assert epsilon(joint, 1e-5) > max(epsilon(user, 1e-5), epsilon(interaction, 1e-5))
     assert len(total([user, Cost.of_steps("replace-one", 3.0, rate, 1)]).sampled) == 2
 
 
@@ -187,7 +187,7 @@ def test_impossible_steps_are_refused(wrong, words):
 
 def test_a_process_that_charges_steps_imports_no_torch(tmp_path):
     code = (
-        "import sys; from fedkd.privacy.budget import Budget; from fedkd.privacy.cost import Cost; "
+        "import sys; from fedkd.privacy.budget import Budget; from fedkd.privacy.events import Cost; "
         "from fedkd.privacy.ledger import Ledger; "
         "cost = Cost.of_steps('replace-one', 2.0, 0.1, 20); "
         f"Ledger({str(tmp_path / 'l')!r}).charge('a', 'r', cost, Budget(9.0, 1e-5)); "

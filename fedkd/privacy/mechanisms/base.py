@@ -18,8 +18,9 @@ from fedkd.aggregation.clipping import clipped
 from fedkd.aggregation.quantisation import quantised, summed
 from fedkd.errors import UserError
 from fedkd.messages.types import Quantiser, Spec
+from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.budget import Budget
-from fedkd.privacy.cost import Cost, total
+from fedkd.privacy.events import Cost, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.ledger_account import Account, open_ledger
@@ -262,7 +263,7 @@ class Mechanism(ABC):
         if answers == self.releases and self.portion == 1:
             return self.guarantee.budget[0]
         budget, delta = self.guarantee.budget
-        return min(budget, self.together({**count, ANSWERS: answers}).epsilon(delta))
+        return min(budget, epsilon(self.together({**count, ANSWERS: answers}), delta))
 
     def together(self, made: Mapping[str, int]) -> Cost:
         """Return the cost of some releases together."""

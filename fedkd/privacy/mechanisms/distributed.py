@@ -11,11 +11,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost, skellam_cost
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.mechanisms.base import FINEST, WIDEST, Mechanism, Way
 from fedkd.privacy.randomness import noise_generator
-from fedkd.privacy.schedule import skellam_cost
 from fedkd.privacy.skellam import skellam, skellam_multiplier
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.messages.types import Spec
-from fedkd.privacy.cost import Cost, renyi_multiplier
+from fedkd.privacy.accounting import renyi_multiplier
+from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.central import Central
 from fedkd.privacy.mechanisms.votes import VoteMechanism

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.messages.types import Spec
-from fedkd.privacy.cost import Cost
+from fedkd.privacy.events import Cost
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.local import Local
