@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import fedkd.aggregation.quantisation as grid_module
-import fedkd.privacy.mechanism as protection_module
 from fedkd.attacks.canaries import Claim, audit
 from fedkd.attacks.releases import release_path
 from fedkd.messages.types import Answers, Kind, Spec
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.ledger_account import Account, Paid, open_ledger
+from fedkd.privacy.mechanisms import base, central, distributed, local
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.distributed import Distributed
 from fedkd.privacy.options import PrivacyOptions
@@ -128,24 +128,25 @@ def halve(patch):
 
 
 def skip_the_clip(patch):
-    patch.setattr(protection_module, "clipped", lambda values, spec, count: np.nan_to_num(values))
-    patch.setattr(grid_module, "_round", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
+    patch.setattr(base, "clipped", lambda values, spec, count: np.nan_to_num(values))
+    patch.setattr(grid_module, "_rounded", lambda values, grid: np.rint(values / grid.step).astype(np.int64))
 
 
 def noise_before_the_clip(patch):
     """Every client adds its part of the noise to what is clipped afterwards, and nobody adds any to the sum."""
     forget_the_noise(patch)
-    clip, rng = protection_module.clipped, np.random.default_rng(1)
+    clip, rng = base.clipped, np.random.default_rng(1)
     part = 4 * CLIP / math.sqrt(300)
 
     def noised(values, spec, count):
         return clip(np.nan_to_num(values) + rng.normal(0, part, np.shape(values)), spec, count)
 
-    patch.setattr(protection_module, "clipped", noised)
+    patch.setattr(base, "clipped", noised)
 
 
 def repeat_the_seed(patch):
-    patch.setattr(protection_module, "noise_generator", lambda: np.random.default_rng(1))
+    for module in (central, distributed, local):
+        patch.setattr(module, "noise_generator", lambda: np.random.default_rng(1))
 
 
 def forget_the_adjacency(patch):
@@ -153,16 +154,16 @@ def forget_the_adjacency(patch):
 
 
 def forget_the_noise(patch):
-    patch.setattr(protection_module, "rounded_normal", lambda scale, count, shape, generator: np.zeros(shape, np.int64))
-    patch.setattr(protection_module, "skellam", lambda variance, shape, generator: np.zeros(shape, np.int64))
+    for module in (central, local):
+        patch.setattr(module, "rounded_normal", lambda scale, count, shape, generator: np.zeros(shape, np.int64))
+    patch.setattr(distributed, "skellam", lambda variance, shape, generator: np.zeros(shape, np.int64))
 
 
 def divide_the_noise(patch):
     """The noise of the mean, on the sum."""
-    real = protection_module.rounded_normal
-    patch.setattr(
-        protection_module, "rounded_normal", lambda scale, count, shape, rng: real(scale / 100, count, shape, rng)
-    )
+    real = central.rounded_normal
+    for module in (central, local):
+        patch.setattr(module, "rounded_normal", lambda scale, count, shape, rng: real(scale / 100, count, shape, rng))
 
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
