@@ -236,9 +236,9 @@ class Leaks(list):
 def leaks(monkeypatch):
     seen, pool = Leaks(), Residual.pool
 
-    def watched(self, state, answers):
-        seen.append(b"".join(np.ascontiguousarray(value).tobytes() for value in answers.values.values()))
-        return pool(self, state, answers)
+    def watched(self, state, estimates):
+        seen.append(b"".join(np.ascontiguousarray(one.value).tobytes() for one in estimates.values.values()))
+        return pool(self, state, estimates)
 
     monkeypatch.setattr(Residual, "pool", watched)
     return seen
