@@ -1,6 +1,8 @@
 """``python -m server CONF``: start a SuperLink and run one federated distillation on whoever connects."""
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,7 @@ def serve(config: Config, address: str, certificates: Path | None) -> None:
             f"the server needs every single answer of {config.algorithm.name}, so they cannot be masked; choose "
             "another algorithm, or show them with --set privacy.sums=clear"
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started ends with it
     folder = config.runtime.run_folder
     assert folder is not None
     env = environment(folder / "flower")

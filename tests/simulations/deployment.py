@@ -64,12 +64,20 @@ class Deployment(ExitStack):
 
 
 def end_all(place: Path) -> None:
-    """End Flower's programs that outlived who started them: their settings name a folder in ``place``."""
+    """End Flower's programs that outlived the process that started them."""
+    for process in programs_of(place):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def programs_of(place: Path) -> list[int]:
+    """Return the ids of the living programs of Flower whose settings name a folder in ``place``."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             settings = (process / "environ").read_bytes().replace(b"\0", b"/")
         except OSError:
             continue
         if f"FLWR_HOME={place.absolute()}/".encode() in settings and int(process.name) != os.getpid():
-            with suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+            found.append(int(process.name))
+    return found

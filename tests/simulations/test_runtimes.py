@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.simulations.deployment import CONF, PATIENCE, ROOT, Deployment, options
+from tests.simulations.deployment import CONF, PATIENCE, ROOT, Deployment, options, programs_of
 
 SILOS = 3
 SMALL = [
@@ -124,3 +124,13 @@ def test_a_killed_client_comes_back_with_its_state(tmp_path: Path) -> None:
     back = [line for line in lines if line["answers"] == 2 and line["round"] > min(lost)]
     assert back, (tmp_path / "again.log").read_text()
     assert "trying again" in (tmp_path / "early.log").read_text() + (tmp_path / "again.log").read_text()
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_terminated_server_ends_what_it_started(tmp_path: Path) -> None:
+    with Deployment(tmp_path, SMALL) as deployment:
+        deployment.serve()
+        deployment.server.terminate()
+        assert deployment.server.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert not programs_of(tmp_path)
