@@ -16,7 +16,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.folder import RunFolder
 
 MakeRun = Callable[..., Path]
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "fedkd" / "privacy" / "README.md"
 
 
 def made(make_run: MakeRun, sums: str = "secure", **privacy: Any) -> Path:
@@ -37,8 +37,8 @@ def charge(folder: Path, number: int, release: str, multiplier: float, epsilon: 
     RunFolder(folder).append("privacy.jsonl", line)
 
 
-def test_the_readme_has_the_same_words() -> None:
-    (figure,) = (part for part in README.read_text().split("```") if part.startswith("text\nmode "))
+def test_the_page_on_privacy_has_the_same_words() -> None:
+    (figure,) = (part for part in PAGE.read_text().split("```") if part.startswith("text\nmode "))
     head, *lines = figure.removeprefix("text\n").splitlines()
     assert re.split(r"  +", head)[1:] == [name.lower() for name in PLACES]
     shown = {line.split()[0]: line for line in lines if "──►" in line}
