@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -91,12 +91,14 @@ class Table(Generic[T]):
             return self._members[name]
         if ":" in name:
             return imported(name, self.base, self.kind)
-        close = difflib.get_close_matches(name, self.names, n=1)
-        hint = f", did you mean {close[0]}" if close else ""
-        raise UserError(
-            f"there is no {self.kind} {name!r}{hint}; allowed are {', '.join(self.names)}, or a class of your own as "
-            "package.module:Class"
-        )
+        raise unknown(self.kind, name, self.names, ", or a class of your own as package.module:Class")
+
+
+def unknown(kind: str, name: str, names: Sequence[str], others: str = "") -> UserError:
+    """Return the error that there is nothing of a name, with the nearest name there is and all that are allowed."""
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f", did you mean {close[0]}" if close else ""
+    return UserError(f"there is no {kind} {name!r}{hint}; allowed are {', '.join(names) or 'none'}{others}")
 
 
 class Registry(Table[C]):

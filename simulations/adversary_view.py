@@ -10,9 +10,9 @@ from fedkd.aggregation.aggregator import Masked
 from fedkd.messages.serialisation import unpack_bits
 from fedkd.messages.types import Spec, mask_bits
 from fedkd.runs.config import Config
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.secure_aggregation import SecureSum
 from fedkd.secure_aggregation.harness import new_parties
-from simulations.dry_simulation import DrySimulation
 
 
 def seen_of_clients(config: Config, chosen: DrySimulation) -> NDArray[np.float64]:

@@ -29,11 +29,11 @@ from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.plan import Plan
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config, load
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from simulations.adversary_view import seen_of_clients
 from simulations.audit_results import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
-from simulations.dry_simulation import DrySimulation
 
 SEEN_NUMBERS = 20_000_000
 """Of single clients' answers that are held in memory at a time."""

@@ -18,9 +18,9 @@ from fedkd.privacy.mechanisms.base import METRICS, PANEL, Mechanism
 from fedkd.privacy.mechanisms.votes import VoteMechanism
 from fedkd.privacy.student_options import StudentPrivacy
 from fedkd.runs.config import Config
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import mechanisms, student_noise
 from fedkd.runs.folder import RunFolder
-from simulations.dry_simulation import DrySimulation
 
 TOGETHER = 250
 """Canaries in one call of the mechanism."""

@@ -23,7 +23,7 @@ from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
 from fedkd.data.splits import split
 from fedkd.distillation.closed_forms import Gram, low_rank_student
-from fedkd.distillation.options import DistillationOptions
+from fedkd.distillation.options import PRETRAINING, DistillationOptions
 from fedkd.distillation.pipeline import distil, optimise, pretrain
 from fedkd.distillation.targets import teacher_targets
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
@@ -45,7 +45,6 @@ TEACHER_SCALES = (10.0, 20.0, 30.0)
 VISIBLE = (1.0, 0.5, 0.2, 0.1)
 STEPS = 500
 LARGE = {"cnn": {"width": 200, "channels": (32, 64)}}
-PRETRAINING = StepTraining(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from fedkd.messages.flower import answer_bytes, ask_bytes
 from fedkd.messages.types import Asks, Estimates
 from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from server.run_writer import peak_memory
-from simulations.dry_simulation import DrySimulation
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
 from fedkd.models.base import Recommender
 from fedkd.runs.config import Config, dump, validate
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation, federation
 from simulations.baselines import unanswered
-from simulations.dry_simulation import DrySimulation
 
 METRIC = "ndcg@20"
 

@@ -7,6 +7,9 @@ from fedkd.losses.objectives import LossWeights
 from fedkd.options import Options
 from fedkd.training.options import StepTraining
 
+PRETRAINING = StepTraining(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
+"""The training of a teacher on hard labels, before distillation."""
+
 
 class DistillationOptions(Options):
     """Settings of the distillation phase.

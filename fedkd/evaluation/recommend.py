@@ -37,14 +37,19 @@ def top_items(model: Recommender, histories: Interactions, k: int = 10, batch_si
     """
     if k < 1:
         raise UserError(f"a list must have at least one item, k is {k}")
-    if model.num_items != histories.num_items:
-        raise UserError(
-            f"the model scores {model.num_items} items and the catalogue has {histories.num_items}; give the catalogue "
-            "that the model was trained on"
-        )
+    check_catalogue(model, histories)
     users, starts = np.arange(histories.num_users), range(0, max(1, histories.num_users), batch_size)
     parts = [_best(model, histories, users[start : start + batch_size], k) for start in starts]
     return pd.concat(parts, ignore_index=True)
+
+
+def check_catalogue(model: Recommender, data: Interactions) -> None:
+    """Refuse a model that was trained on a catalogue of another size, with a ``UserError``."""
+    if model.num_items != data.num_items:
+        raise UserError(
+            f"the model scores {model.num_items} items and the catalogue has {data.num_items}; give the catalogue "
+            "that the model was trained on"
+        )
 
 
 def _best(model: Recommender, histories: Interactions, users: NDArray[np.int64], k: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fedkd.data.options import PartitionOptions, SplitOptions
 from fedkd.data.sources.synthetic import Synthetic
@@ -19,7 +19,7 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
 from fedkd.runs.choices import NAMES, forget
-from fedkd.runs.mistakes import explain
+from fedkd.runs.mistakes import validated
 
 
 class RuntimeOptions(Options):
@@ -140,11 +140,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 
 def validate(tree: Mapping[str, Any]) -> Config:
     """Return the configuration that a nested mapping describes; a ``UserError`` lists everything wrong in it."""
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        lines = [explain(detail, tree, Config) for detail in error.errors()]
-        raise UserError("the configuration cannot be used:\n  " + "\n  ".join(lines)) from None
+    return validated(Config, tree)
 
 
 def dump(config: Config) -> dict[str, Any]:

@@ -2,11 +2,39 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from fedkd.errors import UserError
 from fedkd.options import Options, kebab
 from fedkd.runs.choices import CHOSEN, chosen
+
+S = TypeVar("S", bound=Options)
+
+
+def validated(kind: type[S], tree: Mapping[str, Any], what: str = "the configuration") -> S:
+    """Return the settings that a nested mapping describes; a ``UserError`` lists everything wrong in it.
+
+    Parameters
+    ----------
+    kind : type
+        The class of the settings.
+    tree : mapping
+        Their values, a mapping for every table inside.
+    what : str
+        Their name in the error.
+    """
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        lines = [explain(detail, tree, kind) for detail in error.errors()]
+        raise UserError(f"{what} cannot be used:\n  " + "\n  ".join(lines)) from None
+
+
+def completed(default: S, given: S | Mapping[str, Any], what: str) -> S:
+    """Return settings as given, or a table of some of them completed by the default ones; errors as `validated`."""
+    return validated(type(default), default.completed(given), what) if isinstance(given, Mapping) else given
 
 
 def explain(detail: Any, tree: Mapping[str, Any], whole: type[Options]) -> str:

@@ -18,12 +18,12 @@ from fedkd.privacy.events import total
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.distributed import Distributed
 from fedkd.runs.config import Config, load
+from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import federation, mechanisms
 from fedkd.runs.folder import RunFolder
 from simulations import audit
 from simulations.audit import answer_lines, examine, table
 from simulations.audit_results import Line, record_lines, released
-from simulations.dry_simulation import DrySimulation
 from simulations.run import simulate
 
 SMALL = (

@@ -1,4 +1,4 @@
-"""A federation of chosen clients played in memory, without messages: all that an attacker would see of it."""
+"""A federation of chosen clients played in memory, without messages: its models, and all that is sent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import State
-from fedkd.protocols.rounds import play_round
+from fedkd.protocols.rounds import Round, play_round
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation, mechanisms, student_noise
@@ -46,12 +46,17 @@ class DrySimulation:
 
     def rounds(self) -> Iterator[tuple[State, Answers]]:
         """Yield, after every round, the server's state and all that it received of the clients."""
+        for played in self.play():
+            assert self._received is not None
+            yield played.state, self._received
+
+    def play(self) -> Iterator[Round]:
+        """Yield the outcome of every round."""
         protocol, state = self.config.algorithm, self.begin()
         for number in range(1, self.config.num_server_rounds + 1):
-            most = self.mechanism.participants
-            state = play_round(protocol, state, number, self.clients, most, self.collect).state
-            assert self._received is not None
-            yield state, self._received
+            played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
+            state = played.state
+            yield played
 
     def begin(self) -> State:
         """Return the server's state before the first round."""
