@@ -22,6 +22,7 @@ from fedkd.runs.config import Config, validate
 from fedkd.runs.folder import RunFolder
 from simulations.run import simulate
 
+README = Path(__file__).parents[1] / "README.md"
 SIZE: dict[str, Any] = {"users": 60, "items": 80, "mean_history": 15}
 SHORT = {"steps": 5}
 SETTINGS: dict[str, Any] = {
@@ -52,6 +53,7 @@ def test_the_example_runs_as_it_stands() -> None:
     found = re.search(r"```python\n(.*?)```", fedkd.api.__doc__ or "", re.DOTALL)
     assert found is not None
     assert len(found[1].splitlines()) <= 15
+    assert found[0] in README.read_text(encoding="utf-8")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(found[1], {})
