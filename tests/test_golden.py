@@ -1,20 +1,19 @@
 """Results that must not change unless somebody means them to.
 
-``tests/golden/results.json`` holds what a number of small runs came to: metrics, counts, bytes, epsilon, and sums and
-hashes of the models' arrays. On the kind of processor that the file was written on, every value must be the same to the
+``tests/golden/results`` holds what a number of small runs came to, a file for each: metrics, counts, bytes, epsilon, and
+sums and hashes of the models' arrays. On the kind of processor that they were written on, every value must be the same to the
 last digit. Other processors add numbers up in another order. There whole numbers and words must still be the same, and
 other numbers must agree to 5e-4, relative or absolute. What is measured on lists of recommendations, which has an ``@``
 in its name, must agree to 1e-2: two items that all but tie may change places, and that moves a mean over few users.
 Hashes are not compared there.
 
-Whoever changes results on purpose writes the file anew with ``python -m tests.golden``, and says why; its diff shows
+Whoever changes results on purpose writes the files anew with ``python -m tests.golden``, and says why; their diff shows
 what changed, a line for every value.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flwr.supercore.task_identity import TaskIdentity
@@ -22,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedkd.protocols.table import PROTOCOLS
 from tests.golden import cases
 
-KEPT: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "results.json").read_text(encoding="utf-8"))
+PROCESSOR = (cases.RESULTS / cases.PROCESSOR).read_text(encoding="utf-8").strip()
 TOLERANCE, OF_LISTS = 5e-4, 1e-2
 ABSENT = "absent"
 
@@ -45,7 +44,8 @@ def marks(case: cases.Case) -> list[pytest.MarkDecorator]:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(case)) for name, case in cases.CASES.items()])
 def test_a_run_comes_to_what_it_came_to_before(name: str, tmp_path: Path) -> None:
     found = cases.result(cases.CASES[name], tmp_path, name)
-    assert not differences(KEPT["results"][name], found, exact=cases.machine() == KEPT["processor"])
+    kept = json.loads((cases.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    assert not differences(kept, found, exact=cases.machine() == PROCESSOR)
 
 
 def differences(kept: cases.Result, found: cases.Result, exact: bool) -> list[str]:
@@ -69,7 +69,7 @@ def same(path: str, kept: cases.Value, found: cases.Value, exact: bool) -> bool:
 
 
 def test_every_case_is_kept_and_every_protocol_has_one() -> None:
-    assert list(KEPT["results"]) == list(cases.CASES)
+    assert {path.stem for path in cases.RESULTS.glob("*.json")} == set(cases.CASES)
     assert set(cases.PROTOCOLS) == {kind.model_fields["name"].default for kind in PROTOCOLS}
 
 

@@ -31,6 +31,7 @@ from simulations.run import run
 from tests.simulations import devices
 
 CONF = Path(__file__).parents[2] / "simulations" / "conf"
+RESULTS, PROCESSOR = Path(__file__).with_name("results"), "processor.txt"
 MOVIELENS = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 
 Value = str | int | float | bool | None
