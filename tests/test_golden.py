@@ -1,14 +1,14 @@
 """Results that must not change unless somebody means them to.
 
-``tests/golden/results`` holds what a number of small runs came to, a file for each: metrics, counts, bytes, epsilon, and
-sums and hashes of the models' arrays. On the kind of processor that they were written on, every value must be the same to the
-last digit. Other processors add numbers up in another order. There whole numbers and words must still be the same, and
-other numbers must agree to 5e-4, relative or absolute. What is measured on lists of recommendations, which has an ``@``
-in its name, must agree to 1e-2: two items that all but tie may change places, and that moves a mean over few users.
-Hashes are not compared there.
+``tests/golden/results`` holds what a number of small runs came to, a file for each: metrics, counts, bytes, epsilon,
+and sums and hashes of the models' arrays. On the kind of processor that they were written on, every value must be the
+same to the last digit. Other processors add numbers up in another order. There whole numbers and words must still be
+the same, and other numbers must agree to 5e-4, relative or absolute. What is measured on lists of recommendations,
+which has an ``@`` in its name, must agree to 1e-2: two items that all but tie may change places, and that moves a
+mean over few users. Hashes are not compared there.
 
-Whoever changes results on purpose writes the files anew with ``python -m tests.golden``, and says why; their diff shows
-what changed, a line for every value.
+Whoever changes results on purpose writes the files anew with ``python -m tests.golden``, and says why; their diff
+shows what changed, a line for every value.
 """
 
 import json
