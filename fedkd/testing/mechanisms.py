@@ -23,7 +23,7 @@ MANY, DRAWS = 1000, 20
 """Clients with the same answer, and how often they send it: their mean has next to no noise."""
 
 CLOSE = 0.03
-"""Six standard errors of a standard deviation over so many numbers, at least."""
+"""Six standard errors of the standard deviation of so many Gaussian numbers; heavier tails may need twice that."""
 
 
 def estimated(mechanism: Mechanism, answers: Answers, plain: Specs) -> Estimates:
