@@ -101,7 +101,11 @@ def main(
         typer.Option("--adaptive", help="With --epsilon: runs may differ in the kind of their noise and training."),
     ] = False,
     weakest_mode: Annotated[
-        str, typer.Option(help="Answer in this privacy mode or a stronger one: none, central, distributed, local.")
+        str,
+        typer.Option(
+            help="Answer in this privacy mode or a stronger one: none, central, distributed, local, or your own as "
+            "package.module:Class."
+        ),
     ] = "none",
     minimum_cohort: Annotated[
         int, typer.Option(help="Fewest clients whose sum may be opened, whatever the server says.", min=2)

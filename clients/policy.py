@@ -20,7 +20,7 @@ class Terms:
         The most that all runs together may ever learn from this client, and how it is counted. Only modes in which the
         client itself adds noise can keep to it.
     weakest_mode : str
-        The weakest mode that this client answers in: none, central, distributed or local.
+        The weakest mode that this client answers in, by name, or as the ``package.module:Class`` of its owner's own.
     minimum_cohort : int
         Fewest clients whose sum may be opened.
     clear : bool
@@ -48,7 +48,7 @@ class Terms:
         if self.budget is not None and not mechanism.client_pays:
             raise UserError(
                 f"this client keeps a privacy budget, and mode {privacy.mode} adds no noise here; it answers in the "
-                "modes local and distributed"
+                f"modes {' and '.join(kind.name for kind in MECHANISMS if kind.client_pays)}"
             )
         noised = mechanism.alone and self.budget is not None  # an epsilon of the server's may mean no noise
         if not privacy.masked and not noised and not self.clear:
@@ -92,6 +92,8 @@ INDIFFERENT = Terms(minimum_cohort=2, clear=True)
 
 def mode_named(name: str) -> str:
     """Return the name of a mode; a ``UserError`` tells which there are."""
-    if name not in MECHANISMS.names:
-        raise UserError(f"--weakest-mode is {name!r}; it can be {', '.join(MECHANISMS.names)}")
+    try:
+        MECHANISMS.find(name)
+    except UserError as error:
+        raise UserError(f"--weakest-mode: {error}") from None
     return name

@@ -127,7 +127,7 @@ def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[st
     ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
     """
     options = config.privacy
-    report: dict[str, Any] = {"mode": mechanism.name, "epsilon": None, "delta": None, "statement": config.promise}
+    report: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
     report["sums"] = options.sums if config.algorithm.masks() else "single"
     report["way"] = asdict(mechanism.way)
     if options.student.epsilon is not None:

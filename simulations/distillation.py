@@ -27,6 +27,7 @@ from fedkd.distillation.options import PRETRAINING, DistillationOptions
 from fedkd.distillation.pipeline import distil, optimise, pretrain
 from fedkd.distillation.targets import teacher_targets
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
+from fedkd.losses.features import feature_loss
 from fedkd.losses.objectives import LossWeights
 from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import EASE, fit_ease
@@ -59,11 +60,14 @@ class Pair:
         Shape of the student.
     feature_weight : float
         Weight of the feature loss.
+    feature_loss : str
+        Its name, or a function as ``package.module:function``.
     """
 
     teacher: ModelConfig | None
     student: ModelConfig
     feature_weight: float
+    feature_loss: str = DistillationOptions().feature_loss
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> Distill
     weights = LossWeights(feature=pair.feature_weight)
     candidates = [
         DistillationOptions(
-            teacher_scale=scale, weights=weights, training=StepTraining(steps=STEPS, learning_rate=learning_rate)
+            teacher_scale=scale,
+            weights=weights,
+            feature_loss=pair.feature_loss,
+            training=StepTraining(steps=STEPS, learning_rate=learning_rate),
         )
         for scale, learning_rate in product(scales, LEARNING_RATES)
     ]
@@ -249,15 +256,19 @@ def main(
     student: Annotated[str, typer.Option(help="linear, autoencoder or cnn.")] = "linear",
     width: Annotated[int, typer.Option(help="The student's width.")] = 16,
     feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.")] = 0.0,
+    feature: Annotated[
+        str, typer.Option("--feature-loss", help="cross-entropy, mse, or your own as package.module:function.")
+    ] = DistillationOptions().feature_loss,
     seeds: Annotated[int, typer.Option(help="How often the students are trained.")] = 3,
 ) -> None:
     """Distil a student in one place and compare it with its teacher and with itself undistilled."""
     torch.set_num_threads(1)
     console = Console(width=140)
+    feature_loss(feature)  # a wrong name is said before any work
     loaded = SOURCES.find(source).model_validate({"path": path}).load()
     data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
     shape = None if teacher == "ease" else MODELS.find(teacher).model_validate(LARGE.get(teacher, {"width": 200}))
-    pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight)
+    pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight, feature)
     rows = compare(pair, data, seeds, lambda line: console.print(line, highlight=False))
     console.print(table(rows))
 

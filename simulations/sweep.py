@@ -24,7 +24,7 @@ from simulations.run import run
 BASELINES = f"evaluation.baselines={json.dumps([row.name for row in ROWS if row.swept and row.kind != 'run'])}"
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
 """Keys that the sweep sets itself, and the options that say how."""
-BUDGET = ("epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
+BUDGET = ("mode", "epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
 """Keys of [privacy] that mean nothing where nothing is protected."""
 
 
@@ -57,7 +57,7 @@ def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, de
         return protected
     tree = dump(protected)
     kept = {key: value for key, value in tree["privacy"].items() if key not in BUDGET}
-    return validate({**tree, "privacy": {**kept, "mode": "none"}})
+    return validate({**tree, "privacy": kept})
 
 
 def _done(config: Config, path: Path, seed: int) -> Run:
@@ -131,7 +131,7 @@ def main(
     ] = "0.5,1,2,4,8,inf",
     delta: Annotated[float, typer.Option(help="The delta of every budget.")] = 1e-5,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of every budget.", min=1)] = 3,
-    mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
+    mode: Annotated[str, typer.Option(help="central, distributed, local, or package.module:Class.")] = "central",
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs, the table, the picture and the page.")] = Path(
         "runs/sweep"

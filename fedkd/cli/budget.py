@@ -73,7 +73,10 @@ def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
     UserError
         An option is wrong; the message names it and what puts it right.
     """
-    mechanism = MECHANISMS.find(str(given["mode"]))
+    try:
+        mechanism = MECHANISMS.find(str(given["mode"]))
+    except UserError as error:
+        raise UserError(f"--mode: {error}") from None
     if not mechanism.active:
         raise UserError("mode none has no budget to plan; give --mode central, distributed or local")
     if given["honest-fraction"] is not None and not mechanism.shared:

@@ -131,7 +131,7 @@ def budget(
     rounds: Annotated[int, typer.Option(help="How often one client contributes.", min=1, max=MOST)] = 1,
     clients: Annotated[int, typer.Option(help="Clients that take part in a release.", min=1, max=MOST)] = 943,
     dimensions: Annotated[int, typer.Option(help="Coordinates of one answer.", min=1, max=MOST)] = 450 * 450,
-    mode: Annotated[str, typer.Option(help="central, distributed or local.")] = "central",
+    mode: Annotated[str, typer.Option(help="central, distributed, local, or package.module:Class.")] = "central",
     unit: Annotated[str, typer.Option(help="user or client (a silo).")] = "user",
     adjacency: Annotated[str, typer.Option(help="add-remove or replace-one.")] = "add-remove",
     panel_share: Annotated[float, typer.Option(help="Share of the budget for one release of items' counts.")] = 0.0,

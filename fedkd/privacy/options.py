@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fedkd.errors import UserError
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.mechanisms.table import MECHANISMS, VOTE_MECHANISMS
@@ -62,6 +63,20 @@ class PrivacyOptions(Guarantee):
     sums: Literal["secure", "clear"] = "secure"
     minimum_cohort: int = Field(default=10, ge=2)
     student: StudentPrivacy = StudentPrivacy()
+
+    @field_validator("mode")
+    @classmethod
+    def _mode_exists(cls, mode: str) -> str:
+        if unsaid := MECHANISMS.find(mode).unsaid():
+            raise UserError(f"the privacy mechanism {mode} must define {', '.join(unsaid)}")
+        return mode
+
+    @field_validator("votes")
+    @classmethod
+    def _votes_exist(cls, votes: str) -> str:
+        if votes != GAUSSIAN:
+            VOTE_MECHANISMS.find(votes)
+        return votes
 
     @property
     def mechanism(self) -> type[Mechanism]:

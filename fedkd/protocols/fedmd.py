@@ -153,7 +153,7 @@ class FedMD(TrainedStudent):
         }
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score every user's history by his client's own student, or the global one before it first took part."""
+        """Score every user's history by the client's own student, or the global one before it first took part."""
         return own_scores(load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared), cohort)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:

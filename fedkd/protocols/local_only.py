@@ -65,10 +65,10 @@ class LocalOnly(TrainedStudent):
 
     def unprotectable(self) -> str | None:
         """Return that there is nothing to protect."""
-        return "what clients learn stays with them, so no answer needs noise; leave privacy.mode at none"
+        return "what clients learn stays with them, so there is no answer to protect; leave privacy.mode at none"
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score every user's history by his client's own student."""
+        """Score every user's history by the client's own student."""
         del asks
         return own_scores(self._start(cohort), cohort)
 

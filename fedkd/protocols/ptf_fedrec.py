@@ -105,7 +105,7 @@ class PTFFedRec(Protocol):
 
     def unprotectable(self) -> str | None:
         """Return why: counting the item ids over a few rounds reveals histories, whatever is done to the scores."""
-        return "clients upload item ids in the clear; no noise on their scores hides which items they hold"
+        return "clients upload item ids in the clear; nothing done to their scores hides which items they hold"
 
     def masks(self) -> bool:
         """Return False: the server reads every client's ids."""

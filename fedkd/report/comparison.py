@@ -175,7 +175,7 @@ def _promised(run: Run) -> str:
     """Return mode and budget of a run with their conditions."""
     privacy = run.part("privacy")
     parts = [f"mode {privacy['mode']}"]
-    if privacy["mode"] != "none":
+    if run.protected:
         parts += [f"epsilon {privacy['epsilon-planned']:g}", _at_delta(privacy)]
     if students := privacy.get("students"):
         parts += [f"students under DP-SGD: epsilon {students['epsilon']:.3g}", _at_delta(students)]

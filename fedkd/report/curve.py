@@ -207,9 +207,9 @@ def _levels(curve: Curve) -> tuple[Series, ...]:
 
 
 def _privacy(run: Run) -> dict[str, str]:
-    privacy = run.part("privacy")
-    if privacy["mode"] == "none":
+    if not run.protected:
         return {}
+    privacy = run.part("privacy")
     return {
         "Unit": f"one {privacy['unit']}",
         "Delta": f"{privacy['delta']:g}",

@@ -156,7 +156,7 @@ def _quality_card(run: Run, name: str) -> tuple[str, str, str]:
 
 def exchange(run: Run) -> dict[str, str]:
     """Return a sentence on every sum and average: where it was taken."""
-    clear = run.part("privacy").get("mode") == "none"
+    clear = not run.protected
     out = {"Clients' answers": "Received by the server one by one and added up there, in the clear."} if clear else {}
     out |= {str(what): str(where) for what, where in run.part("exchange").items()}
     if "student" in run.models and clear:

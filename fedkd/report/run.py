@@ -101,6 +101,11 @@ class Run:
         return found if isinstance(found, Mapping) else {}
 
     @property
+    def protected(self) -> bool:
+        """Whether answers were protected, and so cost a budget."""
+        return self.part("privacy").get("epsilon") is not None
+
+    @property
     def models(self) -> list[str]:
         """The models that were measured, in the order of the tables; unknown ones last."""
         measured = [name for name in self.part("models") if any(self.interval(name, metric) for metric in METRICS)]

@@ -77,7 +77,15 @@ def test_targets_contain_the_teachers_scores_of_every_view() -> None:
     assert targets.features is None
 
 
-@pytest.mark.parametrize("feature_loss", ["cross-entropy", "mse"])
+def largest(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Return the largest difference of a feature; a loss of a user's own."""
+    return (student - teacher).abs().amax((-1, -2))
+
+
+OWN = f"{__name__}:{largest.__name__}"
+
+
+@pytest.mark.parametrize("feature_loss", ["cross-entropy", "mse", OWN])
 @pytest.mark.parametrize("layer", [None, 1])
 def test_features_alone_teach_a_student(feature_loss: str, layer: int | None) -> None:
     rows = histories()

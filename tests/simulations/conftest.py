@@ -23,7 +23,7 @@ def own_identity() -> Iterator[None]:
 def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, list[str]], None]]:
     """Run settings into a folder with ``flwr run``, all of them on one SuperLink with Flower's simulation engine."""
     home, port = tmp_path_factory.mktemp("flower"), free_port()
-    env = environment(home, {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port)})
+    env = environment(home, {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port), "PYTHONPATH": str(ROOT)})
     superlink = [program("flower-superlink"), "--insecure", "--simulation", "--host", "127.0.0.1", "--port", str(port)]
     log = home / "superlink.log"
 

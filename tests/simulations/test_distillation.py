@@ -3,7 +3,10 @@
 import io
 
 import pytest
+import typer
 from rich.console import Console
+from torch import Tensor
+from typer.testing import CliRunner
 
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
@@ -43,6 +46,38 @@ def test_a_comparison_ends_in_a_table_with_a_student_above_popularity(teacher: s
     text = console.export_text()
     assert "+0.0%" in text
     assert f"{rows['ease'].quality['mean']:.4f}" in text
+
+
+def squares(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the sum of squares; a feature loss of a user's own."""
+    return (student - teacher).square().sum((-1, -2))
+
+
+@pytest.mark.usefixtures("short")
+def test_a_feature_loss_of_ones_own_is_named_at_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, pairs = typer.Typer(), list[distillation.Pair]()
+    app.command()(distillation.main)
+    monkeypatch.setattr(distillation, "compare", lambda pair, *_: pairs.append(pair) or [])
+    monkeypatch.setattr(distillation, "table", lambda rows: "")
+    own = f"{__name__}:squares"
+    arguments = ["--source", "synthetic", "--split", "ratio", "--teacher", "cnn", "--feature-weight", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--feature-loss", own])
+    assert result.exit_code == 0, result.output
+    assert pairs[0].feature_loss == own
+    wrong = CliRunner().invoke(app, [*arguments, "--feature-loss", f"{__name__}:cubes"])
+    assert wrong.exit_code == 2
+    assert "has no function 'cubes' for a feature loss" in wrong.output
+
+
+@pytest.mark.usefixtures("short")
+def test_a_feature_loss_of_ones_own_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation, "STEPS", 20)
+    loaded = Synthetic(synthetic=SyntheticOptions(users=40, items=30, mean_history=9)).load()
+    fold = split(loaded, SplitOptions(), 0).validation
+    teacher = AutoencoderConfig(width=12).build(fold.train.catalogue, 1)
+    pair = distillation.Pair(AutoencoderConfig(width=12), LinearConfig(width=8), 1.0, f"{__name__}:squares")
+    options = distillation.choose_distillation(pair, teacher, fold)
+    assert (options.feature_loss, options.weights.feature) == (f"{__name__}:squares", 1.0)
 
 
 def test_the_ridge_is_the_best_on_validation() -> None:

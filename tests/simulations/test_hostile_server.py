@@ -125,7 +125,7 @@ def test_the_ledger_of_a_device_is_not_the_servers_to_choose(tmp_path: Path, dat
     for number in range(3):
         elsewhere = json.dumps(str(tmp_path / "elsewhere" / f"{number}.ledger"))
         config = load(None, [*PLAIN, *LOCAL, "algorithm.name=fedavg", f"privacy.ledger={elsewhere}"])
-        student = export_arrays(config.algorithm.blank_student(40))
+        student = export_arrays(config.algorithm.blank_student(Catalogue.numbered(40)))
         said.append(told(config, data, "train", ask_record(Asks(number + 1, np.array([0]), student)), **OWN))
     assert len(open_ledger(data / "client-0" / "privacy.ledger").owners()) == 1
     assert not (tmp_path / "elsewhere").exists()

@@ -82,6 +82,19 @@ def test_flowers_engine_gives_the_same_metrics(
 
 @pytest.mark.network
 @pytest.mark.slow
+def test_flowers_engine_runs_a_protocol_that_is_not_in_the_package(
+    tmp_path: Path, flwr_run: Callable[[Path, list[str]], None]
+) -> None:
+    own = ["algorithm.name=tests.protocols.foreign:MeanScores", "algorithm.clip=3"]
+    flwr_run(tmp_path / "run", [*SMALL[:3], *own, *SMALL[-3:]])
+    summary = read(tmp_path / "run")
+    assert summary["algorithm"] == "tests.protocols.foreign:MeanScores"
+    assert summary["clients"]["failed-answers"] == 0
+    assert 0 < summary["models"]["student"]["ndcg@20"]["mean"] <= 1
+
+
+@pytest.mark.network
+@pytest.mark.slow
 def test_real_processes_give_the_same_metrics(in_process: dict[str, Any], tmp_path: Path) -> None:
     with Deployment(tmp_path, SMALL) as deployment:
         assert deployment.silos == SILOS

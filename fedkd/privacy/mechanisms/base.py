@@ -105,6 +105,11 @@ class Mechanism(ABC):
     portion: float = 1.0
 
     @classmethod
+    def unsaid(cls) -> list[str]:
+        """Return the class attributes that a mechanism of one's own leaves out."""
+        return [name for name in ("name", "strength", "trust", "way") if not hasattr(cls, name)]
+
+    @classmethod
     def refusal(cls, guarantee: Guarantee) -> str | None:
         """Return why the mechanism cannot keep a guarantee; None where it can."""
         if guarantee.epsilon is None or guarantee.delta is None:

@@ -187,7 +187,7 @@ class BlockQuestion(Question):
     @property
     def permanent(self) -> str | None:
         """Taking something back would be one more release about those who leave."""
-        return "a noised sum bounds what it says of anyone; to be rid of a contribution, run again without"
+        return "a protected sum bounds what it says of anyone; to be rid of a contribution, run again without"
 
 
 QUESTIONS: Mapping[int, type[Question]] = {kind.code: kind for kind in (ScoresQuestion, BlockQuestion)}

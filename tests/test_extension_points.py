@@ -1,0 +1,211 @@
+"""Every member of a table is known to its own file and its table alone, so a new one takes a file and a line.
+
+The names of every member are looked for in the whole code: the name of its class or function, and the name that a
+configuration gives it. Whoever else needs a particular member is listed below, with the reason.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fedkd.data.sources.table import SOURCES
+from fedkd.losses.features import FEATURE_LOSSES
+from fedkd.models.table import MODELS
+from fedkd.privacy.mechanisms.table import MECHANISMS, VOTE_MECHANISMS
+from fedkd.protocols.table import PROTOCOLS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("fedkd", "server", "clients", "simulations")
+TABLES = {
+    "protocol": "fedkd/protocols/table.py",
+    "model": "fedkd/models/table.py",
+    "source": "fedkd/data/sources/table.py",
+    "mechanism": "fedkd/privacy/mechanisms/table.py",
+    "vote mechanism": "fedkd/privacy/mechanisms/table.py",
+    "feature loss": "fedkd/losses/features.py",
+}
+CALLED = {
+    "protocol": "algorithm",
+    "model": "family",
+    "source": "source",
+    "mechanism": "mode",
+    "vote mechanism": "votes",
+    "feature loss": "feature-loss",
+}
+"""The word before a name in messages: ``algorithm gnmax``, ``privacy.mode=central``."""
+
+CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "fedkd/evaluation/rows.py"
+DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
+BASELINE = "a row of the results table, chosen by the table of rows"
+ALLOWED: dict[str, dict[str, str]] = {
+    "Residual": {
+        CONFIG: DEFAULT,
+        BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
+        "fedkd/protocols/iterated.py": WORD,  # the array of residuals
+    },
+    "Iterated": {CONFIG: HINT},
+    "FederatedEASE": {BASELINES: "public-student is what it ends in where nobody answers"},
+    "GNMax": {CONFIG: HINT},
+    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE},
+    "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE},
+    "LinearConfig": {
+        "fedkd/api.py": DEFAULT,
+        BASELINES: "the student of baselines where the protocol has no model of its own",
+        "simulations/distillation.py": "only a linear student is known in closed form too",
+    },
+    "AutoencoderConfig": {
+        "fedkd/protocols/trained.py": DEFAULT,
+        "simulations/benchmark/private_training.py": "what is timed",
+    },
+    "CNNConfig": {"simulations/distillation.py": "the size of a large teacher; other families have a width alone"},
+    "Synthetic": {
+        CONFIG: DEFAULT,
+        "fedkd/api.py": DEFAULT,
+        "fedkd/testing/sources.py": DEFAULT,
+        "simulations/forecast.py": "a forecast is made on synthetic data",
+    },
+    "MovieLens100K": {
+        "simulations/benchmark/local_training.py": "what is timed",
+        "simulations/benchmark/scaling.py": "what is timed",
+        "simulations/distillation.py": DEFAULT,
+    },
+    "MovieLens1M": {"simulations/benchmark/scaling.py": "what is timed"},
+    "TableFile": {"fedkd/runs/reference.py": WORD},  # a table of keys
+    "NoMechanism": {
+        "clients/__main__.py": DEFAULT,
+        "clients/policy.py": DEFAULT,
+        "fedkd/cli/budget.py": HINT,
+        "fedkd/privacy/options.py": DEFAULT,
+        "fedkd/report/templates/curve.html.j2": "the row without noise of a curve says so",
+        "fedkd/data/describe.py": WORD,
+        "fedkd/privacy/accounting.py": WORD,  # no sampling
+        "fedkd/privacy/schedule.py": WORD,
+        "fedkd/registry.py": WORD,
+        "fedkd/report/plots.py": WORD,  # fonts
+    },
+    "Central": {
+        "fedkd/cli/main.py": DEFAULT,
+        "simulations/sweep.py": DEFAULT,
+        "fedkd/cli/budget.py": HINT,
+        "fedkd/privacy/guarantee.py": "a sentence names it as the example of releases that the server pays for",
+        "fedkd/privacy/mechanisms/none.py": HINT,
+        "fedkd/privacy/mechanisms/noisy_max.py": "the base class",
+        ROWS: WORD,  # a model that is trained in one place
+        "fedkd/protocols/trained.py": WORD,
+    },
+    "Distributed": {"fedkd/cli/budget.py": HINT},
+    "Local": {
+        "clients/__main__.py": HINT,
+        "clients/policy.py": HINT,
+        "fedkd/privacy/options.py": HINT,
+        "fedkd/privacy/mechanisms/randomised_response.py": "the base class",
+        CONFIG: WORD,  # training on a client
+        BASELINES: WORD,
+    },
+    "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
+}
+"""Files that name a member of a table besides its own and the table, and why they must."""
+
+
+class Member(NamedTuple):
+    """A class or function of a table, and the name that a configuration gives it."""
+
+    kind: str
+    name: str
+    thing: Any
+
+
+def members() -> Iterator[Member]:
+    for kind, registry in (("protocol", PROTOCOLS), ("model", MODELS), ("source", SOURCES)):
+        for member in registry:
+            yield Member(kind, member.label(), member)
+    for mechanism in MECHANISMS:
+        yield Member("mechanism", mechanism.name, mechanism)
+    for votes in VOTE_MECHANISMS:
+        yield Member("vote mechanism", votes.votes, votes)
+    for name, loss in FEATURE_LOSSES.items():
+        yield Member("feature loss", name, loss)
+
+
+class Names(NamedTuple):
+    """The identifiers of a file, and its texts without docstrings."""
+
+    identifiers: frozenset[str]
+    texts: tuple[str, ...]
+
+
+@cache
+def code() -> dict[str, Names]:
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    pages = [path for package in PACKAGES for path in (ROOT / package).rglob("*.j2")]
+    found = {str(path.relative_to(ROOT)): names(ast.parse(path.read_text())) for path in files}
+    quoted = {path: tuple(re.findall(r"""["']([^"']*)["']""", path.read_text())) for path in pages}
+    return found | {str(path.relative_to(ROOT)): Names(frozenset(), texts) for path, texts in quoted.items()}
+
+
+def names(tree: ast.Module) -> Names:
+    documented = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    nodes = [node for node in ast.walk(tree) if node not in documented]
+    identifiers = {node.id for node in nodes if isinstance(node, ast.Name)}
+    identifiers |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    identifiers |= {node.name for node in nodes if isinstance(node, ast.alias)}
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return Names(frozenset(identifiers), tuple(texts))
+
+
+def places(member: Member) -> set[str]:
+    """Return the files that name a member, but its own and its table."""
+    said = re.compile(rf"\b{CALLED[member.kind]}[ =]{re.escape(member.name)}(?![\w-])")
+    table, file = ROOT / TABLES[member.kind], Path(inspect.getfile(member.thing)).resolve()
+    folder = [] if file.parent == table.parent else file.parent.glob("*.py")
+    own = {str(path.relative_to(ROOT)) for path in (table, file, *folder)}
+    return {
+        path
+        for path, known in code().items()
+        if path not in own
+        and (
+            member.thing.__name__ in known.identifiers
+            or any(text == member.name or said.search(text) for text in known.texts)
+        )
+    }
+
+
+@pytest.mark.parametrize("member", [*members()], ids=lambda member: member.thing.__name__)
+def test_a_member_is_named_nowhere_else(member: Member) -> None:
+    assert places(member) == ALLOWED.get(member.thing.__name__, {}).keys()
+
+
+def test_the_list_of_exceptions_names_members_alone() -> None:
+    assert ALLOWED.keys() <= {member.thing.__name__ for member in members()}
+
+
+MODES = {*MECHANISMS.names, *VOTE_MECHANISMS.names}
+
+
+def compared_texts(tree: ast.Module) -> set[str]:
+    """Return the texts with which anything is compared, or that a match tells apart."""
+    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare | ast.MatchValue)]
+    inside = [node for whole in compared for node in ast.walk(whole)]
+    return {node.value for node in inside if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_is_compared_with_the_name_of_a_mechanism(package: str) -> None:
+    files = [path for path in (ROOT / package).rglob("*.py") if "fedkd/privacy" not in path.as_posix()]
+    found = {path: compared_texts(ast.parse(path.read_text())) & MODES for path in files}
+    assert not {path: texts for path, texts in found.items() if texts}
+    said = re.compile(rf"""(==|!=|\bin\b)\s*[(\[]?["']({"|".join(MODES)})["']""")
+    assert not [path for path in (ROOT / package).rglob("*.j2") if said.search(path.read_text())]
+
+
+def test_protocols_know_nothing_of_noise() -> None:
+    for path, known in code().items():
+        if path.startswith("fedkd/protocols/"):
+            assert not [name for name in known.identifiers if "noise" in name.lower()], path
+            assert not [text for text in known.texts if "noise" in text.lower()], path
