@@ -11,7 +11,7 @@ from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
-from server.run_writer import Recorder, model_size
+from server.run_writer import RunWriter, model_size
 
 RATIO_METRIC = "ndcg@20"
 
@@ -23,7 +23,7 @@ def lists_of(model: Recommender, together: Federation) -> Lists:
 
 def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:
     """Return teacher and student of a finished run, as far as its protocol has them."""
-    state = Recorder(folder, config).progress(together.setup(config)).state
+    state = RunWriter(folder, config).progress(together.setup(config)).state
     models = {"teacher": config.algorithm.teacher(state), "student": config.algorithm.student(state)}
     return {name: model for name, model in models.items() if model is not None}
 

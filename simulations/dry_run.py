@@ -16,7 +16,7 @@ from server.run_writer import peak_memory
 
 
 @dataclass(frozen=True)
-class Plan:
+class CostForecast:
     """Predictions for a whole run.
 
     Attributes
@@ -60,14 +60,14 @@ class Plan:
         ]
 
 
-def plan(config: Config, together: Federation) -> Plan:
+def forecast_cost(config: Config, together: Federation) -> CostForecast:
     """Let one cohort play the first round, send nothing, and predict the run from it."""
     sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
     watched = _Watched(DrySimulation(config, together, sample))
     mechanism = watched.simulation.mechanism
     played = play_round(config.algorithm, watched.simulation.begin(), 1, sample, len(sample), watched.collect)
     asked, rounds = mechanism.participants, config.num_server_rounds
-    return Plan(
+    return CostForecast(
         clients=together.partition.num_clients,
         asked=asked,
         up=watched.up,

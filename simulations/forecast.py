@@ -79,7 +79,7 @@ def forecast(config: Config, together: Federation) -> Forecast:
             "neither answers nor students are noised, so no noise costs any quality; set privacy.mode, privacy.epsilon "
             "and privacy.delta, or privacy.student.epsilon"
         )
-    protected = made_up(config, together)
+    protected = synthetic_config(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
     models = (unanswered(protected, federation(protected)), _rehearsed(protected), _rehearsed(clear))
     alone, planned, unprotected = (_quality(model, federation(protected)) for model in models)
@@ -97,7 +97,7 @@ def _budget(config: Config) -> str:
     return "; ".join(parts)
 
 
-def made_up(config: Config, together: Federation) -> Config:
+def synthetic_config(config: Config, together: Federation) -> Config:
     """Return a configuration on made-up data with as many users and items, and histories as long, as the public's."""
     public = together.fold.history.take(together.partition.public)
     trained = 1 - config.split.test_fraction if config.split.kind == "ratio" else 1.0

@@ -28,7 +28,7 @@ from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from simulations import analysis
 from simulations.baselines import central_model, federated_baseline
-from simulations.dry_run import plan
+from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
 from simulations.grid import InProcessGrid
 
@@ -171,7 +171,7 @@ def main(
         if conf is None or resume is not None:
             raise UserError("--dry-run and --forecast tell of a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
-        lines = plan(planned, federation(planned)).lines(planned) if dry_run else []
+        lines = forecast_cost(planned, federation(planned)).lines(planned) if dry_run else []
         for line in [*lines, *([forecast(planned, federation(planned)).line()] if foretell else [])]:
             console.print(line, soft_wrap=True, highlight=False)
         return

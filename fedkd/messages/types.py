@@ -71,6 +71,11 @@ class Asks:
     own: Mapping[str, Ragged] = field(default_factory=dict)
     reference: Reference | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the reference; empty without one."""
+        return "" if self.reference is None else self.reference.fingerprint
+
     def take(self, clients: NDArray[np.int64]) -> "Asks":
         """Return the part that concerns some of the clients, in ascending order."""
         rows = np.searchsorted(self.clients, clients)

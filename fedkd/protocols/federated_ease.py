@@ -21,13 +21,13 @@ from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
 from fedkd.training.cohort import Cohort
 
 MAX_ITEMS = 8192
-"""Larger catalogues want answers about part of it: the residual protocol."""
+"""Most items; the residual protocol suits larger catalogues."""
 
 
 class FederatedEASE(GlobalStudent):
-    """Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, over clients: ``G = sum of x_u^T x_u``.
+    """EASE (Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019) on a sum over clients.
 
-    Every client answers once with the Gram matrix of its users, items x items; the teacher is EASE on the sum and the
+    The sum is the Gram matrix ``G = sum of x_u^T x_u``. Every client answers once with the Gram matrix of its users, items x items; the teacher is EASE on the sum and the
     public users' own Gram matrix, the student its distillate of low rank. Under noise a client's matrix, whose norm is
     at most its number of interactions, is scaled down to the clip.
 
@@ -59,11 +59,11 @@ class FederatedEASE(GlobalStudent):
         return State(setup, {"gram": gram(setup.public), "due": np.ones(setup.num_clients, bool)})
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return who has not contributed yet."""
+        """Return the clients that have not contributed yet."""
         return np.asarray(clients[state.arrays["due"][clients]])
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send nothing but public sizes."""
+        """Send only public sizes."""
         del rng
         setup = state.setup
         bounded = setup.answer_budget is not None
@@ -71,13 +71,13 @@ class FederatedEASE(GlobalStudent):
         return Asks(round_number, clients, {"sizes": sizes})
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return counts of pairs, as whole numbers whose sum never wraps around, or a bounded matrix."""
+        """Return the form of the answer: exact counts of pairs as whole numbers, or a bounded matrix."""
         items, users, bounded = (int(size) for size in asks.shared["sizes"])
         quantiser = None if bounded else Quantiser(1.0, 0, 1, users.bit_length(), signed=False)
         return {"gram": Spec(Kind.STATISTICS, (items, items), quantiser=quantiser, clip=self.clip)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with every user's pairs of items."""
+        """Answer with the Gram matrix of every client's users."""
         rows = cohort.data.train.matrix(np.float64)
         scale = np.ones(len(cohort.owner))
         if asks.shared["sizes"][2]:
@@ -87,13 +87,13 @@ class FederatedEASE(GlobalStudent):
         return cohort.with_states(({},) * len(cohort)), Answers(asks.round, cohort.clients, {"gram": pairs})
 
     def pool(self, state: State, estimates: Estimates) -> State:
-        """Add up."""
+        """Add the Gram matrices to the sum."""
         due = state.arrays["due"].copy()
         due[estimates.clients] = False
         return state.with_arrays(gram=state.arrays["gram"] + estimates.values["gram"].value, due=due)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Solve EASE on the sum; directions that noise made negative are left out."""
+        """Solve EASE on the sum, without the directions that noise made negative."""
         del rng
         total = state.arrays["gram"]
         values, vectors = np.linalg.eigh((total + total.T) / 2)
@@ -106,7 +106,7 @@ class FederatedEASE(GlobalStudent):
         return taught, {"contributors": int((~state.arrays["due"]).sum())}
 
     def teacher(self, state: State) -> Recommender | None:
-        """Return EASE."""
+        """Return EASE on the sum."""
         return EASE(state.arrays["weights"]) if "weights" in state.arrays else None
 
     def student(self, state: State) -> Recommender | None:
@@ -120,7 +120,7 @@ class FederatedEASE(GlobalStudent):
         return LowRank(len(catalogue), self.rank)
 
     def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the student that everyone's histories in one place would give."""
+        """Return the student of everyone's histories in one place."""
         del seed
         whole = Gram(np.asarray(train.matrix(np.float64).todense()))
         return low_rank_student(ease_teacher(whole, self.regularisation), whole, self.rank)

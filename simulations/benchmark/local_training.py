@@ -35,7 +35,7 @@ NEGATIVES = 4
 
 
 @dataclass(frozen=True)
-class Row:
+class Timing:
     """One side of the comparison.
 
     Attributes
@@ -67,7 +67,7 @@ class Row:
         return self.clients / self.seconds
 
 
-def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repeats: int = 3) -> tuple[Row, Row]:
+def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repeats: int = 3) -> tuple[Timing, Timing]:
     """Measure one round of both sides, by turns; the fastest of each counts.
 
     Parameters
@@ -83,7 +83,7 @@ def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repea
 
     Returns
     -------
-    engine, plain : Row
+    engine, plain : Timing
         The engine always trains all clients.
     """
     torch.manual_seed(0)
@@ -108,11 +108,11 @@ def _spread(histories: Ragged, count: int) -> NDArray[np.int64]:
 Side = Callable[[NCF, Parameters, Ragged, NDArray[np.int64]], NDArray[np.float64]]
 
 
-def _measure(name: str, side: Side, model: NCF, histories: Ragged, rows: NDArray[np.int64]) -> Row:
+def _measure(name: str, side: Side, model: NCF, histories: Ragged, rows: NDArray[np.int64]) -> Timing:
     parameters, own = replicate(model, len(rows)), histories.take(rows)
     wall, processor = time.perf_counter(), time.process_time()
     losses = side(model, parameters, own, rows)
-    return Row(name, len(rows), time.perf_counter() - wall, time.process_time() - processor, losses, rows)
+    return Timing(name, len(rows), time.perf_counter() - wall, time.process_time() - processor, losses, rows)
 
 
 def entropy(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
