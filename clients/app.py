@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from clients.catalogue import answer_catalogue
 from clients.node import ClientNode, open_node
 from clients.secure import masked, take_part
-from fedkd.aggregation.aggregator import Aggregator, without_infinities
+from fedkd.aggregation.aggregator import Aggregator
+from fedkd.aggregation.noised import without_infinities
 from fedkd.distillation.item_popularity import PANEL, panel_answer, panel_spec
 from fedkd.errors import UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
@@ -33,7 +34,7 @@ app = ClientApp()
 
 @app.query("whoami")
 def whoami(message: Message, context: Context) -> Message:
-    """Name the clients of this node; a device that masks signs its answer, so that no other node can claim its client."""
+    """Name the clients of this node; a device that masks also signs, so that no other node can claim its client."""
     node = open_node(context)
     signature = signed_attestation(node.folder, context.node_id, int(node.clients[0])) if node.is_masking else b""
     return Message(attestation_record(node.clients, signature), reply_to=message)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from clients.catalogue import with_catalogue
 from clients.device import Device, read_device
 from clients.policy import SIMULATION_POLICY, ClientPolicy
-from fedkd.aggregation.aggregator import Aggregator, Masked, Specs
+from fedkd.aggregation.aggregator import Aggregator, Specs
+from fedkd.aggregation.masked import Masked
 from fedkd.data.fold import Fold
 from fedkd.messages.flower import pack_asks
 from fedkd.messages.types import Asks

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from flwr.common.logger import log
 
-from fedkd.aggregation.aggregator import Aggregator, Masked, Specs
+from fedkd.aggregation.aggregator import Aggregator, Specs
+from fedkd.aggregation.masked import Masked
 from fedkd.messages.missing import Missing
 from fedkd.messages.records import dump_estimates, load_estimates
 from fedkd.messages.types import Answers, Estimates

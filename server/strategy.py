@@ -11,7 +11,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Specs, Sum
+from fedkd.aggregation.aggregator import Specs
+from fedkd.aggregation.sums import Sum
 from fedkd.distillation.item_popularity import PANEL as ITEMS
 from fedkd.distillation.item_popularity import panel_spec, probable_popularity
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated

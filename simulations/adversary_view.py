@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Masked
+from fedkd.aggregation.masked import Masked
 from fedkd.messages.serialisation import unpack_bits
 from fedkd.messages.types import Spec, mask_bits
 from fedkd.runs.config import Config

@@ -80,9 +80,9 @@ def train(
     num_rows : int
         Number of rows; without any nothing happens.
     training : AdamTraining
-        Length and speed.
+        Number of steps and their size.
     rng : numpy.random.Generator
-        Draws the batches; dropout is seeded from it too.
+        Generator of the batches, which also seeds dropout.
     watch : Watch, optional
         Reports and evaluation.
     phase : str

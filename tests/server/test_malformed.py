@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Sum
+from fedkd.aggregation.sums import Sum
 from fedkd.messages.flower import (
     answer_record,
     attestation_record,

@@ -290,7 +290,7 @@ def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path
     settings = load(None, [*SMALL[:3], "algorithm.name=fedavg", f"runtime.run-folder={json.dumps(str(tmp_path))}"])
     RunFolder.create(tmp_path, settings)
     simulate(settings)
-    with pytest.raises(UserError, match="beyond recall"):
+    with pytest.raises(UserError, match="cannot separate contributions"):
         withdraw(RunFolder(tmp_path), [0])
 
 

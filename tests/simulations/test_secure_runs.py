@@ -13,7 +13,7 @@ from flwr.app import Context, Message, RecordDict
 
 from clients.node import open_node
 from clients.policy import ClientPolicy
-from fedkd.aggregation.aggregator import Masked
+from fedkd.aggregation.masked import Masked
 from fedkd.errors import UserError
 from fedkd.messages.flower import attestation_record, secure_record
 from fedkd.messages.missing import Missing
