@@ -1,4 +1,4 @@
-"""The dry run: one cohort plays the first round, nothing is sent, and its bytes and seconds are multiplied."""
+"""The dry run, in which one cohort plays the first round without messages, to predict the cost of the whole run."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from server.run_writer import peak_memory
 
 @dataclass(frozen=True)
 class CostForecast:
-    """Predictions for a whole run.
+    """The predicted cost of a whole run.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class CostForecast:
     up, down : float
         Bytes of one answer and one ask, serialised, the mean of a cohort.
     seconds, teaching_seconds : float
-        Of all rounds on this machine, at most: the clients' training, and the server's teaching; evaluation comes on
-        top.
+        Seconds of all rounds on this machine, at most, for the clients' training and the server's teaching; evaluation
+        is not included.
     memory : int
         Resident bytes of this process after one cohort's round.
     noise : float
@@ -47,7 +47,7 @@ class CostForecast:
     catalogue: int
 
     def lines(self, config: Config) -> list[str]:
-        """Return the plan as sentences."""
+        """Return the forecast as sentences."""
         rounds = config.num_server_rounds
         return [
             f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",

@@ -18,7 +18,7 @@ from simulations.run import run
 
 
 def withdraw(folder: RunFolder, clients: list[int]) -> Config:
-    """Mark clients as leaving and add the round in which they take everything back; return the new configuration.
+    """Mark clients as leaving, and return the configuration with one more round, in which they withdraw.
 
     Raises
     ------

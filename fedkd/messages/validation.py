@@ -19,7 +19,7 @@ def text(value: object) -> str:
     """Read a text of any length."""
     if isinstance(value, str):
         return value
-    raise MalformedError(f"text must stand here, {type(value).__name__} does")
+    raise MalformedError(f"expected text, got {type(value).__name__}")
 
 
 def short(value: object) -> str:

@@ -102,9 +102,9 @@ class Ledger(LedgerReader):
         Parameters
         ----------
         data, release : str
-            Whose data (``data_key``), and a name of the release that a retry repeats and nothing else does.
+            Key of the owner's data (``data_key``), and a unique name of the release, which only a retry repeats.
         cost : Cost
-            Of this release; taken from the mechanism that makes it.
+            The cost of this release, from its mechanism.
         limit : Budget
             The budget of everything released about the data, this release included.
         note : str

@@ -165,7 +165,7 @@ class GNMax(TrainedStudent):
         histories = nonempty(setup.public.histories)
         shown, targets = self._labelled(state)
 
-        def loss_of(rows: Rows) -> Tensor:
+        def _loss(rows: Rows) -> Tensor:
             loss = weighted_loss(student, histories.take(rows), how.visible, rng)
             if not targets.shape[0]:
                 return loss
@@ -175,7 +175,7 @@ class GNMax(TrainedStudent):
             unseen = student(query) + HIDDEN * multi_hot(query, student.num_items)
             return loss + self.label_weight * multinomial_cross_entropy(unseen, wanted).mean()
 
-        train(student, loss_of, len(histories), how, rng)
+        train(student, _loss, len(histories), how, rng)
         return state.with_arrays(**student_arrays(student))
 
     def _labelled(self, state: State) -> tuple[Ragged, sparse.csr_array]:

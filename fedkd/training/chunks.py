@@ -74,14 +74,14 @@ def bytes_per_example(model: nn.Module, client: Examples, loss: Loss, most: int 
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def _keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     batch = {name: tensor_of(column.values[:count]) for name, column in client.columns.items()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(_keep, lambda tensor: tensor):
         result = loss(model, batch)
     del result
     # Gradients of the intermediate results take about as much again.

@@ -41,9 +41,9 @@ class Timing:
     Attributes
     ----------
     name : str
-        Who worked.
+        Name of the side.
     clients : int
-        How many clients it trained.
+        Number of clients that it trained.
     seconds : float
         How long one round took, negatives included.
     processor : float
@@ -51,7 +51,7 @@ class Timing:
     losses : ndarray, shape [clients, epochs]
         Mean loss of every epoch.
     rows : ndarray of int64, shape [clients]
-        Which clients they are.
+        Positions of these clients.
     """
 
     name: str
@@ -161,7 +161,7 @@ def _train_one(student: NCF, data: TensorDataset, generator: np.random.Generator
 
 
 def work(histories: Ragged, num_items: int) -> tuple[float, float]:
-    """Return what a round of all clients must at least compute and move, in operations and bytes.
+    """Return the fewest operations and bytes that a round of all clients needs.
 
     Multiplications of the perceptron forward, and twice that backward; intermediate results written and read once each,
     and seven words a step for every parameter touched (parameter, gradient, two moments read; three written).
