@@ -24,6 +24,7 @@ from fedkd.privacy.ledger_account import Account, open_ledger
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.runs.config import Config, dump, unflatten
 from fedkd.runs.federation import Mechanisms, federation, mechanisms, shard, student_noise
+from fedkd.runs.folder import run_path
 from fedkd.training.client_states import StateStore
 from fedkd.training.cohort import Cohort
 
@@ -148,7 +149,7 @@ def open_node(context: Context) -> ClientNode:
     together = federation(config)
     registered = together.partition.num_clients
     clients = shard(registered, int(own["partition-id"]), int(own["num-partitions"]))
-    folder = _run_folder(config, context.run_id)
+    folder = run_path(config, context.run_id)
     store = StateStore(folder / "client-states")
     return ClientNode(config, clients, together, store, registered, folder, config.data.name)
 
@@ -170,7 +171,3 @@ def _settings(config: Config) -> dict[str, object]:
 @lru_cache(maxsize=4)
 def _config(items: tuple[tuple[str, bool | int | float | str], ...]) -> Config:
     return unflatten(dict(items))
-
-
-def _run_folder(config: Config, run_id: int) -> Path:
-    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"

@@ -17,7 +17,7 @@ from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, mechanisms
-from fedkd.runs.folder import RunFolder
+from fedkd.runs.folder import RunFolder, run_path
 from fedkd.secure_aggregation.identities import read_directory
 from server.catalogue import catalogue_exchange, counted_once, write_once
 from server.data import read_setup
@@ -39,8 +39,7 @@ def main(grid: Grid, context: Context) -> None:
     log(WARNING, "%s", config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
-    path = run_path(config, context.run_id)
-    folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
+    folder = RunFolder.at(run_path(config, context.run_id), config)
     writer = RunWriter(folder, config)
     write_once(folder.path, setup.public.catalogue)
     planned = mechanisms(config, setup.num_clients)
@@ -118,8 +117,3 @@ def deployed_setup(config: Config) -> Setup:
     """Return the setup in the server's own folder: public users and registered clients."""
     assert config.runtime.server_data is not None
     return read_setup(config.runtime.server_data, config)
-
-
-def run_path(config: Config, run_id: int) -> Path:
-    """Return the run folder: the configured one, or one named after the Flower run."""
-    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"

@@ -103,7 +103,7 @@ def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any
     """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary."""
     path = folder.path / "baselines" / name
     other = federated_baseline(name, config, path)
-    done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
+    done = RunFolder.at(path, other)
     if not done.finished:
         log(INFO, "baseline %s, a run of its own:", name)
         simulate(other)

@@ -41,7 +41,9 @@ DIGEST_BATCH = 32
 
 
 class FedMD(TrainedStudent):
-    """FedMD (Li & Wang, Heterogeneous federated learning via model distillation, NeurIPS workshop 2019, algorithm 1).
+    """FedMD (Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019).
+
+    This is their algorithm 1.
 
     Transfer learning: every client trains its student on public histories first, then on its own. In every round the
     clients score a fresh subset of the public histories, and the consensus is the mean of these scores (logits, not

@@ -35,7 +35,9 @@ SERVER, ROUND, KNOWN = "server.", "triples.", "told."
 
 
 class PTFFedRec(Protocol):
-    """PTF-FedRec (Yuan et al., Hide your model: a parameter transmission-free federated recommender, ICDE 2024).
+    """PTF-FedRec, a federated recommender that transmits no parameters.
+
+    Yuan et al., Hide your model: a parameter transmission-free federated recommender system, ICDE 2024.
 
     A client trains its own NCF on its positives, on sampled negatives, and on all scores from the server, as soft
     labels. It uploads ``(item, score)`` for a random part of its positives and negatives, with the scores of some of

@@ -59,8 +59,8 @@ class RunFolder:
             raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
         path.mkdir(parents=True, exist_ok=True)
         _write(path / "environment.json", _json(environment(config)))
-        about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
-        _write(path / "privacy.jsonl", json.dumps(about) + "\n")
+        head = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
+        _write(path / "privacy.jsonl", json.dumps(head) + "\n")
         folder = cls(path)
         folder.write_config(config)
         return folder
@@ -71,6 +71,11 @@ class RunFolder:
         if not (path / "config.toml").is_file():
             raise UserError(f"{path} is not a run's folder: it has no config.toml")
         return cls(path)
+
+    @classmethod
+    def at(cls, path: Path, config: Config) -> "RunFolder":
+        """Return the folder of the run at a path, which is made if there is none."""
+        return cls.open(path) if (path / "config.toml").exists() else cls.create(path, config)
 
     def config(self) -> Config:
         """Return the run's configuration, in which the run folder is this one, even if it was moved."""
@@ -84,8 +89,8 @@ class RunFolder:
 
     def write_config(self, config: Config) -> None:
         """Write the run's configuration, with its privacy statement as a comment at the top."""
-        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
-        _write(self.path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
+        comment = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
+        _write(self.path / "config.toml", f"{comment}\n{tomli_w.dumps(dump(config))}")
 
     @property
     def run(self) -> str:
@@ -188,6 +193,11 @@ class RunFolder:
             raise UserError(f"{self.path / name} cannot be read ({error})") from None
 
 
+def run_path(config: Config, run_id: int) -> Path:
+    """Return the path of a run's folder: the configured one, or one named after the Flower run."""
+    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"
+
+
 def environment(config: Config) -> Json:
     """Return the facts about the machine that a reader needs: versions, processor, threads; no names and no paths."""
     packages = ("fedkd", "flwr", "torch", "numpy", "pandas", "opacus", "scipy")
@@ -204,8 +214,8 @@ def environment(config: Config) -> Json:
 
 def processor() -> str:
     """Return the name of the processor, or an empty string where the system does not give it."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
