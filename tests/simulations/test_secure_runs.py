@@ -170,7 +170,7 @@ def test_a_device_without_a_key_claims_nothing(tmp_path: Path, data: Path) -> No
     (data / "client-3" / "identity.key").unlink()
     grid = deployed(tmp_path / "run", data)
     assert last_round(tmp_path / "run")["answers"] == len(list(data.glob("client-*"))) - 1
-    assert ["has no identity.key" in m.error.reason for m in grid.seen if m.has_error()] == [True]
+    assert ["holds no identity.key" in m.error.reason for m in grid.seen if m.has_error()] == [True]
 
 
 def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
