@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from clients.device import read_device
-from clients.policy import Terms, mode_named
+from clients.policy import ClientPolicy, mode_named
 from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
@@ -19,12 +19,12 @@ from fedkd.runs.processes import environment, free_port, program
 
 
 def supernode(
-    data: Path, superlink: str, certificates: Path | None, key: Path | None, trusted: Path | None, terms: Terms
+    data: Path, superlink: str, certificates: Path | None, key: Path | None, trusted: Path | None, policy: ClientPolicy
 ) -> list[str]:
-    """Return the command of a SuperNode that reads only ``data``, keeps its state there, and insists on its terms."""
-    about = f'data-path="{data.absolute()}" {terms.node_config()}'
+    """Return the command of a SuperNode that reads only ``data``, keeps its state there, and follows a policy."""
+    node_config = f'data-path="{data.absolute()}" {policy.node_config()}'
     command = [program("flower-supernode"), "--superlink", superlink, "--port", str(free_port())]
-    command += ["--node-config", about]
+    command += ["--node-config", node_config]
     command += ["--trusted-entities", str(trusted.absolute())] if trusted else []
     if certificates is None:
         return [*command, "--insecure"]
@@ -33,15 +33,15 @@ def supernode(
 
 
 def keep_connected(command: Callable[[], list[str]], env: dict[str, str], patience: float) -> None:
-    """Run a SuperNode, and again where it ends with an error, with growing pauses, until stopped.
+    """Run a SuperNode until stopped; after an error it is started again, with growing pauses.
 
-    The server refuses a node whose key is not registered yet, and one that was killed until it has missed its
-    heartbeats, about a minute; Flower's program ends then.
+    The server refuses a node whose key is not registered yet. After a node was killed, the server refuses it until it
+    has missed its heartbeats, for about a minute. Flower's program ends when it is refused.
 
     Raises
     ------
     UserError
-        It was refused for ``patience`` seconds.
+        The server refused the node for ``patience`` seconds.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     pause, deadline = FIRST_PAUSE, time.monotonic() + patience
@@ -70,7 +70,7 @@ STEADY = 60.0
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
-    """Run a program in this process group, so that whoever ends the group ends both, and return its exit code."""
+    """Run a program in this process group, so that a signal to the group ends both, and return its exit code."""
     process = subprocess.Popen(command, env=env)
     try:
         return process.wait()
@@ -89,7 +89,7 @@ def main(
     trusted_entities: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file of public keys: run programs alone that one of them signed. Without it the server's runs."
+            help="YAML file of public keys: run only programs signed with one of them; by default the server's."
         ),
     ] = None,
     epsilon: Annotated[
@@ -109,12 +109,12 @@ def main(
     ] = "none",
     minimum_cohort: Annotated[
         int, typer.Option(help="Fewest clients whose sum may be opened, whatever the server says.", min=2)
-    ] = Terms.minimum_cohort,
+    ] = ClientPolicy.minimum_cohort,
     allow_clear: Annotated[
         bool,
         typer.Option(
             "--allow-clear",
-            help="Answer without masks too: the server sees this client's own answer. In mode local --epsilon does.",
+            help="Answer without masks too: the server sees this client's own answer. With --epsilon, mode local does.",
         ),
     ] = False,
     patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
@@ -127,7 +127,7 @@ def main(
     if adaptive and epsilon is None:
         raise UserError("--adaptive says how a budget is counted; give --epsilon and --delta too")
     budget = None if epsilon is None or delta is None else Budget(epsilon, delta, adaptive=adaptive)
-    terms = Terms(budget, mode_named(weakest_mode), minimum_cohort, allow_clear)
+    policy = ClientPolicy(budget, mode_named(weakest_mode), minimum_cohort, allow_clear)
     device = read_device(data)
     print(f"client {device.client} connects to {superlink}", flush=True)
     missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
@@ -137,7 +137,7 @@ def main(
         raise UserError(f"--trusted-entities {trusted_entities} is no file; give a YAML file of ids and public keys")
 
     def command() -> list[str]:
-        return supernode(data, superlink, certificates, key, trusted_entities, terms)
+        return supernode(data, superlink, certificates, key, trusted_entities, policy)
 
     keep_connected(command, environment(data / "flower"), patience)
 

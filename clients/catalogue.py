@@ -19,7 +19,7 @@ WARNING = 30
 
 
 def with_catalogue(device: Device) -> Device:
-    """Return a device whose data tells of items what its stored catalogue does; without one they are numbers."""
+    """Return a device whose items have the titles and content of its stored catalogue; without one they are numbers."""
     path = _path(device)
     found = _read(path, path.stat().st_mtime_ns) if path.is_file() else None
     if found is None or len(found) != device.data.train.num_items:
@@ -31,12 +31,12 @@ def with_catalogue(device: Device) -> Device:
 
 
 def answer_catalogue(holder: object, content: RecordDict) -> RecordDict:
-    """Store a catalogue that was sent, if it is one, and say which one the node holds.
+    """Store a catalogue if the message has a valid one, and say which one the node holds.
 
     Parameters
     ----------
     holder : Device or Federation
-        A simulated node has its data from elsewhere and stores nothing.
+        The node's data; a simulated node reads the catalogue with its data and stores nothing.
     content : RecordDict
         Of the message.
     """
@@ -54,7 +54,7 @@ def answer_catalogue(holder: object, content: RecordDict) -> RecordDict:
 
 
 def _held(device: Device) -> str:
-    """Return the fingerprint of the stored catalogue, empty where there is none that can be used."""
+    """Return the fingerprint of the stored catalogue; empty where there is no usable one."""
     path = _path(device)
     usable = with_catalogue(device) is not device
     return fingerprint(path.read_bytes()) if usable else ""
@@ -66,7 +66,7 @@ def _path(device: Device) -> Path:
 
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> Catalogue | None:
-    """Return the stored catalogue as of a moment; None if it is damaged, then it will be sent anew."""
+    """Return the stored catalogue as changed at a moment; None if it is damaged, so that it is sent again."""
     del changed
     try:
         return Catalogue.read(path)

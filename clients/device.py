@@ -28,11 +28,11 @@ class Device:
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        The folder that holds the data.
     client, registered : int
         The client's id, and how many clients take part in all.
     data : Fold
-        His users' data over the whole catalogue.
+        Its users' data over the whole catalogue.
     identity : Identity, optional
         The client's own signing key, for secure sums.
     """
@@ -46,7 +46,7 @@ class Device:
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
         """Return the device's users; it knows no other client."""
         if clients.tolist() != [self.client]:
-            raise UserError(f"this device belongs to client {self.client}, it was asked about {clients.tolist()}")
+            raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
 
     def owner(self, client: int) -> str:
@@ -59,8 +59,8 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
     folder.mkdir(parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
     pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
-    about = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    replace_file(folder / "device.json", json.dumps(about).encode() + b"\n")
+    sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
+    replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
 
 
 @lru_cache(maxsize=4)
@@ -73,10 +73,10 @@ def read_device(folder: Path) -> Device:
         A file is missing or does not hold what it must.
     """
     try:
-        about = json.loads((folder / "device.json").read_text(encoding="utf-8"))
+        sizes = json.loads((folder / "device.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
-        items, users = int(about["items"]), int(about["users"])
-        client, registered = int(about["client"]), int(about["registered"])
+        items, users = int(sizes["items"]), int(sizes["users"])
+        client, registered = int(sizes["client"]), int(sizes["registered"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"

@@ -1,4 +1,4 @@
-"""The policy of a device's owner: the conditions of taking part, whatever the configuration of a server says."""
+"""The policy of a device's owner: the conditions under which it takes part in a run."""
 
 import json
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from fedkd.runs.config import Config
 
 
 @dataclass(frozen=True)
-class Terms:
-    """The conditions of taking part; a run that does not keep to them gets no answer.
+class ClientPolicy:
+    """The conditions under which a client takes part; a run that does not meet them gets no answer.
 
     Attributes
     ----------
     budget : Budget, optional
-        The most that all runs together may ever learn from this client, and how it is counted. Only modes in which the
-        client itself adds noise can keep to it.
+        The most that all runs together may ever learn from this client, and how it is counted. It needs a mode in which
+        the client itself adds noise.
     weakest_mode : str
         The weakest mode that this client answers in, by name, or as the ``package.module:Class`` of its owner's own.
     minimum_cohort : int
         Fewest clients whose sum may be opened.
     clear : bool
-        Whether answers may leave without masks; those that carry all the noise of the owner's own budget always may.
+        Whether answers may leave without masks. Answers with all the noise of the owner's own budget always may.
     """
 
     budget: Budget | None = None
@@ -33,12 +33,12 @@ class Terms:
     clear: bool = False
 
     def check(self, config: Config) -> None:
-        """Refuse a run that does not keep to the terms.
+        """Refuse a run that does not meet the policy.
 
         Raises
         ------
         UserError
-            What is wrong, in words that do not depend on data.
+            The run does not meet it; the message does not depend on data.
         """
         privacy, mechanism = config.privacy, config.privacy.mechanism
         if mechanism.strength < MECHANISMS.find(self.weakest_mode).strength:
@@ -63,20 +63,20 @@ class Terms:
             )
 
     def node_config(self) -> str:
-        """Return the terms as a part of Flower's ``--node-config``."""
-        said: dict[str, str | int | float | bool] = {
+        """Return the policy as a part of Flower's ``--node-config``."""
+        values: dict[str, str | int | float | bool] = {
             "weakest-mode": self.weakest_mode,
             "minimum-cohort": self.minimum_cohort,
             "clear": self.clear,
         }
         if self.budget is not None:
-            said |= {"epsilon": float(self.budget.epsilon), "delta": float(self.budget.delta)}
-            said |= {"adaptive": self.budget.adaptive}
-        return " ".join(f"{key}={json.dumps(value)}" for key, value in said.items())
+            values |= {"epsilon": float(self.budget.epsilon), "delta": float(self.budget.delta)}
+            values |= {"adaptive": self.budget.adaptive}
+        return " ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
 
     @classmethod
-    def of_node(cls, node: Mapping[str, object]) -> "Terms":
-        """Read the terms from a node's configuration; what it does not say is as strict as by default."""
+    def of_node(cls, node: Mapping[str, object]) -> "ClientPolicy":
+        """Read the policy from a node's configuration; missing values have their strict defaults."""
         budget = None
         if "epsilon" in node:
             adaptive = node.get("adaptive") is True
@@ -86,12 +86,12 @@ class Terms:
         return cls(budget, mode, cohort, node.get("clear") is True)
 
 
-INDIFFERENT = Terms(minimum_cohort=2, clear=True)
-"""A simulation insists on nothing."""
+SIMULATION_POLICY = ClientPolicy(minimum_cohort=2, clear=True)
+"""The policy of simulated clients, which accepts every run."""
 
 
 def mode_named(name: str) -> str:
-    """Return the name of a mode; a ``UserError`` tells which there are."""
+    """Return the name of a mode; a ``UserError`` lists the modes."""
     try:
         MECHANISMS.find(name)
     except UserError as error:

@@ -8,7 +8,7 @@ from flwr.app import Message
 from numpy.typing import NDArray
 
 from clients.device import Device
-from clients.node import Host
+from clients.node import ClientNode
 from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
 from fedkd.messages.flower import read_secure, refusal_record, secure_record
@@ -16,18 +16,17 @@ from fedkd.secure_aggregation import Party, RefusedError
 from fedkd.secure_aggregation.identities import KEY, read_directory
 
 Answer = Callable[[Party, bytes, str, int], bytes]
-"""What a party says to a request, given its bytes, the run and the round."""
+"""Computes a party's reply to a request, given the request's bytes, the run and the round."""
 
 
-def take_part(host: Host, message: Message, answer: Answer) -> Message:
-    """Let the device's party answer, and remember on disk what it answered before anything leaves."""
-    host.terms.check(host.config)
-    request, about = read_secure(message.content)
-    turn = int(str(about["round"]))
-    run = str(about["run"])
+def take_part(node: ClientNode, message: Message, answer: Answer) -> Message:
+    """Let the device's party answer, and save its state on disk before the answer leaves."""
+    node.policy.check(node.config)
+    request, sent = read_secure(message.content)
+    turn, run = int(str(sent["round"])), str(sent["run"])
     try:
-        party, kept = _party(host, turn)
-        if message.metadata.message_type != "query.keys":  # these alone begin another round
+        party, kept = _party(node, turn)
+        if message.metadata.message_type != "query.keys":  # only a request for keys begins another round
             party.check_round(run, turn)
         reply = answer(party, request, run, turn)
     except RefusedError as error:
@@ -36,25 +35,25 @@ def take_part(host: Host, message: Message, answer: Answer) -> Message:
     return Message(secure_record(reply), reply_to=message)
 
 
-def masked(host: Host, question: str, vector: Callable[[], NDArray[np.int64]], bits: int) -> Answer:
-    """Return the answer that hides a vector; to one question it is given in one cohort alone.
+def masked(node: ClientNode, question: str, vector: Callable[[], NDArray[np.int64]], bits: int) -> Answer:
+    """Return the answer that hides a vector under masks; the same question is never answered in another cohort.
 
     Two sums that differ in one client would show its answer.
 
     Parameters
     ----------
-    host : Host
+    node : ClientNode
         A device.
     question : str
-        Ends in the digest of what is asked.
+        Name of the question, which ends in its digest.
     vector : callable
-        Computes and pays for what is to be hidden; called once it is clear that it may be given.
+        Computes the vector and pays for it; called only when the answer may be given.
     bits : int
         The sum is taken modulo ``2**bits``.
     """
 
-    def answer(party: Party, request: bytes, run: str, round: int) -> bytes:
-        marker = _device(host).folder / "state" / "masked" / question.rpartition(" ")[2]
+    def _answer(party: Party, request: bytes, run: str, round: int) -> bytes:
+        marker = _device(node).folder / "state" / "masked" / question.rpartition(" ")[2]
         place = f"{run}, round {round}"
         if marker.exists() and marker.read_text(encoding="utf-8") != place:
             raise RefusedError("this question was answered in another cohort")
@@ -62,28 +61,28 @@ def masked(host: Host, question: str, vector: Callable[[], NDArray[np.int64]], b
         _write(marker, place.encode())
         return hidden
 
-    return answer
+    return _answer
 
 
-def _party(host: Host, turn: int) -> tuple[Party, Path]:
-    device = _device(host)
+def _party(node: ClientNode, turn: int) -> tuple[Party, Path]:
+    device = _device(node)
     if device.identity is None:
         raise UserError(
-            f"{device.folder} holds no {KEY}, so this client can mask nothing; make one with python -m "
+            f"{device.folder} has no {KEY}, so this client cannot mask its answers; make one with python -m "
             "simulations.deployment.prepare"
         )
     directory = read_directory(device.folder)
-    party = Party(device.identity, device.client, directory, host.least(turn))
+    party = Party(device.identity, device.client, directory, node.least(turn))
     kept = device.folder / "state" / "party"
     if kept.exists():
         party.loads(kept.read_bytes())
     return party, kept
 
 
-def _device(host: Host) -> Device:
-    if not isinstance(host.holder, Device):
+def _device(node: ClientNode) -> Device:
+    if not isinstance(node.holder, Device):
         raise UserError("secure sums are for devices; a simulation takes its sums inside its cohorts")
-    return host.holder
+    return node.holder
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,8 +1,8 @@
-"""The error that a person can mend."""
+"""The error that a user can correct."""
 
 
 class UserError(ValueError):
-    """What was wrong, what was got, what is allowed, and what mends it.
+    """An error of the user, whose message says what is wrong, what is allowed and how to correct it.
 
-    Commands print the message and exit with code 2; no traceback is shown.
+    Commands print the message and exit with code 2, without a traceback.
     """

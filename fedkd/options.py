@@ -14,8 +14,8 @@ def kebab(name: str) -> str:
 class Options(BaseModel):
     """Frozen, typed settings; keys are kebab-case in files, unknown keys are errors.
 
-    A table inside that names some of its keys changes these alone: the others are those of the table that stands there
-    by default, which may differ from what its type begins with.
+    A nested table may set only some of its keys. The others keep the values of the default table in that place, which
+    may differ from the defaults of its class.
     """
 
     model_config = ConfigDict(
@@ -35,7 +35,7 @@ class Options(BaseModel):
         return whole
 
     def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a table whose given keys replace those of this one, tables inside likewise."""
+        """Return this table with the given keys replaced, in nested tables too."""
         whole = self.model_dump(by_alias=True)
         for name, value in given.items():
             inside = getattr(self, name.replace("-", "_"), None)

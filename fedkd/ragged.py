@@ -1,4 +1,4 @@
-"""Rows of different lengths in two flat arrays."""
+"""Ragged arrays: rows of different lengths in two flat arrays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Ragged:
     values : ndarray, shape [total, ...]
         All rows, one after the other.
     indptr : ndarray of int64, shape [rows + 1]
-        Where each row begins; the last entry is ``total``.
+        Start of each row; the last entry is ``total``.
     """
 
     values: NDArray[Any]
@@ -101,7 +101,7 @@ class Ragged:
 
 
 def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Return where each row begins, given the rows' lengths; shape [rows + 1]."""
+    """Return the start of each row from the rows' lengths, shape [rows + 1]."""
     out = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=out[1:])
     return out

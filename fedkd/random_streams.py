@@ -1,4 +1,4 @@
-"""Random streams addressed by name, so that results do not depend on who shares a process with whom."""
+"""Random streams addressed by name, so that results do not depend on which clients share a process."""
 
 import zlib
 

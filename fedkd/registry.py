@@ -19,8 +19,8 @@ from fedkd.options import Options, kebab
 class Choice(Options):
     """Settings of a class that a configuration chooses by name.
 
-    A class of the package gives its name as the default of the field ``key``; the name of any other class is where it
-    stands, ``package.module:Class``.
+    A class of the package has its name as the default of the field ``key``; any other class is named by its path,
+    ``package.module:Class``.
 
     Attributes
     ----------

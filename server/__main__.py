@@ -1,4 +1,4 @@
-"""``python -m server CONF``: start a SuperLink and run one federated distillation on whoever connects."""
+"""``python -m server CONF``: start a SuperLink and run one federated distillation with the clients that connect."""
 
 import signal
 import subprocess
@@ -19,12 +19,12 @@ CONNECTION = "fedkd"
 
 
 def serve(config: Config, address: str, certificates: Path | None) -> None:
-    """Start the SuperLink, admit the nodes whose public keys lie beside the certificates, run, and end it.
+    """Start the SuperLink, admit the nodes whose public keys lie beside the certificates, run, and stop the SuperLink.
 
     Raises
     ------
     UserError
-        The SuperLink could not start, or the run failed; the message says which log tells why.
+        The SuperLink could not start, or the run failed; the message names the log with the reason.
     """
     if config.privacy.masked and not config.algorithm.masks():
         raise UserError(

@@ -1,4 +1,4 @@
-"""The ServerApp: reads the configuration, holds the teacher, runs the rounds and writes the run folder."""
+"""The ServerApp, which reads the configuration, runs the rounds and writes the run folder."""
 
 import secrets
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, mechanisms
-from fedkd.runs.folder import RunFolder
+from fedkd.runs.folder import RunFolder, run_path
 from fedkd.secure_aggregation.identities import read_directory
 from server.catalogue import catalogue_exchange, counted_once, write_once
 from server.data import read_setup
 from server.release_plan import ReleasePlan
-from server.run_writer import Recorder
+from server.run_writer import RunWriter
 from server.secure import SecureExchange
 from server.strategy import Distillation
 
@@ -39,15 +39,14 @@ def main(grid: Grid, context: Context) -> None:
     log(WARNING, "%s", config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
-    path = run_path(config, context.run_id)
-    folder = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, config)
-    recorder = Recorder(folder, config)
+    folder = RunFolder.at(run_path(config, context.run_id), config)
+    writer = RunWriter(folder, config)
     write_once(folder.path, setup.public.catalogue)
     planned = mechanisms(config, setup.num_clients)
     plans = {kind: release_plan(config, planned.of(kind), kind, folder) for kind in (PANEL, METRICS)}
     strategy = Distillation(
         config.algorithm,
-        recorder.progress(setup) if together is None else counted_once(recorder.progress(setup)),
+        writer.progress(setup) if together is None else counted_once(writer.progress(setup)),
         release_plan(config, planned.answers, ANSWERS, folder),
         plans[PANEL],
         plans[METRICS],
@@ -57,10 +56,10 @@ def main(grid: Grid, context: Context) -> None:
         score=None if together is None else scorer(together),
         secure=secure_exchange(config, setup, folder),
         catalogue=catalogue_exchange(config, setup),
-        sinks=(recorder.round,),
+        sinks=(writer.round,),
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
-    recorder.finish(strategy)
+    writer.finish(strategy)
 
 
 @overload
@@ -68,7 +67,7 @@ def release_plan(config: Config, mechanism: Mechanism, kind: str, folder: RunFol
 @overload
 def release_plan(config: Config, mechanism: None, kind: str, folder: RunFolder) -> None: ...
 def release_plan(config: Config, mechanism: Mechanism | None, kind: str, folder: RunFolder) -> ReleasePlan | None:
-    """Return the plan of a kind of release, written down in the run folder, and paid for where the server must pay."""
+    """Return the plan of one kind of release, which logs to the run folder; the server pays where clients do not."""
     if mechanism is None:
         return None
     account = mechanism.account(*books(config, folder.path)) if mechanism.server_pays else None
@@ -78,13 +77,13 @@ def release_plan(config: Config, mechanism: Mechanism | None, kind: str, folder:
 def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
     """Return a function that measures a model on the private users.
 
-    Only a simulation has their data; no byte of it is counted.
+    Only a simulation has their data. This evaluation adds nothing to the byte counts.
     """
     return lambda model: evaluate(model_scores(model), together.fold, together.private)
 
 
 def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureExchange | None:
-    """Return how real clients are asked, so that only sums are seen; None where single answers may be.
+    """Return the exchange that shows the server only sums of real clients; None where it may see single answers.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
     if asked < privacy.minimum_cohort:
         few = (
             f"a round asks {asked} clients, and privacy.minimum-cohort is {privacy.minimum_cohort}: ask more, or set "
-            f"--set privacy.minimum-cohort={max(2, asked)} if a sum of so few may be seen"
+            f"--set privacy.minimum-cohort={max(2, asked)} if the server may see a sum of so few"
         )
         if data is not None:
             raise UserError(few)
@@ -110,16 +109,11 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
 
 
 def books(config: Config, run: Path) -> tuple[Path, str]:
-    """Return where a trusted server keeps its ledger, and the name of the data there."""
+    """Return the folder of a trusted server's ledger, and the name of the data in it."""
     return (run, config.data.name) if config.runtime.server_data is None else (config.runtime.server_data, "depot")
 
 
 def deployed_setup(config: Config) -> Setup:
-    """Return what the server's own folder says of public users and registered clients."""
+    """Return the setup in the server's own folder: public users and registered clients."""
     assert config.runtime.server_data is not None
     return read_setup(config.runtime.server_data, config)
-
-
-def run_path(config: Config, run_id: int) -> Path:
-    """Return the run folder: the configured one, or one named after the Flower run."""
-    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"

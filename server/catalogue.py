@@ -1,4 +1,4 @@
-"""The catalogue on its way to the devices: once to each that has another, counted by client."""
+"""The catalogue's way to the devices: once to each device that lacks it, with bytes counted by client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,12 +25,12 @@ KIND = "query.catalogue"
 
 @dataclass
 class CatalogueExchange:
-    """Sends the catalogue to nodes that hold another one; a node that does not take it costs nothing but that.
+    """The transfer of the catalogue to nodes that hold another one; a node that refuses it can still take part.
 
     Attributes
     ----------
     catalogue : Catalogue
-        What every device shall have.
+        The catalogue for every device.
     timeout : float
         Seconds to wait for each answer.
     """
@@ -48,14 +48,14 @@ class CatalogueExchange:
         Parameters
         ----------
         grid : Grid
-            Flower's.
+            Flower's grid.
         nodes : mapping of int to ndarray
             The connected nodes, and the clients that each hosts.
 
         Returns
         -------
         clients : ndarray of int64
-            Those whose node was sent the catalogue.
+            Clients whose nodes were sent the catalogue.
         size : int
             Bytes of the message.
         """
@@ -67,12 +67,12 @@ class CatalogueExchange:
         lacking = self._holding_others(grid, dict.fromkeys(new, RecordDict()), wanted)
         without = self._holding_others(grid, dict.fromkeys(lacking, content), wanted)
         if without:
-            log(WARNING, "%d nodes did not take the catalogue; they know items by number alone", len(without))
+            log(WARNING, "%d nodes did not take the catalogue; they know items only by number", len(without))
         sent = [np.zeros(0, np.int64), *(nodes[node] for node in lacking)]
         return np.concatenate(sent), record_bytes(content)
 
     def _holding_others(self, grid: Grid, contents: Mapping[int, RecordDict], wanted: str) -> list[int]:
-        """Send nodes something about the catalogue; return those that do not say that they hold the wanted one."""
+        """Send nodes a message about the catalogue; return those that do not confirm that they hold the wanted one."""
         replies = exchange(grid, KIND, contents, self.timeout).contents if contents else {}
         return [node for node in contents if node not in replies or _holding(node, replies[node]) != wanted]
 
@@ -86,14 +86,14 @@ def _holding(node: int, content: RecordDict) -> str:
 
 
 def catalogue_exchange(config: Config, setup: Setup) -> CatalogueExchange | None:
-    """Return how devices get the catalogue; None in a simulation, whose nodes load it themselves."""
+    """Return the transfer of the catalogue to devices; None in a simulation, whose nodes load it themselves."""
     if config.runtime.server_data is None:
         return None
     return CatalogueExchange(setup.public.catalogue, config.runtime.timeout_seconds)
 
 
 def counted_once(progress: Progress) -> Progress:
-    """Return the progress of a simulation, where nothing is sent, with the bytes that devices would be sent once."""
+    """Return a simulation's progress with the bytes of the catalogue, which real devices would be sent once."""
     size = catalogue_bytes(progress.state.setup.public.catalogue)
     counts = np.full(progress.state.setup.num_clients, size, np.int64)
     return replace(progress, clients={**progress.clients, "catalogue-bytes": counts})

@@ -1,4 +1,4 @@
-"""The server's own folder in a deployed run: public histories, items' content, how many clients there are."""
+"""The server's own folder in a deployed run: public histories, items' content, number of clients."""
 
 import json
 from pathlib import Path
@@ -16,24 +16,24 @@ from fedkd.runs.config import Config
 from fedkd.runs.federation import mechanisms
 
 
-def write_depot(folder: Path, setup: Setup) -> None:
+def write_server_data(folder: Path, setup: Setup) -> None:
     """Write ``server.json``, ``public.parquet`` (user, item, by position) and the catalogue."""
     folder.mkdir(parents=True, exist_ok=True)
     histories = setup.public.histories
     table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
     table.to_parquet(folder / "public.parquet", index=False)
     setup.public.catalogue.write(folder / FILE)
-    about = {
+    sizes = {
         "items": setup.public.num_items,
         "public-users": setup.public.num_users,
         "clients": setup.num_clients,
         "private-users": setup.num_private_users,
     }
-    replace_file(folder / "server.json", json.dumps(about).encode() + b"\n")
+    replace_file(folder / "server.json", json.dumps(sizes).encode() + b"\n")
 
 
 def read_setup(folder: Path, config: Config) -> Setup:
-    """Read what ``write_depot`` wrote.
+    """Read what ``write_server_data`` wrote.
 
     Raises
     ------
@@ -41,10 +41,10 @@ def read_setup(folder: Path, config: Config) -> Setup:
         A file is missing or does not hold what it must.
     """
     try:
-        about = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+        sizes = json.loads((folder / "server.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(folder / "public.parquet", columns=["user", "item"])
-        users, items = int(about["public-users"]), int(about["items"])
-        clients, private = int(about["clients"]), int(about["private-users"])
+        users, items = int(sizes["public-users"]), int(sizes["items"])
+        clients, private = int(sizes["clients"]), int(sizes["private-users"])
         catalogue = _catalogue(folder, items)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
@@ -61,5 +61,5 @@ def read_setup(folder: Path, config: Config) -> Setup:
 def _catalogue(folder: Path, items: int) -> Catalogue:
     catalogue = Catalogue.read(folder / FILE)
     if len(catalogue) != items:
-        raise ValueError(f"{FILE} has {len(catalogue)} items, and {items} are told of")
+        raise ValueError(f"{FILE} has {len(catalogue)} items, and server.json says {items}")
     return catalogue

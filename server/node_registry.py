@@ -1,4 +1,4 @@
-"""Which node hosts which clients: every node is asked once, and its word is checked as far as it can be."""
+"""The registry of nodes and the clients they host: every node is asked once, and its answer is checked."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from fedkd.messages.flower import read_claim
+from fedkd.messages.flower import read_attestation
 from fedkd.messages.serialisation import MalformedError
 from fedkd.secure_aggregation import Directory
 from fedkd.secure_aggregation.attestation import attestation_is_signed
@@ -19,41 +19,41 @@ WARNING = 30
 
 
 @dataclass
-class Hosts:
+class NodeRegistry:
     """The connected nodes and the clients they host.
 
     Attributes
     ----------
     grid : Grid
-        Flower's.
+        Flower's grid.
     num_clients : int
-        How many clients are registered; there are no others.
+        Number of registered clients.
     timeout : float
         Seconds until a node's answer counts as missing.
     directory : Directory, optional
-        Everyone's public identities: a node is then believed to host one client, and that if the client signed it.
+        Everyone's public identities. With them a node may host only one client, whose signature it must show.
     """
 
     grid: Grid
     num_clients: int
     timeout: float
     directory: Directory | None = None
-    _claims: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _reported: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def look(self) -> dict[int, NDArray[np.int64]]:
-        """Return the connected nodes and the clients each hosts; only nodes that have not answered before are asked.
+        """Return the connected nodes and the clients each hosts; nodes that have answered are not asked again.
 
-        A client that two nodes claim belongs to the first of them, as long as that is connected.
+        If two nodes claim a client, it belongs to the first of them for as long as that one is connected.
         """
         connected = set(self.grid.get_node_ids())
-        self._claims = {node: clients for node, clients in self._claims.items() if node in connected}
-        strangers = dict.fromkeys(sorted(connected - self._claims.keys()), RecordDict())
+        self._reported = {node: clients for node, clients in self._reported.items() if node in connected}
+        strangers = dict.fromkeys(sorted(connected - self._reported.keys()), RecordDict())
         replies = exchange(self.grid, "query.whoami", strangers, self.timeout).contents if strangers else {}
-        self._claims |= {node: self._believed(node, replies[node]) for node in sorted(replies)}
+        self._reported |= {node: self._believed(node, replies[node]) for node in sorted(replies)}
         return self._assigned()
 
     def wait(self, seconds: float) -> dict[int, NDArray[np.int64]]:
-        """Look until every registered client is hosted by a connected node, at most for some seconds."""
+        """Look until connected nodes host every registered client, or some seconds have passed."""
         end = time.monotonic() + seconds
         hosts = self.look()
         while sum(map(len, hosts.values())) < self.num_clients and time.monotonic() < end:
@@ -63,17 +63,17 @@ class Hosts:
 
     def _assigned(self) -> dict[int, NDArray[np.int64]]:
         hosts, free = dict[int, NDArray[np.int64]](), np.ones(self.num_clients, np.bool_)
-        for node, claimed in self._claims.items():
+        for node, claimed in self._reported.items():
             hosts[node] = claimed[free[claimed]]
             free[claimed] = False
         return hosts
 
     def _believed(self, node: int, content: RecordDict) -> NDArray[np.int64]:
-        """Return the clients that a node hosts, ascending: by its own word, or by their signature."""
+        """Return the clients that a node hosts, ascending; none if its answer does not pass the checks."""
         try:
-            return self._checked(node, *read_claim(content))
+            return self._checked(node, *read_attestation(content))
         except MalformedError as error:
-            log(WARNING, "node %d is not believed: %s", node, error)
+            log(WARNING, "node %d is ignored: %s", node, error)
             return np.zeros(0, np.int64)
 
     def _checked(self, node: int, claimed: NDArray[np.int64], signature: bytes) -> NDArray[np.int64]:
@@ -81,5 +81,5 @@ class Hosts:
         if self.directory is None:
             return clients
         if len(clients) != 1 or not attestation_is_signed(self.directory, node, int(clients[0]), signature):
-            raise MalformedError("it must host one client, whose identity signed that")
+            raise MalformedError("it must host one client and show that client's signature")
         return clients

@@ -1,4 +1,4 @@
-"""The progress of a run, and its cost so far, client by client."""
+"""The progress of a run, and its cost so far by client."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ RELEASES = (ANSWERS, PANEL, METRICS)
 
 @dataclass(frozen=True)
 class Progress:
-    """All that a checkpoint must hold.
+    """The state and the counts of a run, everything that a checkpoint holds.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Progress:
     clients : dict of str to ndarray of int64, shape [registered clients]
         Counts and bytes by client, named as in ``COUNTS``.
     releases : dict of str to int
-        How often each kind of release was made; from them alone epsilon follows.
+        Number of releases of each kind, from which epsilon is computed.
     seconds, teaching_seconds : float
-        Time spent in rounds, evaluation left out, and the server's teaching in it.
+        Time spent in rounds without evaluation, and the part of it in which the server taught.
     """
 
     state: State
@@ -78,7 +78,7 @@ Record = dict[str, Any]
 def round_record(
     before: Progress, after: Progress, failures: dict[str, int], metrics: Mapping[str, Any], seconds: float
 ) -> Record:
-    """Return the cost and the metrics of a round, from the progress on both its sides."""
+    """Return the cost and the metrics of a round, from the progress before and after it."""
     spent = {name: after.total([name]) - before.total([name]) for name in after.clients if name != "catalogue-bytes"}
     return {
         "round": after.round,

@@ -1,11 +1,12 @@
-"""One kind of release at the server: how it is asked for, paid before anyone is asked, and kept before it is used."""
+"""One kind of release at the server: paid for before any client is asked, and stored before it is used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flwr.common.logger import log
 
-from fedkd.aggregation.aggregator import Aggregator, Masked, Specs
+from fedkd.aggregation.aggregator import Aggregator, Specs
+from fedkd.aggregation.masked import Masked
 from fedkd.messages.missing import Missing
 from fedkd.messages.records import dump_estimates, load_estimates
 from fedkd.messages.types import Answers, Estimates
@@ -33,15 +34,15 @@ class ReleasePlan:
     Attributes
     ----------
     mechanism : Mechanism
-        Their noise.
+        The mechanism that noises them.
     kind : str
         ``answers``, ``panel`` or ``metrics``.
     account : Account, optional
-        The account that a server which must pay pays from.
+        The account of a server that must pay.
     run : str
-        The run's name there; a resumed run keeps it.
+        The run's name in the account; a resumed run keeps it.
     charge : callable, optional
-        Told of every release before anyone is asked to contribute to it.
+        Called with the cost of every release, before clients are asked to contribute to it.
     """
 
     mechanism: Mechanism
@@ -56,12 +57,12 @@ class ReleasePlan:
         return MESSAGES[self.kind]
 
     def aggregator(self, plain: Specs, masked: bool) -> Aggregator:
-        """Return the way of its answers."""
+        """Return the aggregator of its answers."""
         bare = self.mechanism.aggregator(plain)
         return Masked(bare, self.mechanism.participants) if masked else bare
 
     def pay(self, number: int) -> Paid:
-        """Charge a round's release before anyone is asked; without an account it costs the server nothing."""
+        """Pay for a round's release before any client is asked; without an account the server pays nothing."""
         name = f"round {number}" if self.kind == ANSWERS else self.kind
         if self.account is None:
             return Paid(name, EVERYONE)
@@ -71,12 +72,12 @@ class ReleasePlan:
         return paid
 
     def announce(self, number: int, spent: float) -> None:
-        """Write down what a release costs, and epsilon with it, before it is made."""
+        """Log a release's cost, with epsilon so far, before it is made."""
         if self.charge is not None and self.mechanism.active:
             self.charge({"round": number, "release": self.kind, **self.mechanism.charged(spent)})
 
     def estimates(self, paid: Paid, aggregator: Aggregator, total: Answers) -> Estimates:
-        """Return the estimates that a sum gives, kept in the ledger before anything is made of them."""
+        """Return the estimates of a sum, after they were stored in the ledger."""
         found = aggregator.decode(total)
         if self.account is None:
             return found

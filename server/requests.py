@@ -1,4 +1,4 @@
-"""Requests to the clients that nodes host: questions out, usable answers back, every other one counted by reason."""
+"""Requests to the clients that nodes host: questions out, usable answers back, missing answers counted by reason."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.serialisation import MalformedError
 from fedkd.messages.types import Answers, Asks
 from server.catalogue import CatalogueExchange
-from server.node_registry import Hosts
+from server.node_registry import NodeRegistry
 from server.secure import SecureExchange
 from server.transport import collect, deliver, missing
 
@@ -25,19 +25,19 @@ class Requests:
 
     Attributes
     ----------
-    nodes : Hosts
-        The grid's, with the clients they host, and how long an answer is waited for.
+    nodes : NodeRegistry
+        The grid's nodes with their clients, and the timeout of answers.
     count : callable
-        Told of counts that add up client by client: a name of ``progress.COUNTS``, the clients, and the amount of each.
+        Called with a name of ``progress.COUNTS``, clients, and the amount to add for each.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; the nodes must have the same directory then.
+        Shows the server only the sum of the answers; the nodes must have the same directory.
     catalogue : CatalogueExchange, optional
         Sends the catalogue to nodes that lack it; a simulation's nodes have it.
     failures : Counter of Failure
-        Missing answers since it was last cleared, by reason.
+        Missing answers by reason, since the counter was last cleared.
     """
 
-    nodes: Hosts
+    nodes: NodeRegistry
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
     catalogue: CatalogueExchange | None = None
@@ -47,12 +47,12 @@ class Requests:
     _sent: list[Message] = field(default_factory=list)
 
     def connect(self, wait: float) -> None:
-        """Wait until every registered client is hosted by a connected node, at most ``wait`` seconds."""
+        """Wait until connected nodes host every registered client, at most ``wait`` seconds."""
         self._hosts = self.nodes.wait(wait)
         self._share_catalogue()
 
     def look_again(self) -> None:
-        """Find out who is connected now."""
+        """Find the nodes that are connected now."""
         self._hosts = self.nodes.look()
         self._share_catalogue()
 
@@ -62,7 +62,7 @@ class Requests:
         return np.sort(np.concatenate([*self._hosts.values(), np.zeros(0, np.int64)]))
 
     def write(self, asks: Asks, kind: str, counted: str) -> list[Message]:
-        """Return one message to every node that hosts some of the asked clients; its bytes add to ``counted``."""
+        """Return a message to every node that hosts some of the asked clients; count its bytes under ``counted``."""
         self._asked = {}
         for node, hosted in self._hosts.items():
             clients = np.intersect1d(asks.clients, hosted)
@@ -79,16 +79,16 @@ class Requests:
         return deliver(self.nodes.grid, self._sent, self.nodes.timeout)
 
     def total(self, kind: str, aggregator: Aggregator, counted: str) -> Answers | None:
-        """Send what was written, and return all usable answers merged; their bytes add to ``counted``.
+        """Send the written questions, and return all usable answers merged; count their bytes under ``counted``.
 
-        Where only sums may be seen it is their secure sum. None where nobody answered.
+        Where the server may see only sums, the result is a secure sum. It is None if nobody answered.
         """
         if self.secure is not None:
             return self._summed(self.secure, kind, aggregator, counted)
         return self.merged(self.send(), aggregator, counted)
 
     def merged(self, replies: Iterable[Message], aggregator: Aggregator, counted: str) -> Answers | None:
-        """Return the usable answers of some replies merged, ordered by client, one after the other."""
+        """Return the usable answers in some replies, merged in the order of their clients."""
         total: Answers | None = None
         for answers in self.read(replies, aggregator, counted):
             total = aggregator.merge([total, answers] if total is not None else [answers])
@@ -118,7 +118,7 @@ class Requests:
         self.count("failed", clients, 1)
 
     def exhausted(self) -> bool:
-        """Return whether answers are missing for no other reason than that their budget is exhausted."""
+        """Return whether every missing answer is missing because a budget is exhausted."""
         return bool(self.failures) and {failure.reason for failure in self.failures} == {Missing.EXHAUSTED}
 
     def _share_catalogue(self) -> None:
@@ -126,7 +126,7 @@ class Requests:
             self.count("catalogue-bytes", *self.catalogue.share(self.nodes.grid, self._hosts))
 
     def _summed(self, secure: SecureExchange, kind: str, aggregator: Aggregator, counted: str) -> Answers | None:
-        """Ask for the secure sum alone; count who is not in it, and the bytes of keys and shares."""
+        """Return the secure sum; count the clients that are not in it, and the bytes of keys and shares."""
         if not self._asked:
             return None
         total = secure.sum(self.nodes.grid, kind, self._asked, aggregator)

@@ -1,4 +1,4 @@
-"""Writing a run down: a checkpoint and a line every round, the models and a summary in the end."""
+"""The writer of a run's folder: a checkpoint and a log line every round, models and summary at the end."""
 
 import resource
 import sys
@@ -27,13 +27,13 @@ CHECKPOINT = "checkpoint/state.safetensors"
 
 
 @dataclass(frozen=True)
-class Recorder:
-    """Keeps a run's folder up to date.
+class RunWriter:
+    """The writer of a run's folder.
 
     Attributes
     ----------
     folder : RunFolder
-        Where it writes.
+        The folder it writes to.
     config : Config
         The run's configuration.
     """
@@ -42,7 +42,7 @@ class Recorder:
     config: Config
 
     def progress(self, setup: Setup) -> Progress:
-        """Return where the run stands: its checkpoint, or the beginning."""
+        """Return the progress in the run's checkpoint, or that before the first round."""
         if not (self.folder.path / CHECKPOINT).exists():
             return Progress.begin(self.config.algorithm.begin(setup))
         arrays = self.folder.read_arrays(CHECKPOINT)
@@ -56,7 +56,7 @@ class Recorder:
         return Progress(State(setup, arrays), number, clients, releases, seconds, teaching)
 
     def _check(self, arrays: Arrays, setup: Setup) -> None:
-        """Refuse a checkpoint that another run wrote, or this one for other clients."""
+        """Refuse a checkpoint of another run, or of this run with other clients."""
         counts = [arrays.get(f"clients/{name}") for name in COUNTS]
         named = {"run/round", "run/seconds", "run/teaching-seconds", *(f"releases/{kind}" for kind in RELEASES)}
         if not named <= arrays.keys() or any(count is None or len(count) != setup.num_clients for count in counts):
@@ -72,7 +72,7 @@ class Recorder:
         log(INFO, "%s", round_line(record, self.config.num_server_rounds))
 
     def save(self, progress: Progress) -> None:
-        """Save a checkpoint, from which a killed run continues."""
+        """Save a checkpoint, from which a run that was killed continues."""
         kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         if (popularity := progress.state.setup.popularity) is not None:
@@ -102,7 +102,7 @@ class Recorder:
         self.folder.write_json("summary.json", self.summary(strategy, models))
 
     def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
-        """Return the content of ``summary.json`` as far as the server knows it."""
+        """Return the server's part of ``summary.json``."""
         progress = strategy.progress
         return {
             "name": self.config.name,
@@ -122,9 +122,9 @@ class Recorder:
 
 
 def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[str, Any]:
-    """Return the promise, and the budget spent; epsilon and delta are None where nothing is protected.
+    """Return the privacy statement and the budget spent; epsilon and delta are None without protection.
 
-    ``sums`` is what the server sees: ``secure`` and ``clear`` as configured, ``single`` where answers do not sum.
+    ``sums`` is ``secure`` or ``clear`` as configured, and ``single`` where the server needs single answers.
     """
     options = config.privacy
     report: dict[str, Any] = {"mode": options.mode, "epsilon": None, "delta": None, "statement": config.promise}
@@ -145,7 +145,7 @@ def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[st
 
 
 def speed(progress: Progress) -> dict[str, float]:
-    """Return seconds and memory; client-rounds per second leave the server's teaching out, as it is shown beside."""
+    """Return seconds and memory; client-rounds per second do not count the server's teaching, which has its own row."""
     rounds, exchange = max(1, progress.round), max(progress.seconds - progress.teaching_seconds, 1e-9)
     return {
         "seconds-per-round": progress.seconds / rounds,
@@ -156,7 +156,7 @@ def speed(progress: Progress) -> dict[str, float]:
 
 
 def traffic(progress: Progress) -> dict[str, float]:
-    """Return bytes of the serialised messages: per client and round it was asked in, and in all per client."""
+    """Return bytes of the serialised messages, per client and round, and per client in the whole run."""
     asked, clients = max(1, progress.total(["asked"])), max(1, int((progress.clients["asked"] > 0).sum()))
     answered = max(1, progress.total(["answered"]))
     up, down = progress.total(["up-bytes"]), progress.total(["down-bytes"])
@@ -175,7 +175,7 @@ def traffic(progress: Progress) -> dict[str, float]:
 
 
 def model_size(model: Recommender, deployed: bool) -> dict[str, int]:
-    """Return how many numbers a model has and its bytes, as sent where it is deployed (float16)."""
+    """Return a model's number of parameters and its bytes; a deployed model counts as it is sent, in float16."""
     parameters, size = model.size()
     if deployed:
         size = sum(array.nbytes for array in export_arrays(model).values())
@@ -213,6 +213,6 @@ def round_line(record: Record, rounds: int) -> str:
         f" | up {spent['up-bytes'] / 1e6:.2f} MB, down {spent['down-bytes'] / 1e6:.2f} MB | {record['seconds']:.1f} s"
     )
     if "epsilon" in record:
-        about = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
-        line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({about})"
+        conditions = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
+        line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({conditions})"
     return line + (f" | {failed} failed: {record['failures']}" if failed else "")

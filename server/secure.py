@@ -1,4 +1,4 @@
-"""The secure exchange: four questions to every client instead of one, after which the server knows the sum alone."""
+"""The secure exchange: four questions to every client instead of one, after which the server knows only the sum."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,22 +23,22 @@ WARNING = 30
 
 @dataclass
 class SecureExchange:
-    """Asks clients so that only the sum of their answers can be seen.
+    """A series of questions to clients that shows only the sum of their answers.
 
     Attributes
     ----------
     directory : Directory
-        Everyone's public identities, as the clients have them.
+        Everyone's public identities, the same as at the clients.
     run : str
-        Names this attempt of the run; keys and masks are bound to it.
+        Name of this attempt of the run; keys and masks are bound to it.
     minimum : int
         Fewest clients whose sum is asked for.
     timeout : float
         Seconds to wait for each of the four answers.
     failures : dict of int to Failure
-        Clients of the latest round whose answer is not in the sum, and why.
+        Clients of the latest round whose answers are not in the sum, with the reasons.
     handshake : dict of int to int
-        Bytes that keys and shares took in the latest round, by client, both ways.
+        Bytes of keys and shares in the latest round, by client, in both directions.
     """
 
     directory: Directory
@@ -54,13 +54,13 @@ class SecureExchange:
         Parameters
         ----------
         grid : Grid
-            Flower's.
+            Flower's grid.
         kind : str
             Type of the question: ``train``, ``train.panel`` or ``evaluate``.
         asked : mapping of int to Asks
             The question to each node, which hosts one client.
         aggregator : Aggregator
-            The way of the answers, which makes whole numbers of them.
+            The aggregator, which encodes answers as whole numbers.
         """
         specs = aggregator.specs
         nodes = {int(asks.clients[0]): node for node, asks in asked.items()}
@@ -78,22 +78,21 @@ class SecureExchange:
             return None
         parts = np.split(opened, np.cumsum(sizes)[:-1])
         values = {name: part.reshape(specs[name].shape) for name, part in zip(specs, parts, strict=True)}
-        about = "" if asks.reference is None else asks.reference.fingerprint
-        return Answers(asks.round, survivors, values, about)
+        return Answers(asks.round, survivors, values, asks.fingerprint)
 
     def _open(
         self, grid: Grid, kind: str, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        about: dict[str, Any] = {"run": self.run, "round": turn_of(next(iter(asked.values())).round, kind)}
-        start = {client: secure_record(b"", **about) for client in nodes}
+        head: dict[str, Any] = {"run": self.run, "round": turn_of(next(iter(asked.values())).round, kind)}
+        start = {client: secure_record(b"", **head) for client in nodes}
         keys = total.keys(self._phase(grid, "query.keys", nodes, start))
-        shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, about)))
-        train = {client: add_secure(ask_record(asked[nodes[client]]), s, **about) for client, s in shares.items()}
+        shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, head)))
+        train = {client: add_secure(ask_record(asked[nodes[client]]), s, **head) for client, s in shares.items()}
         alive = total.vectors(self._phase(grid, kind, nodes, train))
         for client in sorted(set(nodes) - set(alive)):
             fault = Failure(Missing.NO_SUM, str(total.faults.get(client, "no answer")))
             self.failures.setdefault(client, fault)
-        opened = total.open(self._phase(grid, "query.unmask", nodes, _records(alive, about)))
+        opened = total.open(self._phase(grid, "query.unmask", nodes, _records(alive, head)))
         return opened, np.array(sorted(alive), np.int64)
 
     def _phase(
@@ -107,12 +106,12 @@ class SecureExchange:
                 try:
                     answers[client] = read_secure(reply)[0]
                 except MalformedError as error:
-                    if kind != "query.unmask":  # those who answered are in the sum, whether they help to open it or not
+                    if kind != "query.unmask":  # a client whose answer came is in the sum, even if its shares are lost
                         self.failures.setdefault(client, error.failure)
             if kind.startswith("query."):
                 self.handshake[client] += record_bytes(content) + (0 if reply is None else record_bytes(reply))
         return answers
 
 
-def _records(bundles: Mapping[int, bytes], about: Mapping[str, Any]) -> dict[int, RecordDict]:
-    return {client: secure_record(bundle, **about) for client, bundle in bundles.items()}
+def _records(bundles: Mapping[int, bytes], head: Mapping[str, Any]) -> dict[int, RecordDict]:
+    return {client: secure_record(bundle, **head) for client, bundle in bundles.items()}

@@ -11,7 +11,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Specs, Sum
+from fedkd.aggregation.aggregator import Specs
+from fedkd.aggregation.sums import Sum
 from fedkd.distillation.item_popularity import PANEL as ITEMS
 from fedkd.distillation.item_popularity import panel_spec, probable_popularity
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated
@@ -25,7 +26,7 @@ from fedkd.protocols.base import Protocol
 from fedkd.protocols.rounds import play_round
 from fedkd.ragged import Ragged
 from server.catalogue import CatalogueExchange
-from server.node_registry import Hosts
+from server.node_registry import NodeRegistry
 from server.progress import Progress, Record, round_record
 from server.release_plan import BYTES, ReleasePlan
 from server.requests import Requests
@@ -41,25 +42,25 @@ class Distillation(Strategy):
     Attributes
     ----------
     protocol : Protocol
-        The four verbs.
+        The protocol.
     progress : Progress
         The progress so far; a resumed run begins with a saved one.
     training : ReleasePlan
         Protection of the answers, and the account that pays for it.
     panel : ReleasePlan, optional
-        The one release of the items that clients have, before the first round; without it the public users alone say
+        The one release of the items that clients have, before the first round; without it only the public users show
         which items are popular.
     metrics : ReleasePlan, optional
-        The one release of metrics under protection; without it devices say nothing of their quality then.
+        The one release of metrics under protection; without it devices then report no metrics.
     timeout, wait : float
         Seconds until an answer counts as missing, and for all clients to connect.
     evaluate_every : int
         Rounds between evaluations on the devices; 0 for the last round only.
     score : callable, optional
-        Measures a model on private users; possible in a simulation only, and outside byte counts. It measures the
-        teacher, and under protection the student too: devices' own metrics would be one more release.
+        Measures a model on private users, which only a simulation can; it does not count as traffic. It measures the
+        teacher, and under protection also the student, because devices' own metrics would be one more release.
     secure : SecureExchange, optional
-        Asks so that only the sum of the answers is seen; every node must host one client then, and prove it.
+        Shows the server only the sum of the answers; every node must then host one client, and prove it.
     catalogue : CatalogueExchange, optional
         Sends the catalogue to nodes that lack it; a simulation's nodes have it.
     sinks : tuple of callable
@@ -67,9 +68,9 @@ class Distillation(Strategy):
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
     student_quality : dict of str to dict
-        Means and intervals of the latest evaluation where devices tell sums alone.
+        Means and intervals of the latest evaluation where devices report only sums.
     quality : dict of str to float
-        The student's quality as the release of metrics tells it.
+        The student's quality from the release of metrics.
     """
 
     protocol: Protocol
@@ -121,12 +122,12 @@ class Distillation(Strategy):
     ) -> Result:
         """Run the rounds that are left until ``num_rounds`` are done.
 
-        Arrays and configuration records are Flower's way to carry a model; here the protocol's state is the model, so
+        Flower carries a model in arrays and configuration records. Here the protocol's state is the model, so
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         directory = self.secure.directory if self.secure else None
-        nodes = Hosts(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
+        nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
         self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
         self._requests.connect(self.wait)
         self.summary()
@@ -138,7 +139,7 @@ class Distillation(Strategy):
         return result
 
     def _round(self, number: int, last: bool) -> Record:
-        """Play a round, evaluate, and tell the sinks."""
+        """Play a round, evaluate, and call the sinks."""
         begun, before = time.monotonic(), self.progress
         self.requests.failures.clear()
         if number > 1:
@@ -157,7 +158,7 @@ class Distillation(Strategy):
         )
         metrics = dict(played.metrics)
         if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            metrics |= {} if self.mechanism.active else self._told(number)
+            metrics |= {} if self.mechanism.active else self._device_metrics(number)
             metrics |= self._measured()
         if last and self.metrics is not None:
             self.quality = self._released_metrics(number + 1, self.metrics)
@@ -176,7 +177,7 @@ class Distillation(Strategy):
         return self.mechanism.spent(self.progress.releases)
 
     def _collect(self, asks: Asks) -> Estimates | None:
-        """Bring the answers of a round."""
+        """Return the estimates from a round's answers."""
         before = self.progress.releases
         found = self._released(self.training, asks, self.protocol.expects(asks))
         if found is None and self.requests.exhausted():
@@ -184,7 +185,7 @@ class Distillation(Strategy):
         return found
 
     def _released(self, plan: ReleasePlan, asks: Asks, plain: Specs, number: int | None = None) -> Estimates | None:
-        """Pay for a release, ask for it, and estimate; None where it must not be made or nobody answers.
+        """Pay for a release, ask for it, and estimate; None if the budget forbids it or nobody answers.
 
         A release that was made before the run was interrupted is read from the ledger, and nobody is asked.
         """
@@ -213,7 +214,7 @@ class Distillation(Strategy):
         return plan.estimates(paid, aggregator, total)
 
     def _choose_panel(self, plan: ReleasePlan) -> None:
-        """Begin with the popularity of items that one protected sum tells."""
+        """Begin the protocol with the items' popularity, estimated from one protected sum."""
         setup = self.progress.state.setup
         asks = Asks(0, self.requests.connected, {"items": np.array([setup.public.num_items])})
         found = self._released(plan, asks, panel_spec(setup.public.num_items), number=1)
@@ -223,7 +224,7 @@ class Distillation(Strategy):
             self.progress = replace(self.progress, state=self.protocol.begin(replace(setup, popularity=popularity)))
 
     def _released_metrics(self, number: int, plan: ReleasePlan) -> dict[str, float]:
-        """Return the student's quality as one protected sum of all devices' metrics tells it."""
+        """Return the student's quality from one protected sum of all devices' metrics."""
         asks = self.protocol.deploy(self.progress.state, self.requests.connected, number)
         found = self._released(plan, asks, METRICS_SUM)
         if found is None:
@@ -231,8 +232,8 @@ class Distillation(Strategy):
         total = found.values["metrics"]
         return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
 
-    def _told(self, number: int) -> dict[str, float]:
-        """Return the devices' own metrics: one by one, or under masks their sum alone."""
+    def _device_metrics(self, number: int) -> dict[str, float]:
+        """Return the mean of the devices' own metrics; under masks the server sees only their sum."""
         self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.requests.nodes.grid)
         if self.secure is None:
             metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
@@ -260,7 +261,7 @@ class Distillation(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Send every connected client what it needs to recommend."""
+        """Return messages with everything that connected clients need to recommend."""
         del arrays, config, grid
         asks = self.protocol.deploy(self.progress.state, self.requests.connected, server_round)
         return self.requests.write(asks, "evaluate", "evaluation-down-bytes")
@@ -279,7 +280,7 @@ class Distillation(Strategy):
         self.progress = self.progress.counted(name, clients, amount)
 
     def _measured(self) -> dict[str, float]:
-        """Measure the teacher where that is possible, and the student where devices may not say how good it is."""
+        """Measure the teacher in a simulation, and the student where devices may not report its metrics."""
         state, metrics = self.progress.state, dict[str, float]()
         if self.score is None:
             return metrics

@@ -1,4 +1,4 @@
-"""The transport of questions to nodes and of replies back; a bad node costs its answer and never raises."""
+"""The transport of questions to nodes and of replies back; a bad node loses its own answer and raises no error."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Replies:
     Attributes
     ----------
     contents : dict of int to RecordDict
-        By node.
+        The replies by node.
     failures : dict of int to Failure
-        Why a node's answer is missing.
+        The reasons of missing answers by node.
     """
 
     contents: dict[int, RecordDict]
@@ -43,8 +43,8 @@ def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout:
 def deliver(grid: Grid, messages: list[Message], timeout: float) -> list[Message]:
     """Send messages and return the replies that came until ``timeout`` seconds have passed.
 
-    Flower unpacks the replies of a moment together: one that it cannot read takes those beside it along, but not the
-    run. Where the connection itself fails the error is raised, or budgets would be spent on rounds that reach nobody.
+    Flower unpacks replies in groups. If it cannot read one of them, the others of its group are lost too, and the run
+    goes on. If the connection itself fails, the error is raised: otherwise rounds that reach nobody would spend budget.
     """
     try:
         return list(grid.send_and_receive(messages, timeout=timeout))
@@ -54,7 +54,7 @@ def deliver(grid: Grid, messages: list[Message], timeout: float) -> list[Message
 
 
 def collect(asked: list[Message], replies: list[Message]) -> Replies:
-    """Match replies to what was asked; the sender of an error reply is not always its node."""
+    """Match replies to the messages they answer; the sender of an error reply is not always the asked node."""
     node_of = {message.metadata.message_id: message.metadata.dst_node_id for message in asked}
     answers: dict[int, RecordDict] = {}
     failures = dict.fromkeys(node_of.values(), Failure(Missing.LATE))
@@ -71,7 +71,7 @@ def collect(asked: list[Message], replies: list[Message]) -> Replies:
 
 
 def missing(asks: Asks, answers: Answers) -> Iterator[tuple[Missing, NDArray[np.int64]]]:
-    """Yield the clients who were asked and are not in an answer, everyone once, by reason."""
+    """Yield the clients that were asked and are not in an answer, each once, by reason."""
     left = np.setdiff1d(asks.clients, answers.clients)
     for reason, named in [*answers.refused.items(), (Missing.LEFT_OUT, left.tolist())]:
         clients = np.intersect1d(left, np.asarray(named, np.int64))

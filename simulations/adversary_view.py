@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Masked
+from fedkd.aggregation.masked import Masked
 from fedkd.messages.serialisation import unpack_bits
 from fedkd.messages.types import Spec, mask_bits
 from fedkd.runs.config import Config
@@ -16,9 +16,9 @@ from fedkd.secure_aggregation.harness import new_parties
 
 
 def seen_of_clients(config: Config, chosen: DrySimulation) -> NDArray[np.float64]:
-    """Return what leaves every real client in the first round, shape [clients, ...]; several arrays are joined flat.
+    """Return every real client's message of the first round, shape [clients, ...]; several arrays are joined flat.
 
-    Where sums are secure that is the answer under its masks, which real parties make here.
+    Where sums are secure, it is the answer under its masks, which real parties make here.
     """
     asks, plain = chosen.first_asks()
     bare, mechanism = chosen.mechanism.aggregator(plain), chosen.mechanism
@@ -35,7 +35,7 @@ def seen_of_clients(config: Config, chosen: DrySimulation) -> NDArray[np.float64
 
 
 def masked(answers: NDArray[np.float64], specs: Mapping[str, Spec]) -> NDArray[np.float64]:
-    """Return the messages of a secure sum of whole numbers, read as numbers modulo the grid's, shape as given."""
+    """Return the messages of a secure sum of whole numbers, read as signed numbers, shape as given."""
     bits, count = mask_bits(specs), answers[0].size
     directory, parties = new_parties(len(answers), 2)
     server = SecureSum(directory, "audit", 1, 2, count, bits)

@@ -1,4 +1,4 @@
-"""Measurements that a simulation alone can make, as it has everyone's data: no byte of them is counted."""
+"""Measurements that only a simulation can make, as it has everyone's data; they do not count as traffic."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
-from server.run_writer import Recorder, model_size
+from server.run_writer import RunWriter, model_size
 
 RATIO_METRIC = "ndcg@20"
 
@@ -22,8 +22,8 @@ def lists_of(model: Recommender, together: Federation) -> Lists:
 
 
 def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:
-    """Return teacher and student of a finished run, as far as its protocol has them."""
-    state = Recorder(folder, config).progress(together.setup(config)).state
+    """Return teacher and student of a finished run, if its protocol has them."""
+    state = RunWriter(folder, config).progress(together.setup(config)).state
     models = {"teacher": config.algorithm.teacher(state), "student": config.algorithm.student(state)}
     return {name: model for name, model in models.items() if model is not None}
 
@@ -35,7 +35,7 @@ def row(model: Recommender, lists: Lists, config: Config, together: Federation) 
 
 
 def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
-    """Return slices of users and items, ratios to EASE, and how far the student agrees with its teacher."""
+    """Return metrics by slices of users and items, and ratios to EASE."""
     per_user = {name: measure_lists(found, together.fold.target) for name, found in lists.items()}
     measured = [row for row in IN_REPORT if row.name in lists]
     ratios = {

@@ -1,7 +1,7 @@
-"""``python -m simulations.audit RUN|CONF``: what attackers learn of a run, against what it claims.
+"""``python -m simulations.audit RUN|CONF``: attacks on a run, and the comparison with its privacy guarantee.
 
-Attacks with a claim to compare with print ``claimed at most ... measured at least ...``; the exit code is 1 where the
-measurement proves that more leaks than was claimed, and 0 otherwise, which is no proof of the contrary.
+An attack for which the run claims a bound prints ``claimed at most ... measured at least ...``. The exit code is 1 if a
+measurement proves that more leaks than is claimed. An exit code of 0 is no proof that nothing leaks.
 """
 
 import math
@@ -36,7 +36,7 @@ from simulations.adversary_view import seen_of_clients
 from simulations.audit_results import Line, alarms, canary_lines, record_lines, student_lines, students_conditions
 
 SEEN_NUMBERS = 20_000_000
-"""Of single clients' answers that are held in memory at a time."""
+"""Most numbers of single clients' answers that are held in memory at a time."""
 
 
 def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
@@ -45,9 +45,9 @@ def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
     Parameters
     ----------
     config : Config
-        Of a simulated run.
+        The configuration of a simulated run.
     canaries : int
-        Made-up clients of the canary audit.
+        Synthetic clients of the canary audit.
     pairs : int
         Pairs of shadow federations for membership inference; 0 leaves it out.
     """
@@ -63,7 +63,7 @@ def examine(config: Config, canaries: int, pairs: int) -> list[Line]:
 
 
 def membership_lines(config: Config, together: Federation, pairs: int) -> list[Line]:
-    """Tell the half of the clients that took part in a federation from the other half, alone and with shadows."""
+    """Attack a federation of half the clients by membership inference, alone and with shadow federations."""
     count, rng = together.partition.num_clients, stream(config.seed, "audit", "members")
     takes_part = np.concatenate([halves(count, 1, rng)[:1], halves(count, pairs, rng)])
     models = [DrySimulation(config, together, np.flatnonzero(own)).model() for own in takes_part]
@@ -107,7 +107,7 @@ def upload_lines(everyone: DrySimulation) -> list[Line]:
 
 
 def answer_lines(config: Config, together: Federation) -> list[Line]:
-    """Attack the single answers that leave clients, as whoever receives them sees them."""
+    """Attack the single answers of clients, as their receiver sees them."""
     chosen = DrySimulation(config, together, np.arange(min(1, together.partition.num_clients)))
     size = sum(math.prod(spec.shape) for spec in chosen.first_asks()[1].values())
     most = max(10, min(together.partition.num_clients, SEEN_NUMBERS // size))
@@ -152,7 +152,7 @@ def table(lines: list[Line]) -> Table:
 
 
 def conditions(config: Config) -> str:
-    """Return what every number of the audit is about."""
+    """Return the conditions of every number in the audit."""
     options = config.privacy
     if options.epsilon is None:
         return "nothing is claimed" if options.student.epsilon is None else students_conditions(options.student)
@@ -169,7 +169,7 @@ MASKED = (
 def main(
     target: Annotated[Path, typer.Argument(metavar="RUN|CONF", help="A run's folder, or a configuration (TOML).")],
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
-    canaries: Annotated[int, typer.Option(min=20, help="Made-up clients of the canary audit.")] = 16_000,
+    canaries: Annotated[int, typer.Option(min=20, help="Synthetic clients of the canary audit.")] = 16_000,
     repeat: Annotated[int, typer.Option(min=0, help="Only play the canaries so often, and count accusations.")] = 0,
     shadows: Annotated[int, typer.Option(min=0, help="Pairs of shadow federations; 0: no membership inference.")] = 4,
 ) -> None:
@@ -191,14 +191,14 @@ def main(
         console.print(MASKED if config.masked else config.privacy.mechanism.way.attacked, soft_wrap=True)
     console.print(verdict(lines), soft_wrap=True, style=_style(any(line.exceeded for line in lines)))
     if folder is not None:
-        told = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
-        folder.write_json("audit.json", {"conditions": conditions(config), "attacks": told})
+        attacks = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
+        folder.write_json("audit.json", {"conditions": conditions(config), "attacks": attacks})
     if any(line.exceeded for line in lines):
         raise typer.Exit(1)
 
 
 def verdict(lines: list[Line]) -> str:
-    """Return what the measurements together say of the claims."""
+    """Return the verdict of all measurements together."""
     if exceeding := [line.attack for line in lines if line.exceeded]:
         return f"verdict: more leaks than is claimed, by {', '.join(exceeding)}"
     if all(line.claimed is None for line in lines):
@@ -211,7 +211,7 @@ def _style(exceeded: bool) -> str:
 
 
 def _repeated(config: Config, canaries: int, repeat: int) -> tuple[int, int]:
-    """Return how many comparisons accuse when the canaries are played so often, and how many there are."""
+    """Return how many comparisons accuse in some repetitions of the canary audit, and how many there are."""
     if config.privacy.epsilon is None and config.privacy.student.epsilon is None:
         raise UserError(
             "--repeat compares canaries with a claimed epsilon, and this run claims none: there is nothing to check; "

@@ -1,4 +1,4 @@
-"""What a run claims of its releases, beside what canaries prove of them."""
+"""Comparisons of a run's privacy guarantee with the leakage that canaries prove."""
 
 import math
 import secrets
@@ -28,24 +28,24 @@ TOGETHER = 250
 
 @dataclass(frozen=True)
 class Line:
-    """What one attack achieved against what was claimed.
+    """The result of one attack, compared with the run's guarantee.
 
     Attributes
     ----------
     attack : str
-        Its name, and what is measured.
+        Name of the attack and its metric.
     claimed : float, optional
         The largest value that the run's guarantee allows; None where it promises nothing.
     measured : float
-        The least that the attack proves.
+        The lower bound that the attack proves.
     value, random : float, optional
-        What the attack achieved, and chance.
+        The success of the attack, and that of a random guess.
     confidence : float
-        With which ``measured`` holds.
+        Confidence in ``measured``.
     note : str
-        What the attack rests on.
+        Size and assumptions of the attack.
     about : str
-        What the numbers are about, where that is not what the run's answers are about.
+        Conditions of the numbers, where they differ from those of the run's answers.
     single : bool
         Whether clients' single answers were attacked.
     """
@@ -62,11 +62,11 @@ class Line:
 
     @property
     def exceeded(self) -> bool:
-        """Whether more leaks than was claimed."""
+        """Whether more leaks than is claimed."""
         return self.claimed is not None and self.measured > self.claimed
 
     def sentence(self, conditions: str) -> str:
-        """Return the comparison in words, and what its numbers are about."""
+        """Return the comparison in words, with the conditions of its numbers."""
         claimed = "nothing is claimed" if self.claimed is None else f"claimed at most {self.claimed:.4g}"
         measured = f"measured at least {self.measured:.4g}"
         return f"{self.attack}: {claimed}, {measured} ({self.about or conditions}, confidence {self.confidence:g})"
@@ -91,9 +91,9 @@ def canary_lines(config: Config, everyone: DrySimulation, canaries: int) -> list
 def released(
     config: Config, everyone: DrySimulation, planned: Mechanism
 ) -> list[tuple[Mechanism, dict[str, float], bool]]:
-    """Return everything a run releases about a client: its noise, its bounds, and whether it is sent as factors.
+    """Return a run's releases about a client: for each the noise, the bounds, and whether it is sent as factors.
 
-    That is the answers, and with a share of the budget each the items and the metrics.
+    These are the answers, and the items and the metrics if they have a share of the budget.
     """
     mechanism = replace(planned, participants=math.ceil(TOGETHER / config.privacy.honest_fraction))
     one = DrySimulation(config, everyone.together, everyone.clients[:1])
@@ -126,36 +126,37 @@ def student_lines(config: Config, canaries: int) -> list[Line]:
     # The planned noise itself stays within the budget by two accountants, which differ by a per cent.
     planned = options.cost(config.num_server_rounds).times(config.num_server_rounds)
     claimed = max(options.epsilon, epsilon(planned, options.delta))
-    about = students_conditions(options)
-    note = f"{canaries:,} canaries, Gaussian noise"
-    return [Line("epsilon of students", claimed, epsilon(steps, options.delta), CONFIDENCE, note=note, about=about)]
+    note, conditions = f"{canaries:,} canaries, Gaussian noise", students_conditions(options)
+    return [
+        Line("epsilon of students", claimed, epsilon(steps, options.delta), CONFIDENCE, note=note, about=conditions)
+    ]
 
 
 def students_conditions(options: StudentPrivacy) -> str:
-    """Return what every number about noisy training of students is about."""
+    """Return the conditions of every number about noisy training of students."""
     return f"students, unit {options.unit}, delta {options.delta:g}, {options.adjacency}, secret Poisson sampling"
 
 
 def record_lines(config: Config, folder: RunFolder) -> list[Line]:
-    """Compare the noise that a finished run wrote down with what its budget needs."""
-    told, options = folder.read_json("summary.json").get("privacy"), config.privacy
+    """Compare the noise in a finished run's summary with the noise that its budget needs."""
+    recorded, options = folder.read_json("summary.json").get("privacy"), config.privacy
     if options.epsilon is None or options.delta is None or options.mechanism.shared:
         return []
-    if not isinstance(told, dict) or not isinstance(told.get("noise-multiplier"), float):
+    if not isinstance(recorded, dict) or not isinstance(recorded.get("noise-multiplier"), float):
         raise UserError(
             f"{folder.path / 'summary.json'} does not say how much noise there was; delete it, and continue the run "
             f"with --resume {folder.path}"
         )
-    if told.get("epsilon") == 0:  # its ledger allowed no release
+    if recorded.get("epsilon") == 0:  # its ledger allowed no release
         return []
     planned = mechanisms(config, 1).answers
-    each = told["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
+    each = recorded["noise-multiplier"] / planned.sensitivity / math.sqrt(planned.releases)
     spent = epsilon(Cost.of_gaussian(each), options.delta) / (1 + 1e-9)  # planned and written down with so many digits
     return [Line("epsilon of the recorded noise", options.epsilon, spent, 1.0)]
 
 
 def alarms(config: Config, everyone: DrySimulation, canaries: int, repeat: int) -> tuple[int, int]:
-    """Return how many of the comparisons accuse when the canaries are played anew so often, and how many there are."""
+    """Return how many comparisons accuse in some repetitions with new canaries, and how many there are."""
     lines = [
         line
         for _ in range(repeat)

@@ -1,4 +1,4 @@
-"""Baselines: how each row of the results beside teacher and student is trained."""
+"""The training of baselines, the rows of the results beside teacher and student."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def central_ease(train: Interactions, config: Config) -> Recommender:
 
 
 def public_ease(public: Interactions, config: Config) -> Recommender:
-    """Return the same for few users of a catalogue of any size: no array of items x items where items are many."""
+    """Return the same for few users of a catalogue of any size, without an array of items x items."""
     weights, strength = _teacher_rule(config)
     root = np.sqrt(weights.of(public.histories.lengths))[:, None]
     rows = public.matrix(np.float64).multiply(root).todense()
@@ -53,7 +53,7 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
 
 
 def public_student(config: Config, together: Federation) -> Recommender | None:
-    """Return the student that the run's protocol would end in if no client answered; None where that learns nothing."""
+    """Return the run's student if no client answered; None where the protocol then learns nothing."""
     return unanswered(config, together) if isinstance(config.algorithm, Residual | FederatedEASE) else None
 
 
@@ -80,7 +80,7 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
 
 
 def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
-    """Return a baseline that is trained in one place; None where it cannot be had.
+    """Return a baseline that is trained in one place; None where it is not possible.
 
     Public-only models need public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
     """
@@ -95,9 +95,9 @@ def central_model(name: str, config: Config, together: Federation) -> Recommende
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
-    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds,
-    FedAvg under the same budgets, in a ledger of its own: it stands for another world. Where nothing is exchanged,
-    nothing needs protection.
+    It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds.
+    FedAvg has the same budgets, in a ledger of its own, because it is an alternative to the run. Where nothing is
+    exchanged, nothing needs protection.
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or LinearConfig(width=getattr(algorithm, "rank", 32))

@@ -36,7 +36,7 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
-from fedkd.training.central import Progress, Watch
+from fedkd.training.central import TrainingProgress, Watch
 from fedkd.training.options import StepTraining
 
 METRIC = "ndcg@10"
@@ -71,7 +71,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelQuality:
     """A line of the table: a model's quality over seeds, and its size."""
 
     name: str
@@ -126,7 +126,7 @@ def best_steps(train: Callable[[Watch], object], fold: Fold) -> tuple[float, int
     """Return the best quality on a validation fold while training, and the steps until then."""
     curve: list[tuple[float, int]] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         if progress.quality is not None:
             curve.append((progress.quality, progress.step))
 
@@ -169,22 +169,22 @@ def _try(shape: ModelConfig, trainer: Trainer, fold: Fold) -> tuple[float, int]:
     return best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
 
 
-def over(name: str, shape: ModelConfig, trainer: Trainer, fold: Fold, seeds: int) -> Row:
+def over(name: str, shape: ModelConfig, trainer: Trainer, fold: Fold, seeds: int) -> ModelQuality:
     """Train a student with several seeds and measure it on the test fold."""
     values = []
     for seed in range(seeds):
         student = shape.build(fold.train.catalogue, seed)
         trainer(student, fold, seed, Watch(every=STEPS))
         values.append(quality(student, fold))
-    return Row(name, over_seeds(np.array(values)), student.size()[0])
+    return ModelQuality(name, over_seeds(np.array(values)), student.size()[0])
 
 
-def fixed(name: str, model: Recommender, fold: Fold) -> Row:
+def fixed(name: str, model: Recommender, fold: Fold) -> ModelQuality:
     """Measure a model that no seed changes."""
-    return Row(name, over_seeds(np.array([quality(model, fold)])), model.size()[0])
+    return ModelQuality(name, over_seeds(np.array([quality(model, fold)])), model.size()[0])
 
 
-def compare(pair: Pair, data: Split, seeds: int, say: Callable[[str], None]) -> list[Row]:
+def compare(pair: Pair, data: Split, seeds: int, say: Callable[[str], None]) -> list[ModelQuality]:
     """Choose on validation, train again, measure on test; return the table."""
     chosen_on, test = data.validation, data.test
     ridge = best_ridge(chosen_on)
@@ -228,7 +228,7 @@ def _said(training: StepTraining) -> str:
     )
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[ModelQuality]) -> Table:
     """Return the comparison as a table; percentages are of EASE, gains those of the distilled student."""
     ease = next(row for row in rows if row.name == "ease")
     student = rows[-1].quality["mean"]

@@ -1,4 +1,4 @@
-"""The dry run: one cohort plays the first round, nothing is sent, and its bytes and seconds are multiplied."""
+"""The dry run, in which one cohort plays the first round without messages, to predict the cost of the whole run."""
 
 import time
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from server.run_writer import peak_memory
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Predictions for a whole run.
+class CostForecast:
+    """The predicted cost of a whole run.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class Plan:
     up, down : float
         Bytes of one answer and one ask, serialised, the mean of a cohort.
     seconds, teaching_seconds : float
-        Of all rounds on this machine, at most: the clients' training, and the server's teaching; evaluation comes on
-        top.
+        Seconds of all rounds on this machine, at most, for the clients' training and the server's teaching; evaluation
+        is not included.
     memory : int
         Resident bytes of this process after one cohort's round.
     noise : float
@@ -47,7 +47,7 @@ class Plan:
     catalogue: int
 
     def lines(self, config: Config) -> list[str]:
-        """Return the plan as sentences."""
+        """Return the forecast as sentences."""
         rounds = config.num_server_rounds
         return [
             f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",
@@ -60,14 +60,14 @@ class Plan:
         ]
 
 
-def plan(config: Config, together: Federation) -> Plan:
+def forecast_cost(config: Config, together: Federation) -> CostForecast:
     """Let one cohort play the first round, send nothing, and predict the run from it."""
     sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
     watched = _Watched(DrySimulation(config, together, sample))
     mechanism = watched.simulation.mechanism
     played = play_round(config.algorithm, watched.simulation.begin(), 1, sample, len(sample), watched.collect)
     asked, rounds = mechanism.participants, config.num_server_rounds
-    return Plan(
+    return CostForecast(
         clients=together.partition.num_clients,
         asked=asked,
         up=watched.up,

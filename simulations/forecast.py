@@ -1,9 +1,9 @@
-"""What a privacy budget will probably cost in quality, foretold on made-up data of the same size.
+"""A forecast of the quality under a privacy budget, from synthetic data of the same size.
 
-As many users, items and interactions as the run will have are made up, and the run is rehearsed on them: without the
-clients' data, under the budget, and without noise. No private data is touched, so it costs no budget. What can be
-foretold is the share of the clients' contribution that survives the noise, since noise depends on sizes alone; how much
-clients contribute depends on the data.
+The synthetic data has as many users, items and interactions as the run. The run is simulated on it three times: without
+the clients' data, under the budget, and without noise. No private data is used, so the forecast costs no budget. It
+predicts the share of the clients' contribution that remains under the noise, because noise depends only on sizes. The
+amount that clients contribute depends on the data.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from simulations.baselines import unanswered
 METRIC = "ndcg@20"
 
 LEAST = 0.005
-"""What clients' data must add to the metric for a share of it to mean anything."""
+"""Smallest gain from clients' data, in the metric, of which a share can be predicted."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """NDCG@20 of the student on made-up private users.
+    """NDCG@20 of the student on synthetic private users.
 
     Attributes
     ----------
     alone : float
-        Of what the public users teach alone.
+        From the public users alone.
     planned : float
         With the clients' answers under the run's noise.
     unprotected : float
         With their answers, without noise.
     budget : str
-        The budget of the run, with all that it is about.
+        The budget of the run, with all its conditions.
     """
 
     alone: float
@@ -47,58 +47,56 @@ class Forecast:
 
     @property
     def kept(self) -> float:
-        """Share of what the clients' data adds that is left under the noise; 0 where it adds nothing."""
+        """Share of the gain from clients' data that remains under the noise; 0 where there is no gain."""
         added = self.unprotected - self.alone
         return float(np.clip((self.planned - self.alone) / added, 0.0, 1.0)) if added > 0 else 0.0
 
     def line(self) -> str:
-        """Return it as a sentence."""
+        """Return the forecast as a sentence."""
         if self.unprotected - self.alone < LEAST:
-            found = (
-                f"clients' data adds less than {LEAST:g} even without noise, too little for a share of it to be told"
-            )
+            found = f"clients' data adds less than {LEAST:g} even without noise, too little to predict a share of it"
         else:
             found = f"{self.kept:.0%} of what the clients' data adds is left under this budget"
         return (
-            f"quality, on made-up data of this size: {found} (student {METRIC} {self.alone:.3f} from public users "
+            f"quality, on synthetic data of this size: {found} (student {METRIC} {self.alone:.3f} from public users "
             f"alone, {self.planned:.3f} under the budget, {self.unprotected:.3f} without noise). "
             f"The budget: {self.budget}."
         )
 
 
 def forecast(config: Config, together: Federation) -> Forecast:
-    """Rehearse a run on made-up data of the size of its own.
+    """Simulate a run on synthetic data of the same size.
 
     Raises
     ------
     UserError
-        Nothing is noised, so there is nothing to foretell, or clients keep their students to themselves.
+        Nothing is noised, so there is nothing to predict, or clients keep their students to themselves.
     """
     if not (budget := _budget(config)):
         raise UserError(
             "neither answers nor students are noised, so no noise costs any quality; set privacy.mode, privacy.epsilon "
             "and privacy.delta, or privacy.student.epsilon"
         )
-    protected = made_up(config, together)
+    protected = synthetic_config(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
-    models = (unanswered(protected, federation(protected)), _rehearsed(protected), _rehearsed(clear))
+    models = (unanswered(protected, federation(protected)), _simulated(protected), _simulated(clear))
     alone, planned, unprotected = (_quality(model, federation(protected)) for model in models)
     return Forecast(alone, planned, unprotected, budget)
 
 
 def _budget(config: Config) -> str:
-    """Return every budget of a run with all that it is about; empty without any."""
+    """Return every budget of a run with its conditions; empty without any."""
     options, students, parts = config.privacy, config.privacy.student, list[str]()
     if options.mechanism.active:
         parts.append(f"mode {options.mode}, epsilon {options.budget[0]:g}, {options.conditions_text}")
     if students.epsilon is not None:
-        about = f"one {students.unit}, {students.adjacency}, secret Poisson sampling"
-        parts.append(f"students under DP-SGD, epsilon {students.epsilon:g}, delta {students.delta:g}, {about}")
+        conditions = f"one {students.unit}, {students.adjacency}, secret Poisson sampling"
+        parts.append(f"students under DP-SGD, epsilon {students.epsilon:g}, delta {students.delta:g}, {conditions}")
     return "; ".join(parts)
 
 
-def made_up(config: Config, together: Federation) -> Config:
-    """Return a configuration on made-up data with as many users and items, and histories as long, as the public's."""
+def synthetic_config(config: Config, together: Federation) -> Config:
+    """Return a configuration on synthetic data with as many users and items, and histories as long as the public's."""
     public = together.fold.history.take(together.partition.public)
     trained = 1 - config.split.test_fraction if config.split.kind == "ratio" else 1.0
     mean = len(public) / max(1, public.num_users) / trained
@@ -112,12 +110,12 @@ def made_up(config: Config, together: Federation) -> Config:
     return validate({**tree, "data": {"source": "synthetic", "synthetic": sizes}})
 
 
-def _rehearsed(config: Config) -> Recommender | None:
+def _simulated(config: Config) -> Recommender | None:
     together = federation(config)
     return DrySimulation(config, together, np.arange(together.partition.num_clients)).model()
 
 
 def _quality(student: Recommender | None, together: Federation) -> float:
     if student is None:
-        raise UserError("clients of this protocol keep their students to themselves, so nothing can be foretold")
+        raise UserError("clients of this protocol keep their students to themselves, so nothing can be predicted")
     return evaluate(model_scores(student), together.fold, together.private).means()[METRIC]

@@ -28,7 +28,7 @@ from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from simulations import analysis
 from simulations.baselines import central_model, federated_baseline
-from simulations.dry_run import plan
+from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
 from simulations.grid import InProcessGrid
 
@@ -48,11 +48,11 @@ def simulate(config: Config) -> None:
 
 
 NODE_COHORTS = 4
-"""Cohorts of a simulated node: its answer is one message, so fewer nodes mean fewer messages, more mean less memory."""
+"""Cohorts of a simulated node, whose answer is one message: fewer nodes send fewer messages, more need less memory."""
 
 
 def run(config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a configuration into its folder, add what a simulation can measure besides, and return the summary."""
+    """Run a configuration into its folder, add the measurements that only a simulation can make, return the summary."""
     torch.set_num_threads(config.runtime.threads)
     begun = time.monotonic()
     check_simulated(config)
@@ -103,7 +103,7 @@ def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any
     """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary."""
     path = folder.path / "baselines" / name
     other = federated_baseline(name, config, path)
-    done = RunFolder.open(path) if (path / "config.toml").exists() else RunFolder.create(path, other)
+    done = RunFolder.at(path, other)
     if not done.finished:
         log(INFO, "baseline %s, a run of its own:", name)
         simulate(other)
@@ -160,19 +160,19 @@ def main(
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-TIME by default.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict bytes, time and memory; run nothing.")] = False,
-    foretell: Annotated[
+    predict: Annotated[
         bool,
         typer.Option("--forecast", help="Predict what the budget costs in quality, on synthetic data; run nothing."),
     ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
     console = Console()
-    if dry_run or foretell:
+    if dry_run or predict:
         if conf is None or resume is not None:
-            raise UserError("--dry-run and --forecast tell of a run before it begins; give its CONF, and no --resume")
+            raise UserError("--dry-run and --forecast predict a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
-        lines = plan(planned, federation(planned)).lines(planned) if dry_run else []
-        for line in [*lines, *([forecast(planned, federation(planned)).line()] if foretell else [])]:
+        lines = forecast_cost(planned, federation(planned)).lines(planned) if dry_run else []
+        for line in [*lines, *([forecast(planned, federation(planned)).line()] if predict else [])]:
             console.print(line, soft_wrap=True, highlight=False)
         return
     config, folder = _open(conf, overrides or [], out, resume)
@@ -212,7 +212,7 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
     check_simulated(config)
-    federation(config).setup(config)  # whatever is wrong with data or budget is said before a folder is made
+    federation(config).setup(config)  # mistakes in data or budget are reported before a folder is made
     return config, RunFolder.create(path, config)
 
 

@@ -23,9 +23,9 @@ from simulations.run import run
 
 BASELINES = f"evaluation.baselines={json.dumps([row.name for row in ROWS if row.swept and row.kind != 'run'])}"
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
-"""Keys that the sweep sets itself, and the options that say how."""
+"""Keys that the sweep sets itself, and the options that choose their values."""
 BUDGET = ("mode", "epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
-"""Keys of [privacy] that mean nothing where nothing is protected."""
+"""Keys of [privacy] that have no meaning without protection."""
 
 
 def sweep(budgets: Mapping[float, Config], seeds: int, out: Path) -> Curve:
@@ -46,7 +46,7 @@ def sweep(budgets: Mapping[float, Config], seeds: int, out: Path) -> Curve:
 
 
 def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, delta: float) -> Config:
-    """Return the configuration at one epsilon; an infinite one is mode none, and nothing of a budget is left in it."""
+    """Return the configuration at one epsilon; an infinite epsilon means mode none, without any key of a budget."""
     for given in overrides:
         if (key := given.partition("=")[0]) in OWN:
             raise UserError(f"the sweep sets {key} itself; say it with {OWN[key]} and not with --set")
@@ -61,7 +61,7 @@ def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, de
 
 
 def _done(config: Config, path: Path, seed: int) -> Run:
-    """Return the finished run of a seed, after it was made or found."""
+    """Return the finished run of a seed, which is made unless its folder exists."""
     path = path.absolute()
     runtime = config.runtime.model_copy(update={"run_folder": path})
     config = config.model_copy(update={"seed": seed, "runtime": runtime})
@@ -73,7 +73,7 @@ def _done(config: Config, path: Path, seed: int) -> Run:
 
 def _folder(config: Config, path: Path) -> RunFolder:
     if not (path / "config.toml").exists():
-        federation(config).setup(config)  # whatever is wrong with data or budget is said before a folder is made
+        federation(config).setup(config)  # mistakes in data or budget are reported before a folder is made
         return RunFolder.create(path, config)
     folder = RunFolder.open(path)
     there, asked = flatten(folder.config()), flatten(config)

@@ -13,12 +13,12 @@ from fedkd.report import render
 from fedkd.runs.config import Config
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
-from server.run_writer import Recorder
+from server.run_writer import RunWriter
 from simulations.run import run
 
 
 def withdraw(folder: RunFolder, clients: list[int]) -> Config:
-    """Mark clients as leaving and add the round in which they take everything back; return the new configuration.
+    """Mark clients as leaving, and return the configuration with one more round, in which they withdraw.
 
     Raises
     ------
@@ -26,8 +26,8 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
         The run is not finished, a client does not exist, or the protocol cannot undo a contribution.
     """
     config = folder.config()
-    recorder = Recorder(folder, config)
-    progress = recorder.progress(federation(config).setup(config))
+    writer = RunWriter(folder, config)
+    progress = writer.progress(federation(config).setup(config))
     registered = progress.state.setup.num_clients
     if not folder.finished:
         raise UserError(f"{folder.path} is not finished; continue it with python -m simulations.run --resume first")
@@ -35,7 +35,7 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
         raise UserError(f"clients are numbered 0..{registered - 1}, it got {clients}")
     leaving = np.unique(np.asarray(clients, np.int64))
     state = config.algorithm.withdraw(progress.state, leaving)
-    recorder.save(replace(progress, state=state))
+    writer.save(replace(progress, state=state))
     longer = config.model_copy(update={"num_server_rounds": progress.round + 1})
     folder.write_config(longer)
     (folder.path / "summary.json").unlink()

@@ -1,4 +1,4 @@
-"""Clipping: values are bounded in norm, client by client, before any noise is drawn for them."""
+"""Clipping, which bounds the norm of each client's values before noise is drawn for them."""
 
 from typing import Any
 
@@ -12,22 +12,23 @@ from fedkd.messages.types import LowRankUpdate, Quantiser, Spec
 def clipped(values: Any, spec: Spec, count: int) -> Any:
     """Return values of the quantiser whose Euclidean norm, client by client, is at most the clip.
 
-    What is not finite becomes zero first. Rounding towards zero never makes a norm larger, so the bound holds exactly
-    for the integers. All arithmetic is in double precision, scaled by the largest magnitude, so nothing overflows.
+    Values that are not finite become zero first. Rounding towards zero never makes a norm larger, so the bound holds
+    exactly for the integers. All arithmetic is in double precision, scaled by the largest magnitude, so nothing
+    overflows.
 
     Parameters
     ----------
     values : ndarray or LowRankUpdate
         One leading row per client, or factors.
     spec : Spec
-        With a clip and a grid.
+        The form of the values, with a clip and a quantiser.
     count : int
         How many clients.
 
     Returns
     -------
     ndarray or LowRankUpdate
-        Multiples of the grid's step.
+        Multiples of the quantiser's step.
     """
     assert spec.clip is not None
     assert spec.quantiser is not None
@@ -39,10 +40,10 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
 
 
 LARGEST = 1e150
-"""Right factors from here on count as zero, as what is not finite does: their norm could not be told."""
+"""Magnitude from which right factors count as zero, because their norm would overflow."""
 
 ROUNDING = 1e-12
-"""How much a clip is tightened, so that no floating-point error ever exceeds it."""
+"""Share by which a clip is reduced, so that no floating-point error ever exceeds it."""
 
 
 def _clipped_outer(values: LowRankUpdate, clip: float, grid: Quantiser, count: int) -> LowRankUpdate:
@@ -60,7 +61,7 @@ def _clipped_outer(values: LowRankUpdate, clip: float, grid: Quantiser, count: i
 
 
 def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return rows scaled down to their greatest norms; what is not finite becomes zero first, nothing overflows."""
+    """Return rows scaled down to their greatest norms, without overflow; values that are not finite become zero."""
     finite = np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
     largest = np.abs(finite).max(axis=1, initial=0.0)
     scaled = finite / np.where(largest > 0, largest, 1.0)[:, None]

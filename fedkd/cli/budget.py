@@ -66,12 +66,12 @@ def draw(plan: Plan, path: Path) -> None:
 
 
 def budget_options(given: Mapping[str, Any]) -> PrivacyOptions:
-    """Return the options that the command line means, by their keys; absent ones are None.
+    """Return the privacy options of the command line, from a mapping by key; absent ones are None.
 
     Raises
     ------
     UserError
-        An option is wrong; the message names it and what puts it right.
+        An option is wrong; the message names it and says how to correct it.
     """
     try:
         mechanism = MECHANISMS.find(str(given["mode"]))
@@ -143,7 +143,7 @@ LEARNS = {
     "add-remove": "recognises who took part, {:.0%} false alarms",
     "replace-one": "tells one history from another, {:.0%} false alarms",
 }
-"""An adversary's success, by the adjacency that hides the rest."""
+"""The description of an adversary's success, by adjacency."""
 
 
 def _adversary(plan: Plan) -> Titled:

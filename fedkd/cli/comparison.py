@@ -15,7 +15,7 @@ NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
 
 
 def print_comparison(console: Console, rows: Sequence[ComparisonRow]) -> None:
-    """Print as many columns of numbers as the terminal has room for beside whole names, and say which are left out."""
+    """Print as many columns of numbers as fit into the terminal beside whole names, and name those left out."""
     columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
     while (
         len(columns) > 1

@@ -25,11 +25,11 @@ class Check:
     Attributes
     ----------
     name : str
-        What was looked at.
+        Name of the check.
     found : str
-        What was found.
+        The result.
     hint : str
-        What puts it right; empty where nothing is wrong.
+        How to correct it; empty where nothing is wrong.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Check:
 
     @property
     def fine(self) -> bool:
-        """True where nothing is wrong."""
+        """Whether nothing is wrong."""
         return not self.hint
 
 
 def examine() -> Iterator[Check]:
-    """Look at everything; nothing is changed and nothing outside this machine is asked."""
+    """Return the results of all checks, which change nothing and use no network."""
     yield python(sys.version_info[:3])
     yield from packages("fedkd")
     yield cores()

@@ -1,4 +1,4 @@
-"""``fedkd ledger``: all releases and their cost, from the ledger that enforced it, which is only read."""
+"""``fedkd ledger``: all releases and their cost, from a ledger that is only read."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ def statement(path: Path, delta: float, owner: str = "", expected: str = "") -> 
     path : Path
         The ledger.
     delta : float
-        At which costs are given as epsilon; above 0 and below 1.
+        The delta at which costs are given as epsilon; above 0 and below 1.
     owner : str
-        Beginning of the key of those to tell of; everybody without it.
+        Beginning of the keys of the owners to report; all owners without it.
     expected : str
-        A row that must be in it, as an earlier statement printed it under ``head``.
+        A row that must be in the ledger, as an earlier report printed it under ``head``.
 
     Raises
     ------

@@ -24,7 +24,7 @@ app.add_typer(data, name="data")
 app.command()(config)
 
 MOST = 10**12
-"""Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to reckon with."""
+"""Most rounds, clients or coordinates of a plan: far beyond any federation, and small enough to compute with."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The common part of all command lines: a user's mistake ends with its message and exit code 2."""
+"""The common part of all command lines, in which a user's mistake ends with its message and exit code 2."""
 
 import functools
 import textwrap
@@ -17,10 +17,10 @@ P = ParamSpec("P")
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Print a ``UserError``, or which file cannot be used, without a traceback and exit with code 2."""
+    """Print a ``UserError``, or the name of an unusable file, without a traceback and exit with code 2."""
 
     @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+    def _run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except UserError as error:
@@ -31,7 +31,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             name = textwrap.shorten(str(error.filename), 200)
             _end(f"cannot use {name} ({error.strerror}); name another, or see to its folder, its rights and the disk")
 
-    return run
+    return _run
 
 
 PICTURES = (".svg", ".png")

@@ -1,1 +1,1 @@
-"""What travels between server and clients; the only room that imports Flower."""
+"""Messages between server and clients; the only room that imports Flower."""

@@ -1,4 +1,4 @@
-"""The catalogue as messages: which one a device has, and the whole of it for a device that has another."""
+"""Messages about the catalogue: the fingerprint of a device's copy, and the whole catalogue for a device without it."""
 
 from flwr.app import ConfigRecord, RecordDict
 
@@ -11,7 +11,7 @@ from fedkd.messages.validation import short
 CATALOGUE = "catalogue"
 
 LIMIT = 64 << 20
-"""Most bytes of a catalogue that a device takes; 40,000 items with titles and categories are one or two million."""
+"""Most bytes of a catalogue that a device accepts; 40,000 items with titles and categories are one or two million."""
 
 
 def catalogue_record(catalogue: Catalogue) -> RecordDict:
@@ -40,12 +40,12 @@ def holds_catalogue(record: RecordDict) -> bool:
 
 
 def read_catalogue(record: RecordDict, items: int) -> tuple[bytes, Catalogue]:
-    """Read and check a catalogue of a known number of items; nothing in it is believed.
+    """Read a catalogue of a known number of items, and check everything in it.
 
     Returns
     -------
     data : bytes
-        As it came, to be stored.
+        The bytes as received, to be stored.
     catalogue : Catalogue
 
     Raises

@@ -1,4 +1,4 @@
-"""Asks and answers as Flower messages; the one place in the library that knows Flower."""
+"""Asks and answers as Flower messages."""
 
 import json
 from collections.abc import Mapping
@@ -28,24 +28,24 @@ SCHEMA = 1
 WHO, ASK, ANSWER, SECURE = "who", "ask", "answer", "secure"
 
 
-def claim_record(clients: NDArray[np.int64], signature: bytes) -> RecordDict:
-    """Write which clients a node says it hosts, and a client's signature of that, or none."""
+def attestation_record(clients: NDArray[np.int64], signature: bytes) -> RecordDict:
+    """Write the clients that a node says it hosts, with a client's signature of that, which may be empty."""
     return RecordDict({WHO: ConfigRecord({"clients": clients.tolist() or [-1], "signature": signature})})
 
 
-def read_claim(record: RecordDict) -> tuple[NDArray[np.int64], bytes]:
-    """Read what ``claim_record`` wrote; it may name clients that there are not.
+def read_attestation(record: RecordDict) -> tuple[NDArray[np.int64], bytes]:
+    """Read what ``attestation_record`` wrote; it may name clients that do not exist.
 
     Raises
     ------
     MalformedError
-        It cannot be read.
+        The record cannot be read.
     """
     try:
-        claim = record.config_records[WHO]
-        return numbers(claim["clients"]), octets(claim["signature"])
+        hosted = record.config_records[WHO]
+        return numbers(hosted["clients"]), octets(hosted["signature"])
     except (KeyError, MalformedError) as error:
-        raise MalformedError(f"who a node hosts cannot be read ({error})") from error
+        raise MalformedError(f"the clients of a node cannot be read ({error})") from error
 
 
 def ask_record(asks: Asks) -> RecordDict:
@@ -96,7 +96,7 @@ def read_ask(record: RecordDict) -> Asks:
 
 
 def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
-    """Write released answers as a message's content: the packed arrays, and what they are about."""
+    """Write released answers as a message's content: packed arrays, with round, clients and reference."""
     head: dict[str, Any] = {"schema": SCHEMA, "round": answers.round, "clients": answers.clients.tolist() or [-1]}
     if answers.reference:
         head["reference"] = answers.reference
@@ -106,7 +106,7 @@ def answer_record(answers: Answers, specs: Mapping[str, Spec]) -> RecordDict:
 
 
 def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> Answers:
-    """Read and check an answer to ``asks``; nothing in it is believed.
+    """Read an answer to ``asks``, and check everything in it.
 
     Raises
     ------
@@ -117,34 +117,34 @@ def read_answer(record: RecordDict, asks: Asks, specs: Mapping[str, Spec]) -> An
         config, data = record.config_records[ANSWER], payload_of(record, ANSWER)
         check_schema(config)
         clients, refused = numbers(config["clients"]), refusals(config.get("refused", "{}"))
-        about = (number(config["round"]), short(config.get("reference", "")))
+        question = (number(config["round"]), short(config.get("reference", "")))
     except (KeyError, MalformedError) as error:
         raise MalformedError(f"the answer cannot be read ({error})") from error
     clients = clients[clients >= 0]
-    _check_about(about, clients, asks)
+    _check_question(question, clients, asks)
     values = unpack_answer(data, specs, len(clients)) if len(clients) else {}
-    return Answers(asks.round, clients, values, about[1], refused)
+    return Answers(asks.round, clients, values, question[1], refused)
 
 
-def secure_record(data: bytes, **about: str | int) -> RecordDict:
+def secure_record(data: bytes, **head: str | int) -> RecordDict:
     """Write a message of a secure sum."""
-    return packed_record(SECURE, data, {"schema": SCHEMA, **about})
+    return packed_record(SECURE, data, {"schema": SCHEMA, **head})
 
 
-def add_secure(record: RecordDict, data: bytes, **about: str | int) -> RecordDict:
+def add_secure(record: RecordDict, data: bytes, **head: str | int) -> RecordDict:
     """Add a message of a secure sum to an ask."""
-    return RecordDict({**record, **secure_record(data, **about)})
+    return RecordDict({**record, **secure_record(data, **head)})
 
 
 def turn_of(round_number: int, kind: str) -> int:
-    """Return the number under which a secure sum is taken: a round has two turns, one to train and one for the rest.
+    """Return the number of a secure sum: a round has two turns, one for training and one for the rest.
 
     Parameters
     ----------
     round_number : int
-        Of the question.
+        The round of the question.
     kind : str
-        Type of the message that asks it: ``train``, or anything else.
+        Type of the message: ``train``, or anything else.
     """
     return 2 * round_number + (kind != "train")
 
@@ -160,12 +160,12 @@ def is_secure(record: RecordDict) -> bool:
 
 
 def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
-    """Read a message of a secure sum: its bytes, and what it is about.
+    """Read a message of a secure sum: its bytes and its head.
 
     Raises
     ------
     MalformedError
-        It cannot be read, or it says why a client does not take part.
+        The message cannot be read, or it says why a client does not take part.
     """
     try:
         config, data = record.config_records[SECURE], payload_of(record, SECURE)
@@ -178,7 +178,7 @@ def read_secure(record: RecordDict) -> tuple[bytes, ConfigRecord]:
 
 
 def ask_bytes(asks: Asks) -> NDArray[np.int64]:
-    """Return the bytes of the message that each client would be sent alone, shape [clients].
+    """Return the bytes of a message to each client alone, shape [clients].
 
     Messages of equal lengths have equal sizes, so only one of each shape is serialised.
     """
@@ -191,7 +191,7 @@ def ask_bytes(asks: Asks) -> NDArray[np.int64]:
 
 
 def answer_bytes(answers: Answers, specs: Mapping[str, Spec]) -> NDArray[np.int64]:
-    """Return the bytes of the message that each client would send alone, shape [clients]."""
+    """Return the bytes of a message from each client alone, shape [clients]."""
     payloads = np.zeros(len(answers.clients), np.int64)
     for name, spec in specs.items():
         values, itemsize = answers.values.get(name), np.dtype(spec.dtype).itemsize
@@ -219,13 +219,13 @@ def record_bytes(record: RecordDict) -> int:
 
 
 def packed_record(name: str, data: bytes, head: dict[str, Any]) -> RecordDict:
-    """Write bytes of one kind as a message's content, with what they are about."""
+    """Write bytes of one kind as a message's content, with a head."""
     array = Array(dtype="uint8", shape=(len(data),), stype="fedkd.packed", data=data)
     return RecordDict({f"{name}.data": ArrayRecord({"packed": array}), name: ConfigRecord(head)})
 
 
 def payload_of(record: RecordDict, name: str) -> bytes:
-    """Read the bytes of one kind; a ``MalformedError`` or ``KeyError`` where there are none."""
+    """Read the bytes of one kind, or raise a ``MalformedError`` or ``KeyError`` if there are none."""
     array = record.array_records[f"{name}.data"]["packed"]
     if array.stype != "fedkd.packed":
         raise MalformedError(f"the payload must be of type fedkd.packed, it is {short(array.stype)}")
@@ -239,9 +239,9 @@ def check_schema(config: ConfigRecord) -> None:
         raise MalformedError(f"messages must have schema {SCHEMA}, this one has {schema}: update fedkd")
 
 
-def _check_about(about: tuple[int, str], clients: NDArray[np.int64], asks: Asks) -> None:
-    wanted = asks.reference.fingerprint if asks.reference is not None else ""
-    if about != (asks.round, wanted):
-        raise MalformedError(f"round and reference must be {(asks.round, wanted)}, they are {about}")
+def _check_question(question: tuple[int, str], clients: NDArray[np.int64], asks: Asks) -> None:
+    wanted = (asks.round, asks.fingerprint)
+    if question != wanted:
+        raise MalformedError(f"round and reference must be {wanted}, they are {question}")
     if np.any(np.diff(clients) <= 0) or not np.isin(clients, asks.clients).all():
-        raise MalformedError("the answer must be about clients that were asked, each once, ascending")
+        raise MalformedError("the answer must name only clients that were asked, each once, ascending")

@@ -1,4 +1,4 @@
-"""Reasons why the answer of a client is missing."""
+"""Reasons for missing answers of clients."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -40,14 +40,14 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Failure:
-    """A reason, and what it was in this case.
+    """A reason with the details of one case.
 
     Attributes
     ----------
     reason : Missing
         The reason.
     detail : str
-        For people; empty where the reason says it all.
+        Details for people; empty where the reason alone is enough.
     """
 
     reason: Missing

@@ -1,4 +1,4 @@
-"""Answers and estimates as bytes that a ledger keeps, so that a release which was made is sent again as it was."""
+"""Answers and estimates as bytes that a ledger stores, so that a repeated release is identical to the first."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Named arrays as one run of bytes; whole numbers may take any number of bits."""
+"""Serialisation of named arrays; whole numbers may take any number of bits."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from fedkd.ragged import Ragged, offsets
 
 
 class MalformedError(ValueError):
-    """Bytes from elsewhere are not what they must be.
+    """The error of received bytes that are malformed.
 
     Parameters
     ----------
     message : str
-        For people.
+        Details for people.
     reason : Missing
-        The reason why an answer is missing then.
+        The reason for which the answer then counts as missing.
     """
 
     def __init__(self, message: str, reason: Missing = Missing.MALFORMED) -> None:
@@ -65,7 +65,7 @@ def pack_answer(values: Mapping[str, Any], specs: Mapping[str, Spec]) -> bytes:
 
 
 def unpack_answer(data: bytes, specs: Mapping[str, Spec], clients: int) -> dict[str, Any]:
-    """Read and check what ``pack_answer`` wrote about some number of clients.
+    """Read and check what ``pack_answer`` wrote for a number of clients.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Asks, answers and references: all that server and clients say to each other."""
+"""Asks, answers and references, the types of which all messages between server and clients are made."""
 
 import hashlib
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Asks:
     round : int
         The round, counted from 1.
     clients : ndarray of int64, shape [clients]
-        Who is asked, ascending.
+        The asked clients, ascending.
     shared : mapping of str to ndarray
         Arrays for every client (a model, pooled soft labels).
     own : mapping of str to Ragged
@@ -70,6 +70,11 @@ class Asks:
     shared: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     own: Mapping[str, Ragged] = field(default_factory=dict)
     reference: Reference | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the reference; empty without one."""
+        return "" if self.reference is None else self.reference.fingerprint
 
     def take(self, clients: NDArray[np.int64]) -> "Asks":
         """Return the part that concerns some of the clients, in ascending order."""
@@ -89,7 +94,7 @@ class Quantiser:
     low, high : int
         Smallest and largest multiple of the step in a single value.
     bits : int
-        Sums are taken modulo ``2**bits``; what the server needs of them must fit, and that is public arithmetic.
+        Sums are taken modulo ``2**bits``, so the sums that the server needs must fit.
     signed : bool
         Whether a received sum in the upper half of the modulus is a negative number.
     """
@@ -133,7 +138,7 @@ class LowRankUpdate:
 
 @dataclass(frozen=True)
 class Spec:
-    """The form of one named array of an answer; both sides know it, so that no layout need travel.
+    """The form of one named array of an answer, which both sides know, so that no layout is sent.
 
     Attributes
     ----------
@@ -152,8 +157,8 @@ class Spec:
         Largest Euclidean norm of one client's array, in the units of its values; where answers must be bounded, longer
         ones are scaled down.
     weighted : bool
-        Whether a client's array counts as much as its weight says (``Answers.weights``). Where answers must be bounded,
-        all clients weigh the same.
+        Whether a client's array is multiplied by its weight (``Answers.weights``). Where answers must be bounded, all
+        clients have the same weight.
     """
 
     kind: Kind
@@ -172,7 +177,7 @@ def mask_bits(specs: Mapping[str, Spec]) -> int:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of some clients: raw, as they learnt them, or encoded, as they travel.
+    """Answers of some clients, either raw or encoded for their way to the server.
 
     Attributes
     ----------
@@ -182,7 +187,7 @@ class Answers:
         The clients, ascending.
     values : mapping of str to ndarray, LowRankUpdate or Ragged
         Raw: one leading row per client, or factors. Encoded, where the spec sums: the sum over ``clients``, without the
-        client axis. What does not sum stays one row per client, ``Ragged`` where lengths differ.
+        client axis. Other arrays keep one row per client, ``Ragged`` where lengths differ.
     reference : str
         Fingerprint of the reference that was scored, or an empty string.
     refused : mapping of Missing to list of int
@@ -201,7 +206,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A sum over clients as the server knows it.
+    """The server's estimate of a sum over clients.
 
     Attributes
     ----------
@@ -228,8 +233,8 @@ class Estimates:
     values : mapping of str to Estimate
         By the names of the protocol's specs.
     weight : float
-        Divisor that turns weighted sums into means: the clients' weights together. Where answers must be bounded it is
-        the planned number of participants, since how many did answer depends on who takes part.
+        Divisor that turns weighted sums into means: the sum of the clients' weights. Where answers must be bounded, it
+        is the planned number of participants, because the number of answers depends on who takes part.
     """
 
     round: int

@@ -1,4 +1,4 @@
-"""Strict reading of values that somebody else wrote: nothing but ``MalformedError`` is ever raised."""
+"""Strict reading of received values, which raises ``MalformedError`` and nothing else."""
 
 import json
 
@@ -9,21 +9,21 @@ from fedkd.messages.missing import Missing
 from fedkd.messages.serialisation import MalformedError
 
 LENGTH = 200
-"""Characters of somebody else's text that are kept."""
+"""Most characters that are kept of a received text."""
 
 REASONS = 16
-"""Most reasons that one answer may give for those who are not in it."""
+"""Most reasons that one answer may give for missing clients."""
 
 
 def text(value: object) -> str:
     """Read a text of any length."""
     if isinstance(value, str):
         return value
-    raise MalformedError(f"text must stand here, {type(value).__name__} does")
+    raise MalformedError(f"expected text, got {type(value).__name__}")
 
 
 def short(value: object) -> str:
-    """Read a text that will be shown: it is cut, and what cannot be printed, such as a terminal's commands, is not."""
+    """Read a text to be shown: it is shortened, and characters that cannot be printed become question marks."""
     return "".join(one if one.isprintable() else "?" for one in text(value)[:LENGTH])
 
 
@@ -31,27 +31,27 @@ def octets(value: object) -> bytes:
     """Read bytes of any number."""
     if isinstance(value, bytes):
         return value
-    raise MalformedError(f"bytes must stand here, {type(value).__name__} does")
+    raise MalformedError(f"expected bytes, got {type(value).__name__}")
 
 
 def number(value: object) -> int:
-    """Read a whole number; ``True`` is none."""
+    """Read a whole number; ``True`` does not count as one."""
     if type(value) is int:
         return value
-    raise MalformedError(f"a whole number must stand here, {type(value).__name__} does")
+    raise MalformedError(f"expected a whole number, got {type(value).__name__}")
 
 
 def numbers(value: object) -> NDArray[np.int64]:
     """Read a list of whole numbers."""
     if not isinstance(value, list):
-        raise MalformedError(f"a list of whole numbers must stand here, {type(value).__name__} does")
+        raise MalformedError(f"expected a list of whole numbers, got {type(value).__name__}")
     if not all(-(1 << 63) <= number(one) < 1 << 63 for one in value):
-        raise MalformedError("a list of whole numbers of 64 bits must stand here, a larger one does")
+        raise MalformedError("expected a list of whole numbers of 64 bits, got a larger number")
     return np.array(value, np.int64)
 
 
 def refusals(value: object) -> dict[Missing, list[int]]:
-    """Read which clients are refused an answer, by reason, out of JSON."""
+    """Read the clients that got no answer, by reason, from JSON."""
     try:
         parsed = json.loads(text(value))
     except (ValueError, RecursionError) as error:
@@ -62,7 +62,7 @@ def refusals(value: object) -> dict[Missing, list[int]]:
 
 
 def reason(value: object) -> Missing:
-    """Read why an answer is missing."""
+    """Read the reason of a missing answer."""
     try:
         return Missing(value)
     except ValueError:

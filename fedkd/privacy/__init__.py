@@ -1,1 +1,1 @@
-"""Budgets that are planned, spent and enforced: mechanisms, accounting, ledger, secure sums."""
+"""Privacy budgets: mechanisms, accounting, plans and the ledger."""

@@ -1,4 +1,4 @@
-"""The accountant: epsilon of what was or will be released, and the noise that a budget allows.
+"""The accountant: epsilon of past or planned releases, and the noise that a budget allows.
 
 Epsilon is a function of accounting events: of a ``Cost`` (``fedkd.privacy.events``) or a ``Schedule``
 (``fedkd.privacy.schedule``). It is exact where that is possible, and rounded up everywhere else:
@@ -30,10 +30,10 @@ ORDERS: tuple[int, ...] = (*range(2, 128), *(round(128 * 2.0 ** (step / 15)) for
 """Whole orders of the Renyi divergence; any of them gives a valid bound."""
 
 SMALLEST_DELTA = 1e-12
-"""Below this the rounding errors of a numeric accountant are no longer negligible."""
+"""Smallest delta at which the rounding errors of a numeric accountant are negligible."""
 
 CLOSE = 0.005
-"""The grid is fine enough when halving it moves epsilon by less than this part of it."""
+"""Relative change of epsilon below which the grid is fine enough and is not halved again."""
 
 HALVINGS = 14
 """Most halvings of the grid; schedules of rare and revealing releases need most."""
@@ -41,7 +41,7 @@ HALVINGS = 14
 
 @lru_cache(maxsize=4096)
 def epsilon(event: Cost | Schedule, delta: float) -> float:
-    """Return epsilon at a delta, never too small; infinite where nothing is guaranteed.
+    """Return epsilon at a delta, rounded up; infinite where nothing is guaranteed.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _of_renyi(rho: float, delta: float) -> float:
 
 
 def _as_schedule(cost: Cost) -> Schedule:
-    """Return the schedule that a cost with sampled steps stands for, all fixed before the first.
+    """Return the schedule that a cost with sampled steps describes, all fixed before the first.
 
     Where steps of both adjacencies meet, all count as replace-one: at the same noise and rate that reveals at least as
     much, as no vector at all is one of the vectors.
@@ -183,7 +183,7 @@ def _numeric(parts: list[Release | Response], adjacency: Adjacency, delta: float
 
 
 def _parts(schedule: Schedule) -> list[Release | Response]:
-    """Return what reveals anything, with all unsampled Gaussian releases joined into one."""
+    """Return the releases that reveal anything, with all unsampled Gaussian ones joined into one."""
     plain = [p for p in schedule.releases if isinstance(p, Release) and p.rate == 1]
     rest = [p for p in schedule.releases if (p.pure > 0 if isinstance(p, Response) else p.rate < 1)]
     if not plain:

@@ -18,8 +18,8 @@ ROUNDING = 1e-9
 class Budget:
     """The total that everything released about one owner's data may cost, for one adjacency.
 
-    Costs under different adjacencies, or counted in two ways, do not add up, so the first release about someone's data
-    fixes adjacency and counting for good, and there is nothing left for a budget of another.
+    Costs under different adjacencies, or counted in two ways, do not add up. So the first release about someone's data
+    fixes adjacency and counting for good, and a budget of another kind allows no release.
 
     Attributes
     ----------
@@ -28,9 +28,10 @@ class Budget:
     adjacency : str
         ``add-remove`` or ``replace-one``.
     adaptive : bool
-        Whether releases of all kinds may follow each other as one likes, counted by a Renyi filter, which allows a
-        little less. Without it all are of the first one's kind: Gaussian noise of any strength, counted exactly; noise
-        of other kinds, counted as concentrated; or steps on samples, of one noise and rate, by their privacy loss.
+        Whether releases of all kinds may follow each other in any order, counted by a Renyi filter, which allows a
+        little less. Without it all are of the same kind as the first: Gaussian noise of any strength, counted exactly;
+        noise of other kinds, counted as concentrated; or steps on samples of one noise and rate, counted by their
+        privacy loss.
     """
 
     epsilon: float
@@ -54,7 +55,7 @@ class Budget:
         Raises
         ------
         UserError
-            The message says how much is needed, and under which key.
+            There is no room; the message says which key to set to which value.
         """
         if (needed := least_epsilon(cost, self.delta)) > self.epsilon:
             raise UserError(
@@ -64,9 +65,9 @@ class Budget:
 
 
 def _of_one_kind(first: Cost, spent: Cost) -> bool:
-    """Return whether all costs are of a kind with the first of them.
+    """Return whether all costs are of the same kind as the first of them.
 
-    How many steps on samples follow may be decided later: a schedule that ends early reveals no more than the whole.
+    The number of steps on samples may be decided later: a schedule that ends early reveals no more than the whole.
     """
     if spent.sampled:
         return len(spent.sampled) == 1 and not spent.rho

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from fedkd.errors import UserError
 
 HIGHEST_EPSILON = 1e6
-"""Above this a guarantee is none."""
+"""Largest epsilon that still counts as a guarantee."""
 
 
 def check_delta(delta: float) -> None:
-    """Refuse a delta that means nothing, with a ``UserError``."""
+    """Refuse a delta outside (0, 1), with a ``UserError``."""
     if not 0 < delta < 1:
         raise UserError(f"delta is {delta}; it must be above 0 and below 1, and well below 1 / clients, as 1e-5")
 

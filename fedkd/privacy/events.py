@@ -1,4 +1,4 @@
-"""Accounting events: releases as plain data, reduced to bounds that add up.
+"""Accounting events, which describe releases as plain data with bounds that add up.
 
 Every cost is a bound ``rho * a`` on the Renyi divergence of all whole orders ``a >= 2`` (concentrated differential
 privacy, Bun & Steinke, TCC 2016), so costs add up, and as each order has a filter of its own (Feldman & Zrnic, NeurIPS
@@ -25,13 +25,13 @@ class Steps:
     Attributes
     ----------
     adjacency : str
-        Against what a vector is hidden: against none (``add-remove``), or against any other (``replace-one``).
+        The neighbouring data set: without the vector (``add-remove``), or with any other (``replace-one``).
     multiplier : float
         Standard deviation of the noise over the clip.
     rate : float
-        Sampling rate; 1 takes everyone.
+        Sampling rate; at 1 every vector is in every sample.
     count : int
-        How many there are.
+        Number of steps.
     """
 
     adjacency: Adjacency
@@ -44,7 +44,7 @@ class Steps:
             raise UserError(f"adjacency is {self.adjacency}; it can be add-remove or replace-one")
         if not (self.multiplier > 0 and math.isfinite(self.multiplier) and 0 < self.rate <= 1 and self.count >= 1):
             raise UserError(
-                f"{self.count} steps at noise {self.multiplier} and sampling rate {self.rate} cannot be charged; noise "
+                f"{self.count} steps at noise {self.multiplier} and sampling rate {self.rate} have no cost; noise "
                 "must be positive and finite, the rate above 0 and at most 1, and there is a step at least"
             )
 
@@ -121,7 +121,7 @@ def skellam_cost(variance: float, l2: float, l1: float) -> Cost:
     Parameters
     ----------
     variance : float
-        Of the noise on a coordinate, in squared grid steps.
+        Variance of the noise on a coordinate, in squared grid steps.
     l2, l1 : float
         Sensitivities in grid steps.
     """

@@ -1,4 +1,4 @@
-"""The guarantee of a run: one total budget, for whom it holds, and how it is shared and counted."""
+"""The guarantee of a run: one total budget, the unit it protects, and its division among releases."""
 
 import math
 from pathlib import Path
@@ -13,35 +13,35 @@ Unit = Literal["user", "client"]
 
 
 class Guarantee(Options):
-    """The promise that a mechanism keeps; all numbers are public.
+    """The guarantee that a mechanism must keep; all its numbers are public.
 
     Attributes
     ----------
     epsilon, delta : float, optional
         The total that everything released about a unit may cost; a mode other than ``none`` needs both.
     unit : str
-        Whose presence is hidden: ``user`` (each client is one user) or ``client`` (a silo with everyone in it).
+        The protected unit: ``user`` (each client is one user) or ``client`` (a silo with everyone in it).
     adjacency : str
         ``add-remove`` one unit, or ``replace-one`` by another, which takes twice the noise.
     honest_fraction : float
         Distributed mode: the share of the planned clients that must add their noise for the guarantee to hold.
     ledger : Path, optional
         File of the ledger, made absolute, so that a run continued from elsewhere finds it. Budgets belong to data, so
-        runs on the same people's data must share it. Without it, it lies with the data of a real server or client, and
-        in the run folder of a simulation, which is a world of its own.
+        runs on the same people's data must share it. By default it is in the data folder of a real server or client,
+        and in the run folder of a simulation.
     panel_share : float
-        Share of the budget for one first release of the items that clients have, by which items are chosen that answers
-        are about; 0 for none, and then the public users alone say what is popular.
+        Share of the budget for one first release of the items that clients have, from which the panel of the answers is
+        chosen; 0 for no such release, and then only the public users show which items are popular.
     metrics_share : float
-        Share of the budget for one last release of how good the student is on the devices; 0 for none, and then a real
-        server under protection never learns it.
+        Share of the budget for one last release of the student's metrics on the devices; 0 for no such release, and
+        then a real server under protection never learns them.
     epsilon_limit : float, optional
         The most that everything released about one unit may cost, at the same delta, in all runs that share a ledger;
         the run's own epsilon without it.
     adaptive : bool
         Whether those runs may differ in the kind of their noise and in the training of their students, and be chosen
-        after earlier ones were seen. A Renyi filter counts them, which needs more room than a run's own epsilon, and
-        the first run fixes for good whether it does. Without it Gaussian noise alone may differ from run to run.
+        from the results of earlier ones. A Renyi filter then counts them, which needs more room than a run's own
+        epsilon; the first run fixes this for good. Without it runs may differ only in the amount of Gaussian noise.
     """
 
     epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)

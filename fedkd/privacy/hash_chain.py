@@ -46,11 +46,11 @@ PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
 
 START = "0" * 64
-"""Stands for the row before the first in the first row's digest."""
+"""The digest of the row before the first."""
 
 
 class LedgerRefused(UserError):
-    """A ledger that is lost, older than it was, altered or unreadable; nothing may be released on its word."""
+    """The error of a ledger that is lost, an older copy, altered or unreadable, so that nothing may be released."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Head:
 
 
 class HashChainReader:
-    """The table in one file and its anchor in another, as they are: nothing is made, and nothing is written."""
+    """The table in one file and its anchor in another, opened only for reading."""
 
     def __init__(self, path: Path, anchor: Path) -> None:
         self.path, self.anchor = path, anchor
@@ -136,7 +136,7 @@ class HashChainReader:
         if row is None or row[0] != head.digest:
             raise LedgerRefused(
                 f"the privacy ledger {self.path} is an older copy that lacks row {head.sequence}; restore the newest, "
-                "since what this one does not know of was released all the same"
+                "because releases that are missing in this copy were made all the same"
             )
 
     @contextmanager
@@ -211,7 +211,7 @@ class HashChain(HashChainReader):
             self._raise_anchor(connection)
 
     def _refuse_foreign(self) -> None:
-        """Refuse a file in which another program keeps something, before anything is changed in it."""
+        """Refuse a file of another program, before anything is changed in it."""
         with self._opened(self.path.as_uri()) as connection:
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         with self.path.open("rb") as file:
@@ -263,7 +263,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
-    """Have changes written ahead; unlike for all else, SQLite does not wait for others here."""
+    """Switch to write-ahead logging, and retry, because SQLite does not wait for other processes here."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

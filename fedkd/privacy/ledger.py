@@ -31,11 +31,11 @@ from fedkd.privacy.ledger_reader import Entry, LedgerReader, cost_of, ledger_pat
 __all__ = ["BudgetExhausted", "Entry", "Head", "Ledger", "LedgerRefused", "Receipt", "data_key"]
 
 MOST = 1_000_000
-"""Releases that are counted as endlessly many."""
+"""Number of releases from which no larger number is computed."""
 
 
 class BudgetExhausted(UserError):
-    """A release would exceed the budget; the message is the same for everybody."""
+    """The error of a release that would exceed the budget; its message is the same for everybody."""
 
     def __init__(self) -> None:
         super().__init__("this release would exceed the privacy budget, so nothing is released")
@@ -48,11 +48,11 @@ class Receipt:
     Attributes
     ----------
     data, release : str
-        Whose data, and which release of it.
+        Key of the owner's data, and name of the release.
     fresh : bool
         Whether this call paid; a retry finds the release paid.
     payload : bytes, optional
-        What must be sent, if it is stored already. Without it the release is still to be made, and stored.
+        The bytes to send, if they are stored already. Without them the release is still to be made, and stored.
     """
 
     data: str
@@ -102,9 +102,9 @@ class Ledger(LedgerReader):
         Parameters
         ----------
         data, release : str
-            Whose data (``data_key``), and a name of the release that a retry repeats and nothing else does.
+            Key of the owner's data (``data_key``), and a unique name of the release, which only a retry repeats.
         cost : Cost
-            Of this release; taken from the mechanism that makes it.
+            The cost of this release, from its mechanism.
         limit : Budget
             The budget of everything released about the data, this release included.
         note : str

@@ -1,4 +1,4 @@
-"""The account of a run in a ledger: whose budget pays for a release, and what of it was made before."""
+"""The account of a run in a ledger, which pays for releases and keeps them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Paid:
     name : str
         The release.
     owners : ndarray of int64
-        Those whose budgets allowed it.
+        Owners whose budgets allowed it.
     kept : bytes, optional
         The release itself, if it was made before; it is sent again as it is.
     """
@@ -49,15 +49,15 @@ class Account:
     ledger : Ledger
         The record of all releases.
     source : str
-        Names the data that budgets belong to.
+        Name of the data that budgets belong to.
     cost : Cost
-        Of one release of this run.
+        The cost of one release of this run.
     limit : Budget
         The most that everything released about one owner's data may cost, in all runs together.
     note : str
         The mechanism, for people.
     naming : callable
-        Returns the lasting name of an owner there; numbers that change from run to run would be new budgets.
+        Returns the lasting name of an owner; a number that changes from run to run would be a new budget.
     """
 
     ledger: Ledger
@@ -84,5 +84,5 @@ class Account:
 
 @lru_cache(maxsize=16)
 def open_ledger(path: Path) -> Ledger:
-    """Return the ledger of a path; its rows are verified once a process, its age at every use."""
+    """Return the ledger of a path; its rows are verified once per process, its anchor at every use."""
     return Ledger(path)

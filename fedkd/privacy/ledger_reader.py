@@ -1,4 +1,4 @@
-"""The ledger reader: neither the file nor anything beside it is written to."""
+"""The ledger reader, which writes neither to the file nor beside it."""
 
 import json
 from collections.abc import Mapping

@@ -23,19 +23,19 @@ SUMS = {
     ),
     "clear": "Answers are not masked: the server sees every single one.",
 }
-"""What a server sees of answers that sum."""
+"""The server's view of answers that sum."""
 
 SINGLE = "These answers do not sum and are not masked: the server sees every single one."
-"""What a server sees of other answers."""
+"""The server's view of other answers."""
 
 ONE_BY_ONE = "Devices report the quality of their own recommendations one by one."
-"""What it sees besides, where nothing is protected or masked."""
+"""The server's further view, where nothing is protected or masked."""
 
 LEAST_SHARE = 0.05
-"""Of the budget, for the answers themselves."""
+"""Smallest share of the budget for the answers themselves."""
 
 GAUSSIAN = "gaussian"
-"""Votes under the noise of the mode, as any other answer."""
+"""Name under which votes are noised by the mode, as any other answer."""
 
 
 class PrivacyOptions(Guarantee):
@@ -48,14 +48,15 @@ class PrivacyOptions(Guarantee):
         noise; ``local``: every client adds all of it; or a mechanism of your own, ``package.module:Class``.
     votes : str
         Protection of votes, where answers are votes: ``gaussian`` noise on their sums as on any other; ``noisy-max``
-        (mode central), which tells the winners alone; ``randomised-response`` (mode local); or a mechanism of your own.
+        (mode central), which releases only the winners; ``randomised-response`` (mode local); or a mechanism of your
+        own.
     sums : str
-        ``secure``: clients on devices of their own mask their answers, so that the server sees sums alone; a simulation
-        takes them inside its cohorts. ``clear``: the server sees every single answer.
+        ``secure``: clients on devices of their own mask their answers, so that the server sees only sums; a simulation
+        adds them up inside its cohorts. ``clear``: the server sees every single answer.
     minimum_cohort : int
         Fewest clients whose secure sum may be opened; a client takes no part in a smaller one.
     student : StudentPrivacy
-        Noise on the training of every client's student, beside all this.
+        Noise in the training of every client's student, in addition to the protection of answers.
     """
 
     mode: str = "none"
@@ -90,7 +91,7 @@ class PrivacyOptions(Guarantee):
 
     @property
     def masked(self) -> bool:
-        """Whether real clients mask what travels."""
+        """Whether real clients mask their answers."""
         return self.sums == "secure"
 
     @model_validator(mode="after")
@@ -125,13 +126,13 @@ class PrivacyOptions(Guarantee):
 
     @property
     def statement(self) -> str:
-        """The plain sentences that log and report carry."""
+        """The plain sentences for log and report."""
         if not self.mechanism.active and self.student.epsilon is not None:
             return STUDENTS_ALONE
         return self.mechanism.sentence(self)
 
     def promise(self, summable: bool, rounds: int) -> str:
-        """Return all that a run promises of privacy, and does not.
+        """Return a run's privacy guarantee and its limits, in plain sentences.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The plan of a budget, before anything is released: noise, signal, an adversary's chances, cheaper settings."""
+"""The plan of a budget before any release: noise, signal, an adversary's success, cheaper settings."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.privacy.options import PrivacyOptions
 
 FAINTEST = 0.1
-"""Signal to noise of a sum in which all clients agree; below it a release says nothing, and a plan is refused."""
+"""Smallest ratio of signal to noise in a sum in which all clients agree; a plan below it is refused."""
 
 FALSE_ALARMS = (0.01, 0.1)
-"""Rates of false alarms at which an adversary's success is told."""
+"""Rates of false alarms at which an adversary's success is shown."""
 
 EVERYBODY = 0.99
 """Share of clients that an adversary may recognise, at the smallest of these rates, where nothing is protected."""
@@ -30,7 +30,7 @@ DELTAS = tuple(2.0**-power for power in range(1, 60))
 
 @dataclass(frozen=True)
 class Plan:
-    """A budget and what it is for; every number is public.
+    """A budget with the releases that it pays for; every number is public.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def mechanism(self) -> Mechanism:
-        """The noise that the plan means."""
+        """The mechanism of the plan."""
         return self.options.planned(self.clients, self.releases, self.options.answers_share)
 
     @property
@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def signal_to_noise(self) -> float:
-        """The largest norm a sum can have, all clients at the clip and of one mind, over the expected norm of noise."""
+        """The largest norm of a sum, with equal answers at the clip, over the expected norm of the noise."""
         return self.clients / (self.noise * math.sqrt(self.dimensions))
 
     def check(self) -> "Plan":
@@ -91,12 +91,12 @@ class Plan:
         if self.signal_to_noise < FAINTEST:
             raise UserError(
                 f"at epsilon {epsilon:g} a sum of {self.dimensions} coordinates over {self.clients} clients has "
-                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; {self._mend()}"
+                f"signal to noise {self.signal_to_noise:.2g} at most, below {FAINTEST}; {self._advice()}"
             )
         return self
 
     def cheaper(self) -> list[tuple[str, "Plan"]]:
-        """Return what would raise the signal over the noise, and the plans that do it."""
+        """Return settings that would raise the signal over the noise, with their plans."""
         ways = [
             ("a quarter of the dimensions", replace(self, dimensions=max(1, self.dimensions // 4))),
             ("four times the clients", replace(self, clients=4 * self.clients)),
@@ -132,11 +132,11 @@ class Plan:
 
     @property
     def _cost(self) -> Cost:
-        """What everything costs that is released about one unit."""
+        """The cost of all releases about one unit."""
         return self.mechanism.cost.times(self.releases / self.mechanism.portion)
 
-    def _mend(self) -> str:
-        """Return which settings would let a sum rise above the noise."""
+    def _advice(self) -> str:
+        """Return the settings that would let a sum rise above the noise."""
         feasible, fewer = self._feasible(), self._dimensions()
         ways = [f"release {fewer} coordinates"] if fewer else []
         if feasible is None:

@@ -1,6 +1,6 @@
-"""Budgets for releases of any kind, each chosen after the earlier ones were seen.
+"""The Renyi filter: budgets for releases of any kind, each chosen after the earlier ones were seen.
 
-Fixed schedules have a privacy loss to compose, adaptive ones have not. For one order ``a`` fixed beforehand, releases
+Fixed schedules have a privacy loss to compose, adaptive ones do not. For one order ``a`` fixed beforehand, releases
 that stop before the sum of their Renyi divergences exceeds ``B(a)`` are together bounded by ``B(a)``, however they were
 chosen (Feldman & Zrnic, Individual privacy accounting via a Renyi filter, NeurIPS 2021, theorem 4.3).
 """
@@ -21,9 +21,9 @@ CHEAP_ORDER = 1024
 
 
 def allows(cost: Cost, epsilon: float, delta: float) -> bool:
-    """Return whether what releases cost together stays within a budget.
+    """Return whether the total cost of releases stays within a budget.
 
-    The order is that at which most Gaussian noise fits; it depends on the budget alone.
+    The order is the one that allows most Gaussian releases; it depends only on the budget.
     """
     order = _best_order(epsilon, delta)
     most = _budget(epsilon, delta, order)

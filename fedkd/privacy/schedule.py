@@ -1,4 +1,4 @@
-"""Planned events: releases fixed before the first of them, with illegal mixtures refused."""
+"""Planned events: releases that are fixed before the first of them, without forbidden mixtures."""
 
 import math
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Release:
     count : int
         How often it is released.
     content : str
-        What is summed: ``vector``, ``vote`` or ``bounded``; decides the sensitivity.
+        Kind of the summed values, ``vector``, ``vote`` or ``bounded``, which decides the sensitivity.
     noise : str
         ``gaussian`` (also rounded to a grid after it was added), ``discrete-gaussian`` or ``skellam``.
     step : float
@@ -125,8 +125,8 @@ class Schedule:
     adjacency : str
         ``add-remove`` one unit, or ``replace-one`` by another.
     sampling : str
-        What the sampler really does: ``none``; ``fixed-size`` cohorts, which amplify nothing here; ``poisson``: an
-        independent coin for every registered unit that no adversary sees.
+        The real sampling: ``none``; ``fixed-size`` cohorts, which amplify nothing here; ``poisson``: an independent,
+        secret coin for every registered unit.
     """
 
     releases: tuple[Release | Response, ...]

@@ -1,13 +1,13 @@
 """The guarantee of noisy training of a client's own student, and the noise that keeps to it.
 
 DP-SGD (Abadi et al., Deep learning with differential privacy, CCS 2016) with Poisson sampling; a training example is
-one history. What is protected is one of two things:
+one history. The protected unit is one of two:
 
-- ``interaction``: what stands in a history. One interaction more or less may turn the history's clipped gradient into
+- ``interaction``: the content of a history. One interaction more or less may turn the history's clipped gradient into
   any other, so a whole history is replaced by another (replace-one): in a step two clips apart if it is sampled. The
   noise comes from privacy loss distributions (``fedkd.privacy.accounting``).
 - ``user``: whether a history is there (add-remove), with noise from Opacus' ``PRVAccountant`` (Gopi, Lee & Wutschitz,
-  Numerical composition of differential privacy, NeurIPS 2021), which knows this adjacency alone.
+  Numerical composition of differential privacy, NeurIPS 2021), which supports only this adjacency.
 """
 
 import importlib
@@ -46,15 +46,15 @@ TOLERANCE = 0.01
 
 
 class StudentPrivacy(Options):
-    """Differential privacy of every client's student, beside whatever protects the answers.
+    """Differential privacy of every client's student, in addition to the protection of answers.
 
     Attributes
     ----------
     epsilon, delta : float, optional
         Budget of one unit for the training of all rounds together; without epsilon students are not noised.
     unit : str
-        ``interaction``: any change inside one history, the default because a device is known to take part and holds
-        one user, so what it has to hide is what its user did; ``user``: whether a history is there at all, which is for
+        ``interaction``: any change inside one history. This is the default, because a device with one user is known to
+        take part and must hide only its user's interactions. ``user``: whether a history is there at all, which suits
         silos of many users and takes less noise.
     clip : float
         Largest Euclidean norm of the gradient of one history.
@@ -63,10 +63,10 @@ class StudentPrivacy(Options):
     steps : int
         Steps of a round, the same for every client, with data or without.
     histories : float
-        How many histories a client is publicly known to have about; scales the steps, and is never read off the data.
+        Public estimate of a client's number of histories; it scales the steps, and is never read from the data.
     epsilon_limit : float, optional
         Budget of the training of all runs that share a ledger, at the same delta; the run's own epsilon without it.
-        Other noise, rates or numbers of steps than the first run's need ``privacy.adaptive`` from the first run on.
+        Runs with other noise, rates or numbers of steps need ``privacy.adaptive`` from the first run on.
     """
 
     epsilon: float | None = Field(default=None, ge=0.01, le=1000)
@@ -80,11 +80,11 @@ class StudentPrivacy(Options):
 
     @property
     def adjacency(self) -> Adjacency:
-        """Adjacency of a client's histories that the unit means."""
+        """Adjacency of a client's histories that follows from the unit."""
         return ADJACENCY[self.unit]
 
     def multiplier(self, rounds: int) -> float:
-        """Return the noise over the clip that keeps all steps of so many rounds to the budget; 0 without a budget.
+        """Return the noise over the clip that keeps all steps of some rounds to the budget; 0 without a budget.
 
         Raises
         ------

@@ -2,10 +2,10 @@
 
 *Randomised response* (Warner, JASA 1965; Kairouz, Bonawitz & Ramage, Discrete distribution estimation under local
 privacy, ICML 2016): every voter replaces each of its choices, with a public probability, by an even draw over all
-choices, "none" among them. What leaves is private by itself, and the sum is unbiased after a public linear map.
+choices, "none" among them. Each answer is private by itself, and the sum is unbiased after a public linear map.
 
-*Report-noisy-max* (Dwork & Roth, The algorithmic foundations of differential privacy, 2014, section 3.3): whoever is
-trusted with the sum adds Gumbel noise to it and publishes where the maximum is, and nothing else. That is the
+*Report-noisy-max* (Dwork & Roth, The algorithmic foundations of differential privacy, 2014, section 3.3): a server that
+is trusted with the sum adds Gumbel noise to it and publishes only the position of the maximum. That is the
 exponential mechanism (McSherry & Talwar, FOCS 2007). One voter more moves every count by 0 or 1, all in one direction,
 so at scale ``1 / epsilon`` the privacy loss of a choice has a range of ``epsilon``; one voter in the place of another
 moves one count up and one down, and takes twice the scale. A mechanism of bounded range ``epsilon`` has a Renyi

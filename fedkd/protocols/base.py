@@ -23,7 +23,7 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Setup:
-    """The server's knowledge before the first round.
+    """The public facts of a run that the server knows before the first round.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class Setup:
     seed : int
         The run's seed.
     participants : int
-        How many clients are asked in a round (a public constant); 0 stands for all of them.
+        How many clients are asked in a round (a public constant); 0 means all of them.
     answer_budget : AnswerBudget, optional
         Public bounds of an answer: with them it is one array of limited norm, and few numbers are worth asking for.
     popularity : ndarray, optional
-        How popular every item is with private users too, shape [items], where a release of its own was made about it.
+        Popularity of every item with private users too, shape [items], where the run releases it.
     """
 
     public: Interactions
@@ -56,7 +56,7 @@ class Setup:
 
     @property
     def popular(self) -> NDArray[np.int32]:
-        """All items, the most popular first as far as the server may know it, ties by position."""
+        """All items, the most popular first according to the server's data, ties by position."""
         if self.popularity is None:
             return self.public.most_popular()
         return np.argsort(-self.popularity, kind="stable").astype(np.int32)
@@ -64,12 +64,12 @@ class Setup:
 
 @dataclass(frozen=True)
 class State:
-    """All that a protocol remembers on the server: named arrays, and nothing else, so that it can be saved.
+    """The state of a protocol on the server: only named arrays, so that it can be saved.
 
     Attributes
     ----------
     setup : Setup
-        The knowledge at the start.
+        The public facts of the run.
     arrays : mapping of str to ndarray
         Models, accumulated sums, caches, counts.
     """
@@ -85,9 +85,9 @@ class State:
 class Protocol(Choice, ABC):
     """A federated distillation protocol: its hyper-parameters, and the work of server and clients in a round.
 
-    State goes in and comes out; nothing is remembered elsewhere. Noise, quantisation, byte counts, checkpoints and
-    metrics are around the verbs, not in them. A protocol of your own is a subclass in your own module;
-    ``algorithm.name`` takes its ``package.module:Class``.
+    A protocol keeps nothing outside the state. Noise, quantisation, byte counts, checkpoints and metrics are added
+    around its methods, not in them. A protocol of your own is a subclass in your own module; ``algorithm.name`` takes
+    its ``package.module:Class``.
     """
 
     name: str
@@ -106,15 +106,15 @@ class Protocol(Choice, ABC):
 
     @abstractmethod
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Clients: digest what was sent, train privately, answer with one row per client."""
+        """Clients: take in the server's arrays, train privately, and answer with one row per client."""
 
     @abstractmethod
     def pool(self, state: State, estimates: Estimates) -> State:
-        """Server: fold the sums of one round, or of a part of its clients, into the state; order does not matter."""
+        """Server: add the sums of one round, or of a part of its clients, to the state, in any order."""
 
     @abstractmethod
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Server: distil what was pooled into teacher and global student."""
+        """Server: distil the pooled sums into teacher and global student."""
 
     @abstractmethod
     def teacher(self, state: State) -> Recommender | None:
@@ -141,7 +141,7 @@ class Protocol(Choice, ABC):
 
     @abstractmethod
     def centralised(self, train: Interactions, seed: int) -> Recommender | None:
-        """Return the student that everyone's histories in one place would give; None where there is no such thing."""
+        """Return the student trained on everyone's histories in one place; None where the protocol has none."""
 
     def unprotectable(self) -> str | None:
         """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""
@@ -152,23 +152,23 @@ class Protocol(Choice, ABC):
         return None
 
     def masks(self) -> bool:
-        """Say whether a secure sum can hide single answers, because the server needs their sums alone."""
+        """Say whether a secure sum can hide single answers, because the server needs only their sum."""
         return True
 
     def releases(self, num_rounds: int) -> int:
-        """Return how often one client contributes to what is released in so many rounds, at most."""
+        """Return the largest number of releases in a number of rounds to which one client contributes."""
         return num_rounds
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
-        """Return the state in which some clients will be asked to take back what they contributed.
+        """Return the state in which some clients will be asked to take back their contributions.
 
         Raises
         ------
         UserError
-            The protocol keeps no contributions apart; only training anew without the clients removes them.
+            The protocol does not keep contributions apart; only a new run without the clients removes them.
         """
         raise UserError(
-            f"{self.name} mixes contributions beyond recall, so clients {clients.tolist()} cannot withdraw; "
+            f"{self.name} cannot separate contributions again, so clients {clients.tolist()} cannot withdraw; "
             "run again without them, or use the residual protocol"
         )
 

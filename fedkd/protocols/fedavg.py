@@ -1,4 +1,4 @@
-"""FedAvg of the student: parameters travel, no soft labels; the bound that distillation is compared with."""
+"""FedAvg of the student, in which parameters travel instead of soft labels: a baseline for distillation."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -23,27 +23,28 @@ from fedkd.training.options import CentralTraining, LocalTraining
 
 
 class FedAvg(TrainedStudent):
-    """McMahan et al., Communication-efficient learning of deep networks, AISTATS 2017, algorithm 1.
+    """Federated averaging (McMahan et al., Communication-efficient learning of deep networks, AISTATS 2017).
 
-    Every client trains the global student on its own histories and answers with the change of its parameters times its
-    number of interactions ``n``; the server moves the student by the ``n``-weighted mean change, or takes that for the
-    gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under protection all weigh the same.
+    This is their algorithm 1. Every client trains the global student on its own histories and answers with the change
+    of its parameters times its number of interactions ``n``. The server moves the student by the ``n``-weighted mean
+    change, or takes it as the gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under
+    protection all clients have the same weight.
 
     Attributes
     ----------
     pretraining : CentralTraining
-        Of the student, on the public users, before the first round; the paper has none. Under protection
-        rounds are few, too few for a student that begins with random numbers.
+        Training of the student on the public users before the first round; the paper has none. Under protection there
+        are too few rounds for a student that begins with random numbers.
     local : LocalTraining
         Training on the clients.
     server_optimiser : str
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
-        Step size of the server: 1 is the plain average; Adam wants about 0.01. Under protection the average is that of
+        Step size of the server: 1 is the plain average; about 0.01 suits Adam. Under protection the average is that of
         clipped changes, and 10 suits it.
     clip : float
-        Under protection: the largest Euclidean norm of one client's change. Clients then weigh the same, and the sum
-        is divided by the planned number of participants; the step is as much smaller as the sum holds noise.
+        Under protection: the largest Euclidean norm of one client's change. Clients then have the same weight, and the
+        sum is divided by the planned number of participants. The more noise the sum has, the smaller is the step.
     """
 
     name: Literal["fedavg"] = "fedavg"
@@ -54,7 +55,7 @@ class FedAvg(TrainedStudent):
     clip: float = Field(0.3, gt=0)
 
     def begin(self, setup: Setup) -> State:
-        """Build the student that everyone starts from."""
+        """Build the global student, from which every client starts."""
         student = self.model.build(setup.public.catalogue, setup.seed)
         if self.pretraining.epochs:
             train_centrally(student, setup.public.histories, self.pretraining, stream(setup.seed, "pretrain"))
@@ -71,7 +72,7 @@ class FedAvg(TrainedStudent):
         return {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train the student on every client, and answer with what changed."""
+        """Train the student on every client, and answer with the change of its parameters."""
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
         parameters = replicate(student, len(cohort))
         train_locally(student, parameters, cohort, self.local, asks.round)

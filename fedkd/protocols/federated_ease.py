@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.errors import UserError
@@ -16,34 +15,31 @@ from fedkd.messages.types import Answers, Asks, Estimates, Kind, LowRankUpdate, 
 from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, gram
-from fedkd.models.linear import LowRank
-from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
+from fedkd.protocols.base import Metrics, Setup, State
+from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.training.cohort import Cohort
 
 MAX_ITEMS = 8192
-"""Larger catalogues want answers about part of it: the residual protocol."""
+"""Most items; the residual protocol suits larger catalogues."""
 
 
-class FederatedEASE(GlobalStudent):
-    """Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, over clients: ``G = sum of x_u^T x_u``.
+class FederatedEASE(LowRankStudent):
+    """EASE (Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019) on a sum over clients.
 
-    Every client answers once with the Gram matrix of its users, items x items; the teacher is EASE on the sum and the
-    public users' own Gram matrix, the student its distillate of low rank. Under noise a client's matrix, whose norm is
-    at most its number of interactions, is scaled down to the clip.
+    The sum is the Gram matrix ``G = sum of x_u^T x_u``. Every client answers once with the Gram matrix of its users,
+    items x items. The teacher is EASE on the sum and the public users' own Gram matrix, the student its distillate of
+    low rank. Under noise a client's matrix, whose norm is at most its number of interactions, is scaled to the clip.
 
     Attributes
     ----------
     regularisation : float
         EASE's ridge, in interactions.
-    rank : int
-        Width of the student.
     clip : float
         Under protection: the largest Frobenius norm of one client's matrix.
     """
 
     name: Literal["federated-ease"] = "federated-ease"
     regularisation: float = Field(default=500.0, gt=0)
-    rank: int = Field(default=32, ge=1)
     clip: float = Field(default=10.0, gt=0)
 
     def begin(self, setup: Setup) -> State:
@@ -54,16 +50,15 @@ class FederatedEASE(GlobalStudent):
                 f"algorithm federated-ease sends {items} x {items} numbers a client; at most {MAX_ITEMS} items are "
                 "sensible: raise data.min-item-interactions, or set algorithm.name=residual"
             )
-        if self.rank >= items:
-            raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
+        self.check_rank(items)
         return State(setup, {"gram": gram(setup.public), "due": np.ones(setup.num_clients, bool)})
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return who has not contributed yet."""
+        """Return the clients that have not contributed yet."""
         return np.asarray(clients[state.arrays["due"][clients]])
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send nothing but public sizes."""
+        """Send only public sizes."""
         del rng
         setup = state.setup
         bounded = setup.answer_budget is not None
@@ -71,13 +66,13 @@ class FederatedEASE(GlobalStudent):
         return Asks(round_number, clients, {"sizes": sizes})
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return counts of pairs, as whole numbers whose sum never wraps around, or a bounded matrix."""
+        """Return the form of the answer: exact counts of pairs as whole numbers, or a bounded matrix."""
         items, users, bounded = (int(size) for size in asks.shared["sizes"])
         quantiser = None if bounded else Quantiser(1.0, 0, 1, users.bit_length(), signed=False)
         return {"gram": Spec(Kind.STATISTICS, (items, items), quantiser=quantiser, clip=self.clip)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with every user's pairs of items."""
+        """Answer with the Gram matrix of every client's users."""
         rows = cohort.data.train.matrix(np.float64)
         scale = np.ones(len(cohort.owner))
         if asks.shared["sizes"][2]:
@@ -87,13 +82,13 @@ class FederatedEASE(GlobalStudent):
         return cohort.with_states(({},) * len(cohort)), Answers(asks.round, cohort.clients, {"gram": pairs})
 
     def pool(self, state: State, estimates: Estimates) -> State:
-        """Add up."""
+        """Add the Gram matrices to the sum."""
         due = state.arrays["due"].copy()
         due[estimates.clients] = False
         return state.with_arrays(gram=state.arrays["gram"] + estimates.values["gram"].value, due=due)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Solve EASE on the sum; directions that noise made negative are left out."""
+        """Solve EASE on the sum, without the directions that noise made negative."""
         del rng
         total = state.arrays["gram"]
         values, vectors = np.linalg.eigh((total + total.T) / 2)
@@ -106,26 +101,11 @@ class FederatedEASE(GlobalStudent):
         return taught, {"contributors": int((~state.arrays["due"]).sum())}
 
     def teacher(self, state: State) -> Recommender | None:
-        """Return EASE."""
+        """Return EASE on the sum."""
         return EASE(state.arrays["weights"]) if "weights" in state.arrays else None
 
-    def student(self, state: State) -> Recommender | None:
-        """Return the teacher's distillate of low rank."""
-        if "student.encoder.weight" not in state.arrays:
-            return None
-        return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
-
-    def blank_student(self, catalogue: Catalogue) -> Recommender:
-        """Return a student of the right shape."""
-        return LowRank(len(catalogue), self.rank)
-
     def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the student that everyone's histories in one place would give."""
+        """Return the student of everyone's histories in one place."""
         del seed
         whole = Gram(np.asarray(train.matrix(np.float64).todense()))
         return low_rank_student(ease_teacher(whole, self.regularisation), whole, self.rank)
-
-    def releases(self, num_rounds: int) -> int:
-        """Return 1: every client contributes once."""
-        del num_rounds
-        return 1

@@ -32,47 +32,49 @@ from fedkd.training.local import OWN, keep_students, own_scores, own_students, t
 from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
 CONSENSUS = "lesson."
-"""Prefix of the arrays that a client digests: the histories of the round before, and the consensus on them."""
+"""Prefix of the arrays that a client digests: the histories of the previous round, and the consensus on them."""
 
 COMMON = "common."
-"""Prefix of the global student, where clients answer with their distance to its scores."""
+"""Prefix of the global student, where clients answer with the difference of their scores from its scores."""
 
 DIGEST_BATCH = 32
 
 
 class FedMD(TrainedStudent):
-    """Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019, algorithm 1.
+    """FedMD (Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019).
+
+    This is their algorithm 1.
 
     Transfer learning: every client trains its student on public histories first, then on its own. In every round the
-    clients score a fresh subset of the public histories, the consensus is the mean of these scores (logits, not
-    probabilities), everyone *digests* it, by the mean absolute difference to its own scores, and *revisits* its own
-    data. A round here begins with the consensus of the round before. Clients keep their students, which recommend to
-    them; the server distils a global student from the same consensus, in the same way.
+    clients score a fresh subset of the public histories, and the consensus is the mean of these scores (logits, not
+    probabilities). Every client *digests* it, with the mean absolute difference to its own scores as loss, and
+    *revisits* its own data. A round here begins with the consensus of the previous round. Clients keep their students
+    and recommend with them; the server distils a global student from the same consensus, in the same way.
 
-    All clients of a run have one shape of student.
+    All clients of a run have students of the same shape.
 
-    Under protection clients release how far their scores are from those of the global student, which everybody knows,
-    along few directions (`fedkd.distillation.score_directions`). The consensus is then the global student's scores
-    plus the mean of that, times the share of signal in the sum, and the server's step is as much smaller.
+    Under protection clients release the difference of their scores from those of the global student, which everybody
+    knows, along few directions (`fedkd.distillation.score_directions`). The consensus is then the global student's
+    scores plus the mean difference times the share of signal in the sum, and the server's step is smaller likewise.
 
     Attributes
     ----------
     references : int
         Public histories that are scored in a round, drawn anew; all of them where there are fewer.
     panel : int
-        Items whose scores are asked for, the most popular ones; 0 for all. Under protection as many as the noise leaves
-        room for.
+        Number of items that are scored, the most popular ones; 0 for all. Under protection it is at most the number for
+        which the noise leaves room.
     transfer : CentralTraining
-        On the public histories: of the global student before the first round, and of a client's before its first.
+        Training on the public histories: of the global student, and of every client's before its first round.
     digest_epochs : int
         Passes over the consensus in a round.
     digest_learning_rate : float
-        Of Adam in them.
+        Learning rate of Adam in these passes.
     local : LocalTraining
         The revisit.
     clip : float
-        Under protection: the largest Euclidean norm of how far one client's scores are from what everybody knows, the
-        global student's scores of the same references.
+        Under protection: the largest Euclidean norm of the difference of one client's scores from the global student's
+        scores of the same references.
     """
 
     name: Literal["fedmd"] = "fedmd"
@@ -97,7 +99,7 @@ class FedMD(TrainedStudent):
         return State(setup, student_arrays(student))
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the consensus of the round before, and what to score now."""
+        """Send the consensus of the previous round, and the references to score now."""
         del rng
         last = part(state, CONSENSUS)
         if last:
@@ -134,7 +136,7 @@ class FedMD(TrainedStudent):
         return pooled(state, estimates).with_arrays(round=np.array(estimates.round))
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Take the mean for the consensus, and let the global student digest it."""
+        """Take the mean as the consensus, and let the global student digest it."""
         state, total, count = taken(state, "scores")
         if count == 0:
             return state, {}
@@ -153,7 +155,7 @@ class FedMD(TrainedStudent):
         }
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score every user's history by the client's own student, or the global one before it first took part."""
+        """Score every user's history with the student of the user's client, or the global one if it has none yet."""
         return own_scores(load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared), cohort)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
@@ -168,9 +170,9 @@ class FedMD(TrainedStudent):
         return _scores(load_arrays(student, export_arrays(student)).eval(), reference)
 
     def _students(self, cohort: Cohort, asks: Asks) -> tuple[Recommender, Parameters]:
-        """Return every client's student; those that have none yet learn the public histories first.
+        """Return every client's student; a client without one trains it on the public histories first.
 
-        Under protection they take the global student instead, so that they differ from it by what is private alone.
+        Under protection it takes the global student instead, so that the two differ only by private training.
         """
         assert asks.reference is not None
         if DIRECTIONS in asks.shared:
@@ -190,7 +192,7 @@ class FedMD(TrainedStudent):
     def _digest_centrally(
         self, student: Recommender, reference: Reference, consensus: Tensor, signal: float, rng: np.random.Generator
     ) -> float:
-        """Train the global student towards the consensus, in place; return how far it was before."""
+        """Train the global student towards the consensus, in place; return its distance before that."""
         history = padded_histories(reference.histories, student.num_items)
         panel = torch.from_numpy(reference.panel.astype(np.int64))
 

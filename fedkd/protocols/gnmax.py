@@ -1,10 +1,10 @@
-"""PATE's Confident-GNMax: silos vote for items that public users would like next, and clear votes teach the student.
+"""PATE's Confident-GNMax, in which silos vote on public users' next items and clear votes teach the student.
 
 Papernot et al., Scalable private learning with PATE, ICLR 2018. The teachers are recommenders that silos train on their
 own users alone, the queries are histories of public users, and a class is an item of a public panel. A silo gives each
-query one vote, to its best item that the query does not hold yet, and the server needs only the sum of the votes. A
-query is answered where the sum is confident; answers are labels from which the student learns beside the public
-histories themselves.
+query one vote, for its best item that the query does not have yet, and the server needs only the sum of the votes. A
+query is answered where the sum is confident. Answers are labels, from which the student learns in addition to the
+public histories.
 
 *What noise protects.* In the original an aggregator that sees all votes adds noise twice, to the maximum for the check
 and to the votes for the argmax, and pays for each query apart: where one silo votes differently, ``1 / (2 sigma1^2)``
@@ -17,8 +17,8 @@ less on those that it does not answer; check and argmax see the same noise, so w
 also labels it; and costs never fall because silos agree.
 
 *Whom it protects.* The unit is the client: a whole silo with everyone in it, whose presence changes the sums by at most
-``sqrt(queries)``. Any one user of a silo is covered too, as far as his presence changes what his silo answers, at worst
-every vote: that moves each query by ``sqrt(2)``, so it is bounded by replacing the silo, not by adding or removing it.
+``sqrt(queries)``. A single user of a silo is protected too. Adding the user can change every vote of the silo, which
+moves each query by ``sqrt(2)``; that is bounded by replacing the silo, not by adding or removing it.
 """
 
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ LABEL = "label."
 """Prefix of the labels of all rounds: round, query, item, and the item's share of the confident votes."""
 
 HIDDEN = -1e4
-"""Added to the scores of items that a query holds: nobody could vote for them."""
+"""Number added to the scores of items that a query has, for which nobody could vote."""
 
 FALSE_ANSWERS = 0.01
-"""Share of the queries that noise alone may answer; it bounds how much of what is learnt is noise."""
+"""Share of the queries that noise alone may answer, which bounds the share of wrong labels from noise."""
 
 Counts = NDArray[np.floating] | NDArray[np.integer]
 
@@ -65,14 +65,14 @@ class GNMax(TrainedStudent):
     Attributes
     ----------
     queries : int
-        Histories that silos vote on in a round. The first are those of public users as they are, the others a random
-        part of one; fewer queries make votes clearer under noise.
+        Histories that silos vote on in a round. The first are those of public users as they are, the others random
+        halves of these; fewer queries make votes clearer under noise.
     panel : int
         Items that can be voted for, the most popular ones with the public users; 0 for the whole catalogue.
     regularisation : float
         Ridge of a silo's own recommender, EASE on its users.
     agreement : float
-        Share of the silos that must agree on an item; under noise no less than what noise alone reaches.
+        Share of the silos that must agree on an item; under noise it is at least the share that noise alone reaches.
     label_weight : float
         Weight of the labels' cross entropy beside that of the public histories.
     """
@@ -135,7 +135,7 @@ class GNMax(TrainedStudent):
         return state.with_arrays(votes=total, std=np.array(votes.std), round=np.array(estimates.round))
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
-        """Take the confident answers for labels, and train the student anew on the labels of all rounds."""
+        """Take the confident answers as labels, and train the student anew on the labels of all rounds."""
         if "votes" not in state.arrays:
             return state, {"answered": 0}
         arrays = {name: array for name, array in state.arrays.items() if name not in ("votes", "std", "round")}
@@ -149,7 +149,7 @@ class GNMax(TrainedStudent):
         return self._trained(state, rng), {"answered": len(np.unique(query))}
 
     def _thresholds(self, setup: Setup, panel: int, std: float) -> tuple[float, float]:
-        """Return the votes that answer a query, and those that noise alone reaches: both from public numbers."""
+        """Return the votes needed to answer a query, and those that noise alone reaches, both from public numbers."""
         silos = setup.participants or setup.num_clients
         floor = float(-std * ndtri(FALSE_ANSWERS / panel))
         return max(self.agreement * silos, floor), floor
@@ -159,13 +159,13 @@ class GNMax(TrainedStudent):
         return Reference(drawn_queries(setup.public, self.queries, rng), setup.popular[: self.panel or None])
 
     def _trained(self, state: State, rng: np.random.Generator) -> State:
-        """Return the state with a student that has learnt from public histories and labels, from the start."""
+        """Return the state with a new student, trained on public histories and labels."""
         setup, how = state.setup, self.central
         student = self.model.build(setup.public.catalogue, setup.seed)
         histories = nonempty(setup.public.histories)
         shown, targets = self._labelled(state)
 
-        def loss_of(rows: Rows) -> Tensor:
+        def _loss(rows: Rows) -> Tensor:
             loss = weighted_loss(student, histories.take(rows), how.visible, rng)
             if not targets.shape[0]:
                 return loss
@@ -175,7 +175,7 @@ class GNMax(TrainedStudent):
             unseen = student(query) + HIDDEN * multi_hot(query, student.num_items)
             return loss + self.label_weight * multinomial_cross_entropy(unseen, wanted).mean()
 
-        train(student, loss_of, len(histories), how, rng)
+        train(student, _loss, len(histories), how, rng)
         return state.with_arrays(**student_arrays(student))
 
     def _labelled(self, state: State) -> tuple[Ragged, sparse.csr_array]:
@@ -190,7 +190,7 @@ class GNMax(TrainedStudent):
 
 
 def drawn_queries(public: Interactions, count: int, rng: np.random.Generator) -> Ragged:
-    """Return histories of public users: everyone's as it is, in random order, then random halves as often as needed."""
+    """Return histories of public users: each as it is, in random order, then as many random halves as needed."""
     histories = nonempty(public.histories)
     cycles = -(-count // len(histories))
     rows = np.concatenate([rng.permutation(len(histories)) for _ in range(cycles)])[:count]
@@ -210,7 +210,7 @@ def votes(model: Recommender, reference: Reference) -> NDArray[np.int8]:
     Parameters
     ----------
     model : Recommender
-        The silo's own. Only positive scores count: a silo that knows nothing of a query does not vote on it.
+        The silo's own model. Only positive scores count: a silo that knows nothing of a query does not vote on it.
     reference : Reference
         Queries and panel.
 
@@ -229,16 +229,16 @@ def votes(model: Recommender, reference: Reference) -> NDArray[np.int8]:
 
 
 def confident(counts: Counts, threshold: float, floor: float) -> NDArray[np.float32]:
-    """Return the labels that summed votes support: of each answered query the shares of its items.
+    """Return the labels from summed votes: for each answered query the shares of its items.
 
     Parameters
     ----------
     counts : ndarray, shape [queries, panel]
         The sums, possibly with noise.
     threshold : float
-        A query is answered where its most voted item has so many.
+        Fewest votes of the most voted item with which a query is answered.
     floor : float
-        Items with no more than that are noise, except for the most voted one.
+        Items with at most this many votes count as noise, except for the most voted one.
 
     Returns
     -------

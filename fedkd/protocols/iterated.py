@@ -1,4 +1,4 @@
-"""Residual distillation, iterated: for students that are not linear, such as autoencoders and convolutions."""
+"""Iterated residual distillation for students that are not linear, such as autoencoders and convolutions."""
 
 import math
 from collections.abc import Mapping
@@ -27,44 +27,44 @@ from fedkd.training.local import train_locally, weights_of
 from fedkd.training.options import CentralTraining, LocalTraining
 
 VIEWS = 20
-"""Draws of what is shown, over which the public gradient is averaged where all depends on it."""
+"""Random draws of shown items over which the public gradient is averaged."""
 
 
 class Iterated(TrainedStudent):
-    """What private training changed in a student's scores on shared histories, round after round.
+    """Distillation of score changes from private training, on shared histories in many rounds.
 
     In a round a client makes one gradient step on its own history and answers with the residual: its scores of the
     references after the step, less those before. To first order the mean residual ``r`` is ``J g``, the Jacobian of the
     scores in the parameters times the mean gradient, so the server asks which change of parameters explains it best,
-    ``argmin_D |J D - r|^2``, and hands that to Adam as FedAdam (Reddi et al., 2021) would the gradient itself. More
-    local steps answer worse: clients drift apart, and the mean of their residuals is no gradient any more.
+    ``argmin_D |J D - r|^2``, and gives it to Adam as FedAdam (Reddi et al., 2021) gives the gradient. More local steps
+    make answers worse: clients drift apart, and the mean of their residuals is no longer a gradient.
 
-    Under protection rounds must be few. Clients release the residual along few directions
-    (`fedkd.distillation.score_directions`), and the server makes the most of each: it trains on the public users, the
-    gradient corrected in every step by the difference of private to public gradient at the start (Shamir, Srebro &
-    Zhang, Communication-efficient distributed optimization using an approximate Newton-type method, ICML 2014, equation
-    13). Directions that are nothing but noise count as if private users wanted no change there, so that the student
-    stays where it is.
+    Under protection there must be few rounds. Clients release the residual along few directions
+    (`fedkd.distillation.score_directions`), and the server uses each round for many steps: it trains on the public
+    users, and corrects the gradient in every step by the difference of private to public gradient at the start (Shamir,
+    Srebro & Zhang, Communication-efficient distributed optimization using an approximate Newton-type method, ICML 2014,
+    equation 13). In directions that hold only noise the student stays as it is.
 
     Attributes
     ----------
     references : int
         Public histories that everyone scores; all of them where there are fewer.
     panel : int
-        Most popular items whose scores are asked for; 0 for all. Under protection as many as the noise leaves room for.
+        Number of popular items that are scored; 0 for all. Under protection it is at most the number for which the
+        noise leaves room.
     local : LocalTraining
         Private training; one plain gradient step is best.
     pretraining : CentralTraining
-        Of the student, on the public users, before the first round.
+        Training of the student on the public users before the first round.
     learning_rate : float
-        Of Adam in the first round; it falls to zero over the planned rounds along a cosine. 0.03 suits 40 rounds,
-        0.01 suits 160.
+        Learning rate of Adam in the first round; it falls to zero over the planned rounds along a cosine. 0.03 suits 40
+        rounds, 0.01 suits 160.
     weight_decay : float
         L2 penalty of Adam.
     solver_steps : int
         Conjugate gradient steps of the least-squares problem.
     clip : float
-        Under protection: the largest Euclidean norm of one client's residual. Clients then weigh the same.
+        Under protection: the largest Euclidean norm of one client's residual. Clients then have the same weight.
     corrected : CentralTraining
         Under protection: training on the public users in a round.
     """
@@ -92,7 +92,7 @@ class Iterated(TrainedStudent):
         return State(setup, student_arrays(student) | {"rounds-taught": np.array(0)})
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the student and the references; under protection the directions along which scores are asked for."""
+        """Send the student and the references, and under protection the directions of the scores to release."""
         del rng
         shared, reference = export_arrays(self.global_student(state)), self._reference(state.setup)
         return Asks(round_number, clients, {**shared, **self._directions(state, reference)}, reference=reference)
@@ -104,7 +104,7 @@ class Iterated(TrainedStudent):
         return {"residual": Spec(Kind.SCORES, shape, clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train the student on every client, and answer with what changed in its scores."""
+        """Train the student on every client, and answer with the change of its scores."""
         assert asks.reference is not None
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared).eval()
         parameters = replicate(student, len(cohort))
@@ -137,7 +137,7 @@ class Iterated(TrainedStudent):
     def _explaining(
         self, state: State, student: Recommender, residual: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], float]:
-        """Return the change of parameters that explains a mean residual, and how much of it."""
+        """Return the change of parameters that explains a mean residual, and the share of it that is explained."""
         reference = self._reference(state.setup)
         sent = self._directions(state, reference)
         directions = torch.from_numpy(sent[DIRECTIONS]) if sent else None
@@ -149,7 +149,7 @@ class Iterated(TrainedStudent):
         return within_budget(history_reference(setup.public, setup.popular, count, self.panel or items), setup)
 
     def _directions(self, state: State, reference: Reference) -> dict[str, NDArray[np.float32]]:
-        """Return the directions of the round, from the scores of the student as it is sent; none without a budget."""
+        """Return the directions of the round, from the scores of the student that is sent; none without a budget."""
         if (budget := state.setup.answer_budget) is None:
             return {}
         sent = self.global_student(state)
@@ -163,7 +163,7 @@ class Iterated(TrainedStudent):
     def _stepped(
         self, state: State, student: Recommender, private: Mapping[str, torch.Tensor], rng: np.random.Generator
     ) -> State:
-        """Make a step of Adam along the mean change that private and public users want, each group by its size."""
+        """Make a step of Adam along the mean change of private and public users, weighted by their numbers."""
         gradients = mean_gradient(student, state.setup.public.histories, self.local.visible, rng)
         share = _public_share(state.setup)
         wanted = {name: ((1 - share) * private[name] - share * g).numpy() for name, g in gradients.items()}
@@ -176,7 +176,7 @@ class Iterated(TrainedStudent):
         private: Mapping[str, torch.Tensor],
         rng: np.random.Generator,
     ) -> State:
-        """Train on the public users, corrected by what private users want differently."""
+        """Train on the public users, corrected by the difference between private and public gradient."""
         histories, part = state.setup.public.histories, 1 - _public_share(state.setup)
         gradients = mean_gradient(student, histories, self.local.visible, rng, VIEWS)
         correction = {name: part * (private[name] + g) for name, g in gradients.items()}

@@ -1,4 +1,4 @@
-"""Every client alone: the bound that shows what taking part is worth."""
+"""Training of every client on its own, a baseline that shows the gain from taking part."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -16,7 +16,7 @@ from fedkd.training.options import LocalTraining
 
 
 class LocalOnly(TrainedStudent):
-    """Every client trains its own student on nothing but its own histories; all start from the same numbers.
+    """Separate training of every client's student on the client's own histories, from the same start.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class LocalOnly(TrainedStudent):
         return State(setup, {})
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send nothing but the request."""
+        """Send an empty request."""
         del state, rng
         return Asks(round_number, clients)
 
@@ -42,7 +42,7 @@ class LocalOnly(TrainedStudent):
         return {}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train on; what was learnt stays with the client."""
+        """Continue training; the student stays with the client."""
         student = self._start(cohort)
         parameters = own_students(student, cohort)
         train_locally(student, parameters, cohort, self.local, asks.round)
@@ -64,11 +64,11 @@ class LocalOnly(TrainedStudent):
         return None
 
     def unprotectable(self) -> str | None:
-        """Return that there is nothing to protect."""
+        """Return a message that there is nothing to protect."""
         return "what clients learn stays with them, so there is no answer to protect; leave privacy.mode at none"
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score every user's history by the client's own student."""
+        """Score every user's history with the student of the user's client."""
         del asks
         return own_scores(self._start(cohort), cohort)
 

@@ -1,4 +1,4 @@
-"""PTF-FedRec: predictions of single pairs travel instead of parameters, labelled by user."""
+"""PTF-FedRec, in which predictions for single pairs of user and item travel instead of parameters."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -31,21 +31,23 @@ from fedkd.training.negatives import labelled_pairs, sample_negatives
 from fedkd.training.options import CohortTraining
 
 SERVER, ROUND, KNOWN = "server.", "triples.", "told."
-"""Prefixes of the server's model, of the answers of a round, and of what a client was told."""
+"""Prefixes of the server's model, of the answers of a round, and of the scores that a client received."""
 
 
 class PTFFedRec(Protocol):
-    """Yuan et al., Hide your model: a parameter transmission-free federated recommender system, ICDE 2024.
+    """PTF-FedRec, a federated recommender that transmits no parameters.
 
-    A client trains its own NCF on its positives, on sampled negatives, and on the scores that the server ever sent, as
-    soft labels. It uploads ``(item, score)`` for a random part of its positives and negatives, the scores of some of
+    Yuan et al., Hide your model: a parameter transmission-free federated recommender system, ICDE 2024.
+
+    A client trains its own NCF on its positives, on sampled negatives, and on all scores from the server, as soft
+    labels. It uploads ``(item, score)`` for a random part of its positives and negatives, with the scores of some of
     them swapped. The server trains a wider NCF, with a row for every client, on the triples ``(client, item, score)``
-    of the round, and sends back scores of items that the client did not upload. Nothing is averaged: user ids travel,
-    and only here. Every client must hold one user.
+    of the round, and sends back scores of items that the client did not upload. Nothing is averaged, and this is the
+    only protocol in which user ids travel. Every client must hold one user.
 
-    The server's model scores clients, not histories, so it is no `Recommender` and there is no teacher to measure; what
-    counts is what clients recommend with their own students. A client that never took part has an untrained one.
-    All clients start from equal numbers; Adam starts anew in every round, on the clients and on the server.
+    The server's model scores clients, not histories, so it is no `Recommender` and there is no teacher to measure.
+    Clients recommend with their own students; a client that never took part has an untrained one. All clients start
+    from equal numbers. Adam starts anew in every round, on the clients and on the server.
 
     Attributes
     ----------
@@ -56,15 +58,15 @@ class PTFFedRec(Protocol):
     batch_size, server_batch_size : int
         Pairs in a step.
     learning_rate : float
-        Of Adam, on both sides.
+        Learning rate of Adam, on both sides.
     negatives : int
-        Sampled for each positive in training.
+        Number of negatives sampled for each positive in training.
     upload_positives, upload_negatives : tuple of float
         Bounds of the uploaded share of the positives, and of the negatives uploaded for each of them.
     swapped : float
-        Share of the uploaded positives whose scores are swapped with negatives'.
+        Share of the uploaded positives whose scores are swapped with scores of negatives.
     download : int
-        Most items that a client is told about in a round; it keeps no more than it has positives.
+        Most items whose scores a client receives in a round; it keeps at most as many as it has positives.
     """
 
     name: Literal["ptf-fedrec"] = "ptf-fedrec"
@@ -82,7 +84,7 @@ class PTFFedRec(Protocol):
     download: int = Field(30, ge=0)
 
     def begin(self, setup: Setup) -> State:
-        """Build the server's model; no one has uploaded anything."""
+        """Build the server's model, without any uploads."""
         if setup.num_clients != setup.num_private_users:
             raise UserError(
                 f"algorithm ptf-fedrec needs clients of one user each; {setup.num_clients} clients hold "
@@ -94,7 +96,7 @@ class PTFFedRec(Protocol):
         return State(setup, named(SERVER, model_arrays(server)) | history)
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send every client scores of items that it did not upload; nothing before the server has learnt."""
+        """Send every client scores of items that it did not upload; none before the server's first training."""
         del rng
         if not state.arrays["counts"].any():
             return Asks(round_number, clients)
@@ -104,7 +106,7 @@ class PTFFedRec(Protocol):
         return Asks(round_number, clients, own={"item": items, "score": values})
 
     def unprotectable(self) -> str | None:
-        """Return why: counting the item ids over a few rounds reveals histories, whatever is done to the scores."""
+        """Return the reason: item ids, counted over a few rounds, reveal histories even if scores are protected."""
         return "clients upload item ids in the clear; nothing done to their scores hides which items they hold"
 
     def masks(self) -> bool:
@@ -112,7 +114,7 @@ class PTFFedRec(Protocol):
         return False
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return items and scores, of different number for every client."""
+        """Return the form of the answer: a varying number of items and scores per client."""
         del asks
         return {
             "item": Spec(Kind.RATED_ITEMS, (-1,), sums=False, dtype="int32"),
@@ -120,7 +122,7 @@ class PTFFedRec(Protocol):
         }
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Remember what was told, train privately, and upload some predictions."""
+        """Store the server's scores, train privately, and upload some predictions."""
         cohort = _told(cohort, asks)
         model = self._blank(cohort)
         parameters = own_students(model, cohort)
@@ -172,7 +174,7 @@ class PTFFedRec(Protocol):
         return None
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score the catalogue for every user by his own NCF."""
+        """Score the catalogue for every user with the user's own NCF."""
         del asks
         model = self._blank(cohort)
         everything = torch.arange(model.num_items).expand(len(cohort), -1)
@@ -229,7 +231,7 @@ class PTFFedRec(Protocol):
     def _upload(
         self, cohort: Cohort, parameters: Parameters, pairs: tuple[Ragged, Ragged], round_number: int
     ) -> dict[str, Ragged]:
-        """Return what every client says of some of its positives and negatives, ordered by item."""
+        """Return every client's scores of some of its positives and negatives, ordered by item."""
         rule = UploadRule(self.upload_positives, self.upload_negatives, self.swapped)
         items, scores = [], []
         for row, client in enumerate(cohort.clients):
@@ -270,7 +272,7 @@ def _positives(cohort: Cohort) -> Ragged:
 
 
 def _told(cohort: Cohort, asks: Asks) -> Cohort:
-    """Return the cohort that remembers what the server said, each client at most as many items as it has positives."""
+    """Return the cohort with the server's scores stored, for each client at most as many as it has positives."""
     if "item" not in asks.own:
         return cohort
     before: tuple[ClientState, ...] = cohort.states or ({},) * len(cohort)

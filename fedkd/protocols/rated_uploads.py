@@ -1,4 +1,4 @@
-"""What PTF-FedRec's clients upload and its server sends back: small sets of items with scores."""
+"""Small sets of items with scores, which PTF-FedRec's clients upload and its server sends back."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class UploadRule:
-    """What a client says of itself (Yuan et al., ICDE 2024, section III-D).
+    """The rule by which a client chooses its uploads (Yuan et al., ICDE 2024, section III-D).
 
     Attributes
     ----------
@@ -48,17 +48,17 @@ def swap_top(positive: Floats, negative: Floats, share: float) -> tuple[Floats, 
 
 
 def taught_items(scores: Floats, uploaded: NDArray[np.bool_], counts: Ints, limit: int) -> tuple[Ragged, Ragged]:
-    """Choose what the server tells each client about: items that the client never uploaded itself.
+    """Choose the items whose scores the server sends to each client, among those that it never uploaded.
 
-    Half are those most often uploaded by anyone, half the ones that the server scores highest for the client; they take
-    turns, so that a client that keeps fewer keeps both kinds.
+    One half are the items uploaded most often by all clients, the other those that the server scores highest for the
+    client. The two kinds alternate, so that a client that keeps fewer items keeps both kinds.
 
     Parameters
     ----------
     scores : ndarray, shape [clients, items]
         The server's probabilities.
     uploaded : ndarray of bool, shape [clients, items]
-        What each client has uploaded so far.
+        Uploads of each client so far.
     counts : ndarray of int64, shape [items]
         How often each item was uploaded by all clients together.
     limit : int
@@ -82,7 +82,7 @@ def taught_items(scores: Floats, uploaded: NDArray[np.bool_], counts: Ints, limi
 
 
 def remembered(items: Ints, scores: Floats, new_items: Ints, new_scores: Floats) -> tuple[Ints, Floats]:
-    """Join what a client was told to what it knew; the latest score of an item holds."""
+    """Join new scores to those that a client has; the latest score of an item counts."""
     old = ~np.isin(items, new_items)
     joined, values = np.concatenate([items[old], new_items]), np.concatenate([scores[old], new_scores])
     order = np.argsort(joined, kind="stable")

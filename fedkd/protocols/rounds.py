@@ -1,4 +1,4 @@
-"""The round, the same for a real server, a simulation, a dry run and a forecast."""
+"""The round, which a real server, a simulation, a dry run and a forecast have in common."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from fedkd.protocols.base import Metrics, Protocol, State
 from fedkd.random_streams import stream
 
 Collect = Callable[[Asks], Estimates | None]
-"""Brings the clients' answers to a question; None where nothing may be, or was, released."""
+"""Returns the estimates from clients' answers to a question; None where nothing was released."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Round:
     Attributes
     ----------
     state : State
-        After teaching.
+        The state after teaching.
     metrics : mapping of str to float
-        The teaching's own.
+        Metrics of the teaching.
     teaching_seconds : float
-        Time that teaching took.
+        Seconds of the teaching.
     """
 
     state: State
@@ -42,17 +42,17 @@ def play_round(
     Parameters
     ----------
     protocol : Protocol
-        The four verbs.
+        The protocol.
     state : State
-        Before the round.
+        The state before the round.
     number : int
         The round, counted from 1; with the seed it names all random streams.
     clients : ndarray of int64
-        Everyone who can be reached, ascending.
+        All clients that can be reached, ascending.
     participants : int
         Most clients that are asked.
     collect : callable
-        Brings the answers.
+        Returns the estimates from the answers.
     """
     seed = state.setup.seed
     chosen = sampled(protocol.invite(state, clients), participants, seed, number)
@@ -65,7 +65,7 @@ def play_round(
 
 
 def sampled(invited: NDArray[np.int64], most: int, seed: int, number: int) -> NDArray[np.int64]:
-    """Return at most so many of the invited clients, drawn without replacement, ascending."""
+    """Return at most ``participants`` of the invited clients, drawn without replacement, ascending."""
     if len(invited) <= most:
         return invited
     return np.sort(stream(seed, "sample", number).choice(invited, most, replace=False))

@@ -1,4 +1,4 @@
-"""The server's own optimiser: a pooled change of parameters is a step to take, or a gradient for Adam."""
+"""The server's own optimiser, which uses a pooled change of parameters as a step or as a gradient for Adam."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ def moved(state: State, change: Arrays, rate: float) -> State:
 
 
 def adam_moved(state: State, change: Arrays, rate: float, decay: float = 0.0) -> State:
-    """Return the state whose student has made a step of Adam, the change taken for the negative gradient.
+    """Return the state after a step of Adam on the student, with the change as the negative gradient.
 
     Kingma & Ba, Adam, ICLR 2015, on pooled changes as in Reddi et al., Adaptive federated optimization, ICLR 2021
     (FedAdam). The moments are part of the state.
@@ -52,9 +52,9 @@ def adam_moved(state: State, change: Arrays, rate: float, decay: float = 0.0) ->
     Parameters
     ----------
     state : State
-        Holds the student, and the moments of earlier steps.
+        The state with the student and the moments of earlier steps.
     change : mapping of str to ndarray
-        Wanted change of every parameter.
+        The pooled change of every parameter.
     rate : float
         Step size.
     decay : float
@@ -87,7 +87,7 @@ def pooled(state: State, estimates: Estimates) -> State:
 
 
 def taken(state: State, name: str) -> tuple[State, Estimate, float]:
-    """Return the state without its sums, one of the sums, and its weight: 0 where nothing was pooled."""
+    """Return the state without its sums, one of the sums, and its weight, which is 0 if nothing was pooled."""
     rest = {key: array for key, array in state.arrays.items() if not key.startswith("pooled.")}
     std = float(state.arrays.get(VARIANCE + name, 0.0)) ** 0.5
     total = Estimate(state.arrays.get(SUM + name, np.zeros(())), std)

@@ -1,4 +1,4 @@
-"""All protocols; a new one is a file and a line here."""
+"""The table of all protocols; a new one is a file and a line here."""
 
 from typing import Annotated
 

@@ -21,11 +21,11 @@ from fedkd.training.hard_labels import train_centrally
 from fedkd.training.options import CentralTraining
 
 DIRECTIONS = "directions"
-"""Name of the directions among the references along which scores are asked for, where an answer has a budget."""
+"""Name of the directions among the references along which scores are released, where an answer has a budget."""
 
 
 def within_budget(reference: Reference, setup: Setup) -> Reference:
-    """Return a reference whose panel is as small as the budget of an answer demands."""
+    """Return a reference whose panel fits the budget of an answer."""
     if setup.answer_budget is None:
         return reference
     size = affordable(setup.answer_budget, len(reference.histories), len(reference.panel))
@@ -38,9 +38,9 @@ def released_directions(scores: NDArray[Any], budget: AnswerBudget) -> NDArray[n
     Parameters
     ----------
     scores : ndarray, shape [references, panel]
-        Of the global student, as it is sent.
+        Scores of the global student that is sent.
     budget : AnswerBudget
-        Of an answer.
+        The budget of an answer.
     """
     return leading_directions(scores, affordable(budget, *scores.shape).directions)
 

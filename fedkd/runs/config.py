@@ -32,11 +32,11 @@ class RuntimeOptions(Options):
     workers, threads : int
         Cohorts trained at the same time in one process, and threads of each computation.
     timeout_seconds : float
-        How long an answer may take; later ones cost the answer, not the run.
+        How long an answer may take; a later answer is lost, and the run goes on.
     wait_seconds : float
         How long to wait for all clients to connect before the first round.
     run_folder : Path, optional
-        Where the run is written.
+        The folder to which the run is written.
     server_data : Path, optional
         The server's own folder in a deployed run; without it the run is a simulation that loads ``data``.
     """
@@ -58,15 +58,15 @@ class Config(Options):
     name : str
         Name of the run.
     seed : int
-        Source of every random number but those of privacy.
+        Seed of all random numbers except those of privacy.
     num_server_rounds : int
         Rounds of the protocol.
     fraction_train : float
         Share of the registered clients asked in a round; clients with nothing to contribute are not counted.
     data : Source
-        The source of the interactions, and its own keys.
+        The source of the interactions, with keys of its own.
     algorithm : Protocol
-        The protocol, chosen by its name, with parameters of its own.
+        The protocol, chosen by its name, with keys of its own.
     """
 
     name: str = Field(default="fedkd", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -83,7 +83,7 @@ class Config(Options):
 
     @property
     def promise(self) -> str:
-        """All that the run promises of privacy, and does not: the plain sentences of log and report."""
+        """The privacy guarantee of the run and its limits, in plain sentences for log and report."""
         return self.privacy.promise(self.algorithm.masks(), self.num_server_rounds)
 
     @property
@@ -129,7 +129,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     Raises
     ------
     UserError
-        A missing or broken file, an unknown key, or a value out of range; the message names the key and puts it right.
+        The file is missing or broken, a key is unknown, or a value is out of range; the message says how to correct it.
     """
     tree = _read_toml(path) if path is not None else {}
     _change(tree, map(_pair, overrides))
@@ -156,9 +156,9 @@ def flatten(config: Config) -> dict[str, bool | int | float | str]:
 def unflatten(flat: Mapping[str, Any]) -> Config:
     """Read Flower's run configuration.
 
-    Keys that stand at their default count as not given, so that those of the default protocol and data source do not
-    disturb another one. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, that are not declared
-    there.
+    A key with its default value counts as not given, so that keys of the default protocol and data source do not
+    disturb another one. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, for keys that are not
+    declared in Flower's configuration.
     """
     defaults = flatten(Config())
     others = map(_pair, str(flat.get("overrides", "")).split())
@@ -200,7 +200,7 @@ def _pair(override: str) -> tuple[str, Any]:
 
 
 def _change(tree: dict[str, Any], pairs: Iterable[tuple[str, Any]]) -> None:
-    """Set keys in order, but the first names of classes before all: a name drops what came before it, not beside it."""
+    """Set keys in order, but the names of classes first, because a name removes the keys of another class."""
     pairs = list(pairs)
     named = {key: value for key, value in reversed(pairs) if key in NAMES}
     for key, value in (*((key, named[key]) for key in NAMES if key in named), *pairs):
@@ -228,7 +228,7 @@ def _list(key: str, text: str) -> Any:
 
 
 def _anchor(tree: dict[str, Any], folder: Path) -> None:
-    """Make a data path of the file absolute: as typed where it exists from here, else beside the file."""
+    """Make the data path in a file absolute: from the working directory if it exists there, else from the file."""
     data = tree.get("data")
     path = data.get("path") if isinstance(data, dict) else None
     if isinstance(path, str) and path:
@@ -239,7 +239,7 @@ def _anchor(tree: dict[str, Any], folder: Path) -> None:
 
 
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
-    """Return what ``flwr run -c`` must be told: declared keys that differ, the others as ``overrides``."""
+    """Return the settings for ``flwr run -c``: declared keys that differ, and all others as ``overrides``."""
     declared, given = flatten(Config()), flatten(config)
     settings = {key: value for key, value in given.items() if key in declared and value != declared[key]}
     others = [f"{key}={_as_toml(value)}" for key, value in given.items() if key not in declared]

@@ -1,4 +1,4 @@
-"""A federation of chosen clients played in memory, without messages: its models, and all that is sent."""
+"""A simulation of some clients in memory, without messages: its models, and everything that is sent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ Ids = NDArray[np.int64]
 
 @dataclass
 class DrySimulation:
-    """Some clients of a federation, and what they keep between rounds.
+    """Some clients of a federation, with their states between rounds.
 
     Attributes
     ----------
     config : Config
-        Of the run that is simulated.
+        The configuration of the simulated run.
     together : Federation
         Everyone's data.
     clients : ndarray of int64, shape [clients]
-        The clients that take part, ascending; all others stay away, which no public constant shows.
+        The clients that take part, ascending; the public constants are those of all clients.
     """
 
     config: Config
@@ -45,7 +45,7 @@ class DrySimulation:
         return mechanisms(self.config, self.together.partition.num_clients).answers
 
     def rounds(self) -> Iterator[tuple[State, Answers]]:
-        """Yield, after every round, the server's state and all that it received of the clients."""
+        """Yield, after every round, the server's state and everything that it received from the clients."""
         for played in self.play():
             assert self._received is not None
             yield played.state, self._received
@@ -63,7 +63,7 @@ class DrySimulation:
         return self.config.algorithm.begin(self.together.setup(self.config))
 
     def model(self) -> Recommender | None:
-        """Return what the rounds end in and everyone may get: the global student, else the teacher, else None."""
+        """Return the public model after all rounds: the global student, else the teacher, else None."""
         protocol = self.config.algorithm
         for state, _ in self.rounds():
             last = state

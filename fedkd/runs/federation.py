@@ -1,4 +1,4 @@
-"""A simulated federation: one data set, split, and dealt out to public users and clients."""
+"""A simulated federation: one data set, split and divided among public users and clients."""
 
 import hashlib
 import json
@@ -23,18 +23,18 @@ from fedkd.training.dp_sgd import GradientNoise
 
 @dataclass(frozen=True)
 class Federation:
-    """Everything a simulation knows, server's and clients' sides together.
+    """The whole data of a simulation, of the server and of all clients.
 
     Attributes
     ----------
     loaded : Loaded
         The cleaned data and what cleaning dropped.
     split : Split
-        Its division.
+        The split of the data into parts.
     fold : Fold
-        The part of the division that this run trains and measures on, all users.
+        The parts that this run trains and measures on, for all users.
     partition : Partition
-        Who is public, and which client holds whom.
+        The public users, and the users of each client.
     """
 
     loaded: Loaded
@@ -61,21 +61,21 @@ class Federation:
         )
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
-        """Return the users of some clients: the position of each one's client, and their data."""
+        """Return the users of some clients: for each user the position of its client, and the users' data."""
         users = self.partition.clients.take(clients)
         return users.row_index, self.fold.take(users.values)
 
     def owner(self, client: int) -> str:
-        """Return the lasting name of a client: its user's, or a digest of all its users' where it has several.
+        """Return the lasting name of a client: its user's name, or a digest of all names where it has several users.
 
-        Client numbers change with the seed; whose budget is spent must not.
+        Client numbers change with the seed, but a budget must always belong to the same users.
         """
         users = sorted(map(str, self.fold.train.users[self.partition.clients.take(np.array([client])).values]))
         return users[0] if len(users) == 1 else hashlib.sha256(json.dumps(users).encode()).hexdigest()
 
 
 def federation(config: Config) -> Federation:
-    """Load, split and deal out the data of a configuration; the latest few are remembered."""
+    """Load, split and divide the data of a configuration; the latest few results are cached."""
     seeded = (config.seed, config.evaluation.target)
     return _federation(config.data, config.split, config.partition, *seeded)
 
@@ -87,10 +87,10 @@ class Mechanisms:
     Attributes
     ----------
     answers : Mechanism
-        Of every round's answers.
+        The mechanism of every round's answers.
     panel, metrics : Mechanism, optional
-        Of the one release of the items that clients have, and of the one release of the student's quality, to both of
-        which every client is asked; None where the run makes none.
+        The mechanisms of the one release of the items that clients have, and of the one release of the student's
+        quality, for both of which every client is asked; None where the run has no such release.
     """
 
     answers: Mechanism
@@ -103,7 +103,7 @@ class Mechanisms:
 
 
 def mechanisms(config: Config, num_clients: int) -> Mechanisms:
-    """Return the mechanisms of a run with so many registered clients, after its budgets were checked."""
+    """Return the mechanisms of a run with a number of registered clients, after checking its budgets."""
     if config.privacy.student.epsilon is not None:
         config.privacy.student.limit(config.num_server_rounds, config.privacy.adaptive)
     releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
@@ -111,7 +111,7 @@ def mechanisms(config: Config, num_clients: int) -> Mechanisms:
 
 
 def student_noise(config: Config) -> GradientNoise | None:
-    """Return how students are trained under DP-SGD over the planned rounds; None without a budget for it."""
+    """Return the noise of students' DP-SGD over the planned rounds; None without a budget for it."""
     options = config.privacy.student
     if options.epsilon is None:
         return None
@@ -144,7 +144,7 @@ def _federation(data: Source, splitting: SplitOptions, dealing: PartitionOptions
 
 
 def shard(num_clients: int, partition_id: int, num_partitions: int) -> NDArray[np.int64]:
-    """Return the clients that one of several simulating nodes hosts: a contiguous, nearly equal share."""
+    """Return the clients of one of several simulated nodes: a contiguous, nearly equal share."""
     if not 0 <= partition_id < num_partitions:
         raise ValueError(f"partition-id must be in 0..{num_partitions - 1}, it is {partition_id}")
     return np.array_split(np.arange(num_clients, dtype=np.int64), num_partitions)[partition_id]

@@ -39,7 +39,7 @@ class RunFolder:
     Attributes
     ----------
     path : Path
-        Where it is.
+        Path of the folder.
     """
 
     path: Path
@@ -48,32 +48,37 @@ class RunFolder:
     def create(cls, path: Path, config: Config) -> "RunFolder":
         """Make a new run's folder with its configuration and environment.
 
-        The configuration comes last: with it the folder holds a run, and without it another may be begun there.
+        The configuration is written last. A folder without it holds no run, and another run may begin in it.
 
         Raises
         ------
         UserError
-            There is a run already.
+            The folder holds a run already.
         """
         if any((path / name).exists() for name in ("config.toml", "rounds.jsonl", "checkpoint")):
             raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
         path.mkdir(parents=True, exist_ok=True)
         _write(path / "environment.json", _json(environment(config)))
-        about = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
-        _write(path / "privacy.jsonl", json.dumps(about) + "\n")
+        head = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
+        _write(path / "privacy.jsonl", json.dumps(head) + "\n")
         folder = cls(path)
         folder.write_config(config)
         return folder
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Return a run's folder that exists; a ``UserError`` if it does not."""
+        """Return the folder of an existing run, or raise a ``UserError`` if there is none."""
         if not (path / "config.toml").is_file():
             raise UserError(f"{path} is not a run's folder: it has no config.toml")
         return cls(path)
 
+    @classmethod
+    def at(cls, path: Path, config: Config) -> "RunFolder":
+        """Return the folder of the run at a path, which is made if there is none."""
+        return cls.open(path) if (path / "config.toml").exists() else cls.create(path, config)
+
     def config(self) -> Config:
-        """Return the run's configuration; the run's folder is this one, wherever the run began."""
+        """Return the run's configuration, in which the run folder is this one, even if it was moved."""
         try:
             tree = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -83,13 +88,13 @@ class RunFolder:
         return config.model_copy(update={"runtime": runtime})
 
     def write_config(self, config: Config) -> None:
-        """Write the run's configuration, headed by what it promises."""
-        told = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
-        _write(self.path / "config.toml", f"{told}\n{tomli_w.dumps(dump(config))}")
+        """Write the run's configuration, with its privacy statement as a comment at the top."""
+        comment = "".join(f"# {line}\n" for line in textwrap.wrap(config.promise, 116))
+        _write(self.path / "config.toml", f"{comment}\n{tomli_w.dumps(dump(config))}")
 
     @property
     def run(self) -> str:
-        """The run's own name, by which a ledger knows its releases; a ``UserError`` if it is lost."""
+        """The run's own name, under which a ledger keeps its releases; a ``UserError`` if it is lost."""
         try:
             return str(self.lines("privacy.jsonl")[0]["run"])
         except (IndexError, KeyError, TypeError):
@@ -100,13 +105,13 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end and wrote its summary."""
+        """Whether the run has finished and written its summary."""
         return (self.path / "summary.json").is_file()
 
     def append(self, name: str, line: Json) -> None:
-        """Add a line to one of the ``.jsonl`` files, and see it onto the disk.
+        """Add a line to one of the ``.jsonl`` files, and wait until it is on the disk.
 
-        A last line that a crash cut short goes first; the new one would otherwise be glued to it.
+        A last line that a crash cut short is removed first, so that the new line is not appended to it.
         """
         path = self.path / name
         with path.open("ab") as file:
@@ -121,7 +126,7 @@ class RunFolder:
         Raises
         ------
         UserError
-            A line that was written whole is damaged.
+            A complete line is damaged.
         """
         path = self.path / name
         if not path.exists():
@@ -143,7 +148,7 @@ class RunFolder:
         return lines
 
     def forget_rounds(self, after: int) -> None:
-        """Keep only the lines of ``rounds.jsonl`` up to a round, whole ones."""
+        """Keep only the complete lines of ``rounds.jsonl`` up to a round."""
         kept = [line for line in self.rounds() if line["round"] <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -188,8 +193,13 @@ class RunFolder:
             raise UserError(f"{self.path / name} cannot be read ({error})") from None
 
 
+def run_path(config: Config, run_id: int) -> Path:
+    """Return the path of a run's folder: the configured one, or one named after the Flower run."""
+    return config.runtime.run_folder or Path.cwd() / "runs" / f"flower-{run_id}"
+
+
 def environment(config: Config) -> Json:
-    """Return what a reader must know of the machine: versions, processor, threads; no names and no paths."""
+    """Return the facts about the machine that a reader needs: versions, processor, threads; no names and no paths."""
     packages = ("fedkd", "flwr", "torch", "numpy", "pandas", "opacus", "scipy")
     return {
         "python": sys.version.split()[0],
@@ -203,15 +213,15 @@ def environment(config: Config) -> Json:
 
 
 def processor() -> str:
-    """Return what the processor calls itself, or an empty string where the system does not tell."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    """Return the name of the processor, or an empty string where the system does not give it."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
 def _whole_bytes(path: Path) -> int:
-    """Return how many bytes of a file are lines that end; 0 if there is no file."""
+    """Return the number of bytes in a file's complete lines; 0 if there is no file."""
     return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
 

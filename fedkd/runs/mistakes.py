@@ -1,4 +1,4 @@
-"""Explanations of what is wrong in a configuration, for a person to mend."""
+"""Explanations of mistakes in a configuration, for the person who corrects them."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -38,14 +38,14 @@ def completed(default: S, given: S | Mapping[str, Any], what: str) -> S:
 
 
 def explain(detail: Any, tree: Mapping[str, Any], whole: type[Options]) -> str:
-    """Return a line on one thing that is wrong: its key, what was got, and what mends it.
+    """Return one line about a mistake: its key, the value that was given, and how to correct it.
 
     Parameters
     ----------
     detail : mapping
         One of pydantic's errors.
     tree : mapping
-        What was to be read.
+        The given configuration.
     whole : type
         The class of the whole configuration.
     """

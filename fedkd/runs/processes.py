@@ -1,4 +1,4 @@
-"""Flower's own programs as child processes: their settings, their start, and their end."""
+"""Flower's own programs as child processes: settings, start and stop."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def program(name: str) -> str:
 
 @contextmanager
 def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a process group of its own, its output in a file, and end the group in the end."""
+    """Run a program in its own process group, with its output in a file, and stop the group at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -60,7 +60,7 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
 
 
 def end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
-    """End a process group: politely, and after ``patience`` seconds by force."""
+    """Stop a process group by a signal, and after ``patience`` seconds by force."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, kind)
@@ -73,7 +73,7 @@ def end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
 
 
 def wait_for_port(address: str, process: subprocess.Popen[bytes], log: Path, patience: float = 60.0) -> None:
-    """Wait until something listens on ``host:port``; a ``UserError`` if the program ended or took too long."""
+    """Wait until a program listens on ``host:port``; a ``UserError`` if it ended or took too long."""
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The reference of all configuration keys, read off the classes of the configuration and their docstrings."""
+"""The reference of all configuration keys, read from the classes of the configuration and their docstrings."""
 
 import inspect
 import json
@@ -27,13 +27,13 @@ class Key:
     Attributes
     ----------
     name : str
-        As a file or ``--set`` has it: ``privacy.student.epsilon``.
+        The key in a file or in ``--set``: ``privacy.student.epsilon``.
     allowed : str
-        Type and range, or the values it takes.
+        Type and range, or the allowed values.
     default : str
-        Its value where nothing is said; empty where it is absent then.
+        The default value; empty if there is none.
     meaning : str
-        Its description in the docstring of its class; empty where that has none.
+        The description in the docstring of the key's class; empty if there is none.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Section:
     Attributes
     ----------
     title : str
-        The table they stand in, or what must be chosen for them to mean something.
+        The table of the keys, or the choice under which they are allowed.
     summary : str
         First paragraph of the docstring of their class.
     keys : tuple of Key

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Sum
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.aggregation.sums import Sum
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions

@@ -18,7 +18,7 @@ Best = tuple[float, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """A point in the course of a phase.
 
     Attributes
@@ -56,7 +56,7 @@ class Watch:
 
     every: int = 50
     evaluate: Callable[[Recommender], float] | None = None
-    report: Callable[[Progress], None] | None = None
+    report: Callable[[TrainingProgress], None] | None = None
 
 
 def train(
@@ -80,9 +80,9 @@ def train(
     num_rows : int
         Number of rows; without any nothing happens.
     training : AdamTraining
-        Length and speed.
+        Number of steps and their size.
     rng : numpy.random.Generator
-        Draws the batches; dropout is seeded from it too.
+        Generator of the batches, which also seeds dropout.
     watch : Watch, optional
         Reports and evaluation.
     phase : str
@@ -109,7 +109,7 @@ def train(
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None
                 best = _better(best, quality, model)
                 if watch.report is not None:
-                    watch.report(Progress(phase, step, steps, loss, quality))
+                    watch.report(TrainingProgress(phase, step, steps, loss, quality))
     if best is not None:
         model.load_state_dict(best[1])
     model.eval()

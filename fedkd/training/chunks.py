@@ -16,7 +16,7 @@ Parameters = dict[str, Tensor]
 """Parameters of many students by name, each of shape [clients, ...], float32."""
 
 Model = Callable[..., Tensor]
-"""One student, as a loss sees it."""
+"""One student in the form that a loss takes."""
 
 Loss = Callable[[Model, Mapping[str, Tensor]], Tensor]
 """One student and a batch of its examples -> the loss of each example, shape [batch]."""
@@ -67,21 +67,21 @@ def _bytes_per_client(
 
 
 def bytes_per_example(model: nn.Module, client: Examples, loss: Loss, most: int = 16) -> int:
-    """Return what one example leaves in memory between a forward and a backward pass, measured on one client."""
+    """Return the bytes that one example holds between a forward and a backward pass, measured on one client."""
     count = min(most, int(client.lengths[0]))
     if count == 0:
         return 0
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def _keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     batch = {name: tensor_of(column.values[:count]) for name, column in client.columns.items()}
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(_keep, lambda tensor: tensor):
         result = loss(model, batch)
     del result
     # Gradients of the intermediate results take about as much again.
@@ -111,7 +111,7 @@ def localise(model: nn.Module, examples: Examples) -> tuple[nn.Module, Examples,
 
 
 def borrow(model: nn.Module, parameters: Parameters, rows: NDArray[np.int64], touched: Touched | None) -> Parameters:
-    """Copy what a chunk needs of the stacked parameters, item tables cut down to ``touched.width`` slices."""
+    """Copy a chunk's part of the stacked parameters, with item tables reduced to ``touched.width`` slices."""
     tables = {} if touched is None else item_tables(model)
     index = torch.from_numpy(rows)
     own = {name: stacked[index] for name, stacked in parameters.items() if name not in tables}

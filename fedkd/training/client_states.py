@@ -1,4 +1,4 @@
-"""The store of what clients keep between rounds, on disk: named arrays by client, never all of them in memory."""
+"""The store of clients' states between rounds: named arrays by client, on disk and never all in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from fedkd.training.cohort import ClientState
 class StateStore:
     """A folder with one file per client and round.
 
-    The state from before a round stays until the client has saved a later round, so that a round which is asked again,
-    after a crash for example, begins from the same state and ends in the same result.
+    The state before a round is kept until the client has saved a later round. So a round that is repeated, for example
+    after a crash, begins from the same state and ends in the same result.
 
     Attributes
     ----------
     folder : Path
-        Where the files lie; made when something is first saved.
+        The folder of the files; made when a state is first saved.
     """
 
     folder: Path
 
     def load(self, clients: NDArray[np.int64], before_round: int) -> tuple[ClientState, ...]:
-        """Return what each client kept from its latest round before ``before_round``; nothing at first.
+        """Return each client's state from its latest round before ``before_round``; empty at first.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class StateStore:
         return tuple(self._load_one(int(client), before_round) for client in clients)
 
     def save(self, clients: NDArray[np.int64], states: Sequence[ClientState], round_number: int) -> None:
-        """Keep what each client remembers after a round; empty states leave no file.
+        """Save each client's state after a round; an empty state leaves no file.
 
         A device, which has one client, waits for its disk; a simulation, which can be repeated, does not.
         """

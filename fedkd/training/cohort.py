@@ -45,5 +45,5 @@ class Cohort:
         return len(self.clients)
 
     def with_states(self, states: tuple[ClientState, ...]) -> "Cohort":
-        """Return the cohort with what its clients keep from now on."""
+        """Return the cohort with new states of its clients."""
         return replace(self, states=states)

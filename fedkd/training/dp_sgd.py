@@ -150,7 +150,7 @@ def train_with_noise(
 
 
 class _Chunk:
-    """Students that are trained together, and the noise that waits for them."""
+    """Students that are trained together, with the noise that is still to be added to them."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class _Chunk:
         self._since = torch.zeros(len(rows), items, dtype=torch.int64)
 
     def train(self, examples: Examples, loss: Loss, ghost: Ghost | None) -> None:
-        """Take all steps."""
+        """Train the students by all steps."""
         owner = np.repeat(np.arange(len(self._rows)), examples.lengths)
         for step in range(self._noise.steps):
             change = self._fresh_noise(step)

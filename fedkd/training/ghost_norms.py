@@ -106,12 +106,13 @@ class _Linear:
 
     @property
     def norm(self) -> Tensor:
-        """In double precision, where products of what is finite are; infinite where a factor is too long."""
+        """Norm of every example's gradient in double precision; infinite where a factor is too long."""
         given, slope = _lengths(self.given), _lengths(self.slope)
         sound = (given < LARGEST) & (slope < LARGEST)
         return torch.where(sound, slope * (given.square() + float(self.bias)).sqrt(), torch.inf)
 
     def add(self, name: str, weight: Tensor, broken: Tensor | None, target: Parameters) -> None:
+        """Add the weighted sum of the examples' gradients to ``target``, without the broken examples."""
         scaled, given = self.slope * weight.unsqueeze(-1), self.given
         if broken is not None:  # what is not finite times zero is not zero
             scaled, given = (t.masked_fill(broken.unsqueeze(-1), 0.0) for t in (scaled, given))
@@ -144,9 +145,11 @@ class _Table:
 
     @property
     def norm(self) -> Tensor:
+        """Norm of every example's gradient."""
         return _lengths(self.rows.flatten(-2))
 
     def add(self, name: str, weight: Tensor, broken: Tensor | None, target: Parameters) -> None:
+        """Add the weighted sum of the examples' gradients to ``target``, without the broken examples."""
         rows = self.rows * weight[..., None, None]
         if broken is not None:
             rows = rows.masked_fill(broken[..., None, None], 0.0)
@@ -226,7 +229,7 @@ def _fits(ghost: Ghost, outputs: Named, own: Parameters, columns: Named, loss: L
 
 
 class _UsedTwiceError(Exception):
-    """A layer is used more than once for an example."""
+    """The error of a layer that is used more than once for an example."""
 
 
 def _loss(model: nn.Module, own: Parameters, batch: Mapping[str, Tensor], loss: Loss) -> Tensor:
@@ -241,17 +244,17 @@ def _watched(model: nn.Module, own: Parameters, taps: Named, batch: Named, loss:
     inputs: Named = {}
     outputs: Named = {}
 
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def _watch(name: str) -> torch.utils.hooks.RemovableHandle:
+        def _hook(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
             del module
             if name in inputs:
                 raise _UsedTwiceError
             inputs[name], outputs[name] = given[0], output
             return output + taps[name]
 
-        return model.get_submodule(name).register_forward_hook(hook)
+        return model.get_submodule(name).register_forward_hook(_hook)
 
-    handles = [watch(name) for name in taps]
+    handles = [_watch(name) for name in taps]
     try:
         return _loss(model, own, batch, loss), inputs, outputs
     finally:

@@ -1,4 +1,4 @@
-"""Central training on hard labels: a part of a history is shown to the model, the whole of it is to be predicted."""
+"""Central training on hard labels, in which a model sees part of a history and predicts the whole."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,7 +24,7 @@ def sub_sampled(histories: Ragged, visible: float, rng: np.random.Generator) -> 
 
 
 def nonempty(histories: Ragged) -> Ragged:
-    """Return the histories that hold anything."""
+    """Return the histories that are not empty."""
     return histories.take(np.flatnonzero(histories.lengths > 0))
 
 
@@ -74,7 +74,7 @@ def train_centrally(
 def mean_gradient(
     model: Recommender, histories: Ragged, visible: float, rng: np.random.Generator, views: int = 1
 ) -> dict[str, Tensor]:
-    """Return the gradient of the weighted loss of all histories, the mean over so many draws of what is shown."""
+    """Return the gradient of the weighted loss of all histories, as the mean over draws of the shown items."""
     named = dict(model.named_parameters())
     losses = [weighted_loss(model, nonempty(histories), visible, rng) for _ in range(views)]
     gradients = torch.autograd.grad(torch.stack(losses).mean(), list(named.values()))

@@ -1,4 +1,4 @@
-"""Local training: clients train students on their own histories, and keep them between rounds."""
+"""Local training of students on clients' own histories, and the students' way from round to round."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,23 +27,23 @@ OWN = "student."
 def train_locally(
     model: Recommender, parameters: Parameters, cohort: Cohort, training: LocalTraining, round_number: int
 ) -> None:
-    """Train every client's student on hard labels, in place: see a part of a history, score the whole of it.
+    """Train every client's student on hard labels, in place: it sees part of a history and scores the whole.
 
-    Under the cohort's noise a history is one example, seen in one way, or it would count twice; steps, sampling and
+    Under the cohort's noise every history is one example with one view, so that it counts once; steps, sampling and
     divisor are then those of the noise.
 
     Parameters
     ----------
     model : Recommender
-        Gives the computation.
+        The computation.
     parameters : Parameters
         A student per client, changed in place.
     cohort : Cohort
         The clients and their histories.
     training : LocalTraining
-        Length and speed.
+        Number of epochs, step size and optimiser.
     round_number : int
-        Names the clients' random streams.
+        The round, which names the clients' random streams.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def seeded_views(cohort: Cohort, views: int, visible: float, streams: list[np.ra
 def unseeded_views(cohort: Cohort, visible: float) -> Examples:
     """Return one sub-sampled view of every training history, for training under noise.
 
-    The content of one history moves no other example: each has draws of its own, which no seed gives away, and a
-    history without interactions keeps its place, as an example whose gradient is zero.
+    The content of one history changes no other example: each has its own secret draws, and a history without
+    interactions stays as an example whose gradient is zero.
     """
     lengths = cohort.data.train.histories.lengths
     draws = [noise_generator().random(length) for length in lengths]
@@ -119,7 +119,7 @@ def own_students(model: nn.Module, cohort: Cohort) -> Parameters:
 
 
 def keep_students(cohort: Cohort, parameters: Parameters) -> Cohort:
-    """Return the cohort whose clients keep these students beside whatever else they keep."""
+    """Return the cohort with these students in its clients' states, beside the other arrays there."""
     arrays = {OWN + name: stacked.numpy() for name, stacked in parameters.items()}
     before: tuple[ClientState, ...] = cohort.states or ({},) * len(cohort)
     states = (
@@ -143,7 +143,7 @@ def own_scores(model: Recommender, cohort: Cohort) -> NDArray[np.float32]:
 def weights_of(cohort: Cohort, power: float = 1.0) -> NDArray[np.float64]:
     """Return the weight of every client, shape [clients]: its histories' lengths to a power, added up.
 
-    Under the cohort's noise it is 1, as no noise would hide how many interactions there are.
+    Under the cohort's noise it is 1, because no noise would hide the number of interactions.
     """
     if cohort.noise is not None:
         return np.ones(len(cohort))

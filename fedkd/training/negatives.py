@@ -1,4 +1,4 @@
-"""Negative sampling: items that a client has not touched, drawn from its own stream."""
+"""Negative sampling of items that a client has no interactions with, from its own random stream."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Settings of training by gradient: one family of classes, each with the fields that its place uses and no others."""
+"""Settings of training by gradient, in one class for each place with just the fields that it uses."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -9,7 +9,7 @@ from fedkd.options import Options
 
 
 class Epochs(Options):
-    """A length in passes over the data.
+    """The number of passes over the data.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Epochs(Options):
 
 
 class Training(Options):
-    """The size of a step, which all training by gradient has.
+    """The step size and the batch size, which all training by gradient has.
 
     Attributes
     ----------

@@ -35,15 +35,15 @@ NEGATIVES = 4
 
 
 @dataclass(frozen=True)
-class Row:
+class Timing:
     """One side of the comparison.
 
     Attributes
     ----------
     name : str
-        Who worked.
+        Name of the side.
     clients : int
-        How many clients it trained.
+        Number of clients that it trained.
     seconds : float
         How long one round took, negatives included.
     processor : float
@@ -51,7 +51,7 @@ class Row:
     losses : ndarray, shape [clients, epochs]
         Mean loss of every epoch.
     rows : ndarray of int64, shape [clients]
-        Which clients they are.
+        Positions of these clients.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Row:
         return self.clients / self.seconds
 
 
-def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repeats: int = 3) -> tuple[Row, Row]:
+def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repeats: int = 3) -> tuple[Timing, Timing]:
     """Measure one round of both sides, by turns; the fastest of each counts.
 
     Parameters
@@ -83,7 +83,7 @@ def run(histories: Ragged, num_items: int, plain_clients: int | None = 96, repea
 
     Returns
     -------
-    engine, plain : Row
+    engine, plain : Timing
         The engine always trains all clients.
     """
     torch.manual_seed(0)
@@ -108,11 +108,11 @@ def _spread(histories: Ragged, count: int) -> NDArray[np.int64]:
 Side = Callable[[NCF, Parameters, Ragged, NDArray[np.int64]], NDArray[np.float64]]
 
 
-def _measure(name: str, side: Side, model: NCF, histories: Ragged, rows: NDArray[np.int64]) -> Row:
+def _measure(name: str, side: Side, model: NCF, histories: Ragged, rows: NDArray[np.int64]) -> Timing:
     parameters, own = replicate(model, len(rows)), histories.take(rows)
     wall, processor = time.perf_counter(), time.process_time()
     losses = side(model, parameters, own, rows)
-    return Row(name, len(rows), time.perf_counter() - wall, time.process_time() - processor, losses, rows)
+    return Timing(name, len(rows), time.perf_counter() - wall, time.process_time() - processor, losses, rows)
 
 
 def entropy(student: Model, batch: Mapping[str, Tensor]) -> Tensor:
@@ -161,7 +161,7 @@ def _train_one(student: NCF, data: TensorDataset, generator: np.random.Generator
 
 
 def work(histories: Ragged, num_items: int) -> tuple[float, float]:
-    """Return what a round of all clients must at least compute and move, in operations and bytes.
+    """Return the fewest operations and bytes that a round of all clients needs.
 
     Multiplications of the perceptron forward, and twice that backward; intermediate results written and read once each,
     and seven words a step for every parameter touched (parameter, gradient, two moments read; three written).

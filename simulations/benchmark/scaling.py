@@ -69,7 +69,7 @@ class Scale:
 
 
 def run(source: str, path: Path | None, references: int, seed: int) -> Scale:
-    """Run one round on a data set and return what it took."""
+    """Run one round on a data set and return its cost."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         config = load(None, settings(source, path, references, seed, folder))
@@ -101,7 +101,7 @@ def _scale(config: Config, folder: RunFolder) -> Scale:
 
 
 def lines(scales: list[Scale], references: int, rank: int, ceilings: Ceilings) -> list[str]:
-    """Return what the benchmark prints."""
+    """Return the output of the benchmark."""
     out = []
     for scale in scales:
         gflops = scale.operations(references, rank) / (scale.exchange + scale.teaching) / 1e9

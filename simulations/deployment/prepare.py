@@ -17,13 +17,13 @@ from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.secure_aggregation import Directory, Identity
 from fedkd.secure_aggregation.identities import write_directory, write_identity
-from server.data import write_depot
+from server.data import write_server_data
 
 
 def deal_out(config: Config, folder: Path) -> int:
     """Write ``server/`` and one ``client-N/`` per client; return how many clients there are."""
     together = federation(config)
-    write_depot(folder / "server", together.setup(config))
+    write_server_data(folder / "server", together.setup(config))
     registered = together.partition.num_clients
     identities = {client: Identity.generate() for client in range(registered)}
     directory = Directory({client: identity.public for client, identity in identities.items()})

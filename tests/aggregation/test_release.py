@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from fedkd.aggregation.aggregator import Sum
+from fedkd.aggregation.sums import Sum
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Kind, LowRankUpdate, Quantiser, Spec
 from fedkd.ragged import Ragged

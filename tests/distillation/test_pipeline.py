@@ -20,7 +20,7 @@ from fedkd.models.ease import fit_ease
 from fedkd.models.linear import LinearConfig
 from fedkd.models.table import MODELS
 from fedkd.ragged import Ragged
-from fedkd.training.central import Progress, Watch
+from fedkd.training.central import TrainingProgress, Watch
 from fedkd.training.options import StepTraining
 
 CLUSTERS, CLUSTER_SIZE = 4, 6
@@ -140,7 +140,7 @@ def test_hard_labels_inside_distillation_use_the_whole_history() -> None:
 
 
 def test_the_best_state_is_kept_and_progress_is_reported() -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     qualities = iter([0.1, 0.5, 0.2])
     states: list[torch.Tensor] = []
 

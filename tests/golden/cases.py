@@ -25,7 +25,7 @@ from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder, processor
 from simulations.deployment.prepare import deal_out
-from simulations.dry_run import plan
+from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
 from simulations.run import run
 from tests.simulations import devices
@@ -300,7 +300,7 @@ def played_devices(case: Case, place: Path) -> dict[str, Any]:
 def played_plan(case: Case, place: Path) -> dict[str, Any]:
     """Return what a dry run says of bytes and noise."""
     config = configured(case, place)
-    found = plan(config, federation(config))
+    found = forecast_cost(config, federation(config))
     return {name: getattr(found, name) for name in ("clients", "asked", "up", "down", "noise")}
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fedkd.privacy.accounting import renyi_multiplier
 from fedkd.privacy.events import Cost
-from fedkd.privacy.mechanisms.base import FINEST, Mechanism, Way
+from fedkd.privacy.mechanisms.base import FINEST, Mechanism
+from fedkd.privacy.mechanisms.description import Way
 from fedkd.privacy.randomness import noise_generator
 
 

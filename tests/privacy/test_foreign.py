@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from clients.policy import Terms, mode_named
+from clients.policy import ClientPolicy, mode_named
 from fedkd.cli.main import app as fedkd_app
 from fedkd.errors import UserError
 from fedkd.privacy.accounting import epsilon
@@ -138,10 +138,10 @@ def test_what_is_wrong_is_said_in_words(settings: list[str], said: str) -> None:
 def test_a_device_owner_names_it_as_the_weakest_and_compares_it_by_its_strength() -> None:
     run = load(None, OWN)
     for weakest in ("none", "central", MODE):
-        Terms(weakest_mode=mode_named(weakest), minimum_cohort=2).check(run)
+        ClientPolicy(weakest_mode=mode_named(weakest), minimum_cohort=2).check(run)
     with pytest.raises(UserError, match="answers in mode local or a stronger one"):
-        Terms(weakest_mode="local", minimum_cohort=2).check(run)
+        ClientPolicy(weakest_mode="local", minimum_cohort=2).check(run)
     with pytest.raises(UserError, match=f"answers in mode {MODE} or a stronger one"):
-        Terms(weakest_mode=MODE, minimum_cohort=2).check(load(None, SMALL))
+        ClientPolicy(weakest_mode=MODE, minimum_cohort=2).check(load(None, SMALL))
     with pytest.raises(UserError, match="--weakest-mode: there is no privacy mechanism 'locl', did you mean local"):
         mode_named("locl")

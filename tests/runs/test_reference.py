@@ -82,7 +82,7 @@ def test_every_key_of_every_configuration_is_there() -> None:
 def test_defaults_are_those_of_the_place() -> None:
     sections = {section.title: {key.name: key for key in section.keys} for section in SECTIONS}
     assert sections["run"]["seed"] == Key(
-        "seed", "whole number, at least 0", "0", "Source of every random number but those of privacy."
+        "seed", "whole number, at least 0", "0", "Seed of all random numbers except those of privacy."
     )
     assert sections["algorithm.name = iterated"]["algorithm.local.epochs"].default == "1"
     assert sections["algorithm.name = local-only"]["algorithm.local.epochs"].default == "5"

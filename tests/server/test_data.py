@@ -12,7 +12,7 @@ from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
-from server.data import read_setup, write_depot
+from server.data import read_setup, write_server_data
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data.synthetic.users=40", "data.synthetic.items=60", "data.synthetic.mean-history=15"]
@@ -21,7 +21,7 @@ SMALL = ["data.synthetic.users=40", "data.synthetic.items=60", "data.synthetic.m
 def written(folder: Path) -> tuple[Config, Setup]:
     config = load(ROOT / "simulations" / "conf" / "quickstart.toml", SMALL)
     setup = federation(config).setup(config)
-    write_depot(folder, setup)
+    write_server_data(folder, setup)
     return config, setup
 
 
@@ -41,7 +41,7 @@ def with_catalogue(folder: Path, **changes: Any) -> Config:
     """Write a folder of which something of the catalogue is another."""
     config, setup = written(folder)
     other = replace(setup.public.catalogue, **changes)
-    write_depot(folder, replace(setup, public=replace(setup.public, catalogue=other)))
+    write_server_data(folder, replace(setup, public=replace(setup.public, catalogue=other)))
     return config
 
 
@@ -75,7 +75,7 @@ def test_years_and_categories_of_another_catalogue_are_refused(tmp_path: Path, c
 def test_a_catalogue_of_another_number_of_items_is_refused(tmp_path: Path) -> None:
     config, _ = written(tmp_path)
     Catalogue.numbered(59).write(tmp_path / FILE)
-    with pytest.raises(UserError, match="59 items, and 60 are told of"):
+    with pytest.raises(UserError, match=r"59 items, and server\.json says 60"):
         read_setup(tmp_path, config)
     (tmp_path / FILE).unlink()
     with pytest.raises(UserError, match="is not a server's data folder"):

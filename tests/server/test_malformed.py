@@ -10,13 +10,13 @@ from flwr.clientapp import ClientApp
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Sum
+from fedkd.aggregation.sums import Sum
 from fedkd.messages.flower import (
     answer_record,
-    claim_record,
+    attestation_record,
     is_secure,
     read_answer,
-    read_claim,
+    read_attestation,
     read_secure,
     refusal_record,
     secure_record,
@@ -27,7 +27,7 @@ from fedkd.messages.types import Answers, Asks, Kind, Quantiser, Reference, Spec
 from fedkd.ragged import Ragged
 from fedkd.secure_aggregation import Directory, Identity, Party, RefusedError
 from fedkd.secure_aggregation.attestation import sign_attestation
-from server.node_registry import Hosts
+from server.node_registry import NodeRegistry
 from server.requests import Requests
 from server.secure import SecureExchange
 from simulations.grid import FIRST_NODE, InProcessGrid
@@ -146,7 +146,7 @@ DIRECTORY = Directory({client: identity.public for client, identity in IDENTITIE
 
 
 def claim(client: int) -> RecordDict:
-    return claim_record(
+    return attestation_record(
         np.array([client]), sign_attestation(IDENTITIES[client], DIRECTORY, FIRST_NODE + client, client)
     )
 
@@ -154,7 +154,7 @@ def claim(client: int) -> RecordDict:
 @pytest.mark.parametrize(
     ("honest", "read"),
     [
-        (claim(3), read_claim),
+        (claim(3), read_attestation),
         (answer([0, 1, 5]), lambda record: read_answer(record, question([0, 1, 3, 5]), SPECS)),
         (secure_record(b"x" * 40), read_secure),
         (refusal_record(Failure(Missing.REFUSED, "no")), read_secure),
@@ -223,7 +223,7 @@ def test_everyone_who_is_asked_answers_or_fails_once_whatever_is_said(directory:
     rng = np.random.default_rng(8)
     for _ in range(50):
         grid, counts = Liars(rng, LIARS), Counts()
-        questions = Requests(Hosts(grid, CLIENTS, 1.0, directory), counts)
+        questions = Requests(NodeRegistry(grid, CLIENTS, 1.0, directory), counts)
         questions.connect(0.0)
         asked = questions.connected
         assert directory is None or set(asked.tolist()) >= HONEST

@@ -7,7 +7,7 @@ from flwr.clientapp import ClientApp
 
 from fedkd.secure_aggregation import Directory, Identity
 from fedkd.secure_aggregation.attestation import sign_attestation
-from server.node_registry import Hosts
+from server.node_registry import NodeRegistry
 from simulations.grid import FIRST_NODE, InProcessGrid
 
 
@@ -31,7 +31,7 @@ class Claimants(InProcessGrid):
 
 
 def hosted(grid: Claimants, directory: Directory | None = None) -> list[list[int]]:
-    return [clients.tolist() for clients in Hosts(grid, 4, 1.0, directory).look().values()]
+    return [clients.tolist() for clients in NodeRegistry(grid, 4, 1.0, directory).look().values()]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_clients_that_are_not_registered_are_left_out_of_a_claim() -> None:
 
 def test_a_client_belongs_to_the_first_node_that_claims_it_as_long_as_that_is_connected() -> None:
     grid = Claimants([0, 1], [1, 2], [1])
-    hosts = Hosts(grid, 4, 1.0)
+    hosts = NodeRegistry(grid, 4, 1.0)
     assert [clients.tolist() for clients in hosts.look().values()] == [[0, 1], [2], []]
     grid.leave(0)
     assert [clients.tolist() for clients in hosts.look().values()] == [[1, 2], []]
@@ -55,7 +55,7 @@ def test_a_client_belongs_to_the_first_node_that_claims_it_as_long_as_that_is_co
 
 
 def test_waiting_ends_when_every_client_is_there() -> None:
-    found = Hosts(Claimants([0, 1], [2, 3]), 4, 1.0).wait(1000.0)
+    found = NodeRegistry(Claimants([0, 1], [2, 3]), 4, 1.0).wait(1000.0)
     np.testing.assert_array_equal(np.concatenate(list(found.values())), np.arange(4))
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from fedkd.errors import UserError
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
-from simulations.forecast import Forecast, forecast, made_up
+from simulations.forecast import Forecast, forecast, synthetic_config
 from simulations.run import main as run_main
 
 SMALL = [
@@ -25,7 +25,7 @@ SMALL = [
 def test_made_up_data_has_the_sizes_of_the_run_and_nothing_else_of_it() -> None:
     config = load(None, [*SMALL, "privacy.epsilon=8", "seed=5"])
     together = federation(config)
-    other = federation(made_up(config, together))
+    other = federation(synthetic_config(config, together))
     assert other.loaded.interactions.num_items == together.loaded.interactions.num_items
     assert other.partition.num_clients == pytest.approx(together.partition.num_clients, rel=0.02)
     assert len(other.loaded.interactions) == pytest.approx(

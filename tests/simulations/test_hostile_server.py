@@ -12,8 +12,8 @@ from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
 from clients.__main__ import supernode
 from clients.device import read_device
-from clients.node import Host, open_host
-from clients.policy import Terms
+from clients.node import ClientNode, open_node
+from clients.policy import ClientPolicy
 from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.item_popularity import panel_spec
 from fedkd.messages.flower import add_secure, ask_record, read_answer, secure_record, turn_of
@@ -59,8 +59,8 @@ def told(config: Config, data: Path, kind: str, content: RecordDict, **node: Any
     return "; ".join(str(record.get("detail", record.get("refused", f"an {name}"))) for name, record in configs.items())
 
 
-def host_of(config: Config, data: Path, client: int = 0) -> Host:
-    return open_host(Context(1, 1, {"data-path": str(data / f"client-{client}")}, RecordDict(), flatten(config)))
+def host_of(config: Config, data: Path, client: int = 0) -> ClientNode:
+    return open_node(Context(1, 1, {"data-path": str(data / f"client-{client}")}, RecordDict(), flatten(config)))
 
 
 def bursting(config: Config, item: int) -> dict[str, Any]:
@@ -111,10 +111,10 @@ def test_every_number_that_leaves_has_noise_of_its_own(data: Path, items: int) -
     grid = DeviceGrid(config, data, node=OWN)
     asks = Asks(0, np.array([0]), {"items": np.array([items])})
     replies = exchange(grid, "train.panel", {FIRST_NODE: ask_record(asks)}, 1)
-    host = host_of(config, data)
-    guard = host.mechanisms.panel
+    node = host_of(config, data)
+    guard = node.mechanisms.panel
     assert guard is not None
-    specs = host.aggregator(guard, panel_spec(items)).specs
+    specs = node.aggregator(guard, panel_spec(items)).specs
     numbers = read_answer(replies.contents[FIRST_NODE], asks, specs).values["items"]
     assert numbers.shape == (items,)
     assert len(np.unique(numbers)) > items // 2
@@ -194,7 +194,7 @@ def test_a_round_is_not_answered_under_the_name_of_another(
 
 def test_a_node_may_insist_on_programs_that_someone_signed(tmp_path: Path) -> None:
     """Flower hands every node the server's program, whose terms are then the server's: the option is Flower's mend."""
-    given = supernode(tmp_path, "127.0.0.1:1", None, None, tmp_path / "trusted.yaml", Terms())
+    given = supernode(tmp_path, "127.0.0.1:1", None, None, tmp_path / "trusted.yaml", ClientPolicy())
     parsed = _parse_args_run_supernode().parse_args(given[1:])
     assert parsed.trusted_entities == tmp_path / "trusted.yaml"
     assert parsed.insecure

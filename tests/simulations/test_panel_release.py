@@ -11,7 +11,7 @@ from fedkd.privacy.events import total
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation, mechanisms
 from fedkd.runs.folder import RunFolder
-from server.run_writer import Recorder
+from server.run_writer import RunWriter
 from simulations.run import simulate
 
 QUICK = [
@@ -41,7 +41,7 @@ def run(folder, *more):
 
 def panel_of(done):
     config = done.config()
-    return Recorder(done, config).progress(federation(config).setup(config)).state
+    return RunWriter(done, config).progress(federation(config).setup(config)).state
 
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])

@@ -19,7 +19,7 @@ from fedkd.protocols.residual import Residual
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
-from server.run_writer import Recorder
+from server.run_writer import RunWriter
 from simulations.audit_results import record_lines
 from simulations.run import main as run_main
 from simulations.run import simulate
@@ -138,7 +138,7 @@ def test_a_run_killed_before_its_checkpoint_releases_the_same_once_more(
 
     monkeypatch.setattr(Residual, "pool", remembered)
     with monkeypatch.context() as context:
-        context.setattr(Recorder, "round", killed)
+        context.setattr(RunWriter, "round", killed)
         with pytest.raises(Killed):
             simulated(tmp_path / "run", "algorithm.rank=8", f"privacy.mode={mode}", *BUDGET)
     config = RunFolder.open(tmp_path / "run").config()

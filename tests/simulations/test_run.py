@@ -18,7 +18,7 @@ from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
 from server.strategy import Distillation
 from simulations import run as runner
-from simulations.dry_run import plan
+from simulations.dry_run import forecast_cost
 from simulations.grid import FIRST_NODE, InProcessGrid
 from simulations.run import remarks, run, simulate
 from simulations.withdraw import withdraw
@@ -261,7 +261,7 @@ def test_the_teacher_is_better_than_the_public_users_alone(tmp_path: Path) -> No
 
 def test_a_plan_predicts_the_bytes_that_a_run_then_spends(tmp_path: Path) -> None:
     settings = config(tmp_path / "run")
-    predicted = plan(settings, federation(settings))
+    predicted = forecast_cost(settings, federation(settings))
     spent = simulated(tmp_path / "run")["traffic"]
     assert predicted.up == spent["up-bytes-per-client-round"]
     assert predicted.down == pytest.approx(spent["down-bytes-per-client-round"], abs=1)
@@ -290,7 +290,7 @@ def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path
     settings = load(None, [*SMALL[:3], "algorithm.name=fedavg", f"runtime.run-folder={json.dumps(str(tmp_path))}"])
     RunFolder.create(tmp_path, settings)
     simulate(settings)
-    with pytest.raises(UserError, match="beyond recall"):
+    with pytest.raises(UserError, match="cannot separate contributions"):
         withdraw(RunFolder(tmp_path), [0])
 
 

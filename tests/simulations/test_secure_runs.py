@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 
-from clients.node import open_host
-from clients.policy import Terms
-from fedkd.aggregation.aggregator import Masked
+from clients.node import open_node
+from clients.policy import ClientPolicy
+from fedkd.aggregation.masked import Masked
 from fedkd.errors import UserError
-from fedkd.messages.flower import claim_record, secure_record
+from fedkd.messages.flower import attestation_record, secure_record
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Estimates
 from fedkd.privacy.ledger_account import open_ledger
@@ -145,10 +145,12 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
 def test_a_node_that_claims_to_host_others_silences_nobody(tmp_path: Path, data: Path, forged: str) -> None:
     forger, everybody = FIRST_NODE - 1, np.arange(len(list(data.glob("client-*"))))
     claim = {
-        "everybody": lambda: claim_record(everybody, b""),
-        "unsigned": lambda: claim_record(np.array([5]), b""),
-        "replayed": lambda: claim_record(np.array([5]), signed_attestation(data / "client-5", FIRST_NODE + 5, 5)),
-        "signed by another": lambda: claim_record(np.array([5]), signed_attestation(data / "client-6", forger, 5)),
+        "everybody": lambda: attestation_record(everybody, b""),
+        "unsigned": lambda: attestation_record(np.array([5]), b""),
+        "replayed": lambda: attestation_record(np.array([5]), signed_attestation(data / "client-5", FIRST_NODE + 5, 5)),
+        "signed by another": lambda: attestation_record(
+            np.array([5]), signed_attestation(data / "client-6", forger, 5)
+        ),
     }[forged]()
     config = configured(tmp_path / "run", data)
 
@@ -351,7 +353,7 @@ def test_a_sum_of_another_turn_than_its_question_gets_no_answer(
     monkeypatch.setattr(secure, "turn_of", lambda number, kind: 2 * number + 1)
     grid = deployed(tmp_path / "run", data)
     assert not replies_to(grid, "train")
-    assert any("not that of the question" in m.error.reason for m in grid.seen if m.has_error())
+    assert any("belongs to another question" in m.error.reason for m in grid.seen if m.has_error())
 
 
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
@@ -371,9 +373,9 @@ def test_every_sum_of_everyone_needs_everyones_quorum_whatever_round_it_is_said_
     more = ["fraction-train=0.5", "privacy.minimum-cohort=2", "privacy.metrics-share=0.2", "privacy.panel-share=0.2"]
     config = configured(data, data, *DISTRIBUTED, *more)
     node = {"data-path": str(data / "client-0"), "minimum-cohort": 2}
-    host = open_host(Context(1, 1, node, RecordDict(), flatten(config)))
-    assert host.mechanisms.panel is not None
-    assert [host.least(turn) for turn in (1, 3, 5)] == [host.mechanisms.panel.quorum] * 3 == [20] * 3
-    assert host.least(2) == host.mechanisms.answers.quorum == 10
-    strict = replace(host, terms=Terms(minimum_cohort=15))
+    node = open_node(Context(1, 1, node, RecordDict(), flatten(config)))
+    assert node.mechanisms.panel is not None
+    assert [node.least(turn) for turn in (1, 3, 5)] == [node.mechanisms.panel.quorum] * 3 == [20] * 3
+    assert node.least(2) == node.mechanisms.answers.quorum == 10
+    strict = replace(node, policy=ClientPolicy(minimum_cohort=15))
     assert (strict.least(1), strict.least(2)) == (20, 15)

@@ -1,20 +1,20 @@
-"""The base of all privacy mechanisms: noise, its cost, who pays, who sees what, and the sentences that say so."""
+"""The base of all privacy mechanisms: noise, its cost, and the account that pays for it."""
 
 import math
-from abc import ABC
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.aggregation.aggregator import Aggregator, Noised, Specs
+from fedkd.aggregation.aggregator import Aggregator, Specs
 from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.aggregation.clipping import clipped
+from fedkd.aggregation.noised import Noised
 from fedkd.aggregation.quantisation import quantised, summed
 from fedkd.errors import UserError
 from fedkd.messages.types import Quantiser, Spec
@@ -24,45 +24,24 @@ from fedkd.privacy.events import Cost, total
 from fedkd.privacy.gaussian import noise_multiplier
 from fedkd.privacy.guarantee import Guarantee
 from fedkd.privacy.ledger_account import Account, open_ledger
+from fedkd.privacy.mechanisms.description import Description
 
 FINEST = 2.0**-16
-"""Step of protected answers, over the clip: so fine that rounding adds next to nothing to the noise."""
+"""Step of protected answers, over the clip, so fine that rounding adds almost nothing to the noise."""
 
 ROUNDING = 1e-6
-"""Share of itself that a part of a budget leaves unused, so that parts solved one by one fit the whole together."""
+"""Relative reserve in every part of a budget, so that parts calibrated one by one fit into the whole."""
 
 WIDEST = 1 << 24
-"""Most coordinates that a protected answer may have; bounds its norm l1, and thereby the noise of the shares."""
+"""Most coordinates of a protected answer, a bound on its norm l1 and thereby on the noise of the shares."""
 
 ANSWERS, PANEL, METRICS = "answers", "panel", "metrics"
 """The kinds of releases of a run: every round's answers, the items that clients have, the student's quality."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """The way of an answer: what happens or holds at each place, in a few words; empty for nothing.
-
-    Attributes
-    ----------
-    client, total, server, models : str
-        At the client, of the sum, at the server, and for whoever sees models.
-    single : str
-        A single answer, where the server sees it.
-    attacked : str
-        A sentence on what attacks on single answers see.
-    """
-
-    client: str
-    total: str
-    server: str
-    models: str
-    single: str
-    attacked: str = ""
-
-
-@dataclass(frozen=True)
-class Mechanism(ABC):
-    """The noise of one kind of release, fixed before the run and derived from public numbers alone.
+class Mechanism(Description):
+    """The noise of one kind of release, fixed before the run and derived only from public numbers.
 
     A mechanism of your own is a subclass in your own module; ``privacy.mode`` takes its ``package.module:Class``.
 
@@ -71,76 +50,28 @@ class Mechanism(ABC):
     guarantee : Guarantee
         The budget, and for whom it holds.
     participants : int
-        Clients asked in a round, a public constant; never the number that happened to answer.
+        Clients asked in a round, a public constant; never the number of those that answered.
     releases : int
-        How often one client contributes in the whole run, at most.
+        The most releases of the run to which one client contributes.
     portion : float
-        Share of the budget that these releases may use together, as costs add up.
-
-    Notes
-    -----
-    Class attributes describe a mechanism to whoever plans, pays, checks or reports:
-
-    - ``name`` of the mode, and ``strength``: a client answers in its own weakest mode or a stronger one;
-    - ``active``: anything is protected;
-    - ``server_pays``, ``client_pays``: whose ledger a release is charged to; a client pays exactly where it adds noise;
-    - ``alone``: a single answer carries all its noise; ``shared``: it carries a share, and must not be seen;
-    - ``trust``: a plain sentence on who is trusted, and what is noised; ``afterword``: one more; ``way``.
+        Share of the budget that these releases may use together.
     """
-
-    name: ClassVar[str]
-    strength: ClassVar[int]
-    active: ClassVar[bool] = True
-    server_pays: ClassVar[bool] = False
-    client_pays: ClassVar[bool] = False
-    alone: ClassVar[bool] = False
-    shared: ClassVar[bool] = False
-    trust: ClassVar[str]
-    afterword: ClassVar[str] = ""
-    way: ClassVar[Way]
 
     guarantee: Guarantee
     participants: int
     releases: int
     portion: float = 1.0
 
-    @classmethod
-    def unsaid(cls) -> list[str]:
-        """Return the class attributes that a mechanism of one's own leaves out."""
-        return [name for name in ("name", "strength", "trust", "way") if not hasattr(cls, name)]
-
-    @classmethod
-    def refusal(cls, guarantee: Guarantee) -> str | None:
-        """Return why the mechanism cannot keep a guarantee; None where it can."""
-        if guarantee.epsilon is None or guarantee.delta is None:
-            return f"mode {cls.name} needs a budget; set privacy.epsilon=4 and privacy.delta=1e-5"
-        return None
-
-    @classmethod
-    def sentence(cls, guarantee: Guarantee) -> str:
-        """Return the plain sentences that log, report and ledger carry."""
-        return (
-            f"Privacy mode {cls.name}: epsilon {guarantee.epsilon:g} at delta {guarantee.delta:g} in total for one "
-            f"{guarantee.unit} ({guarantee.adjacency}, no amplification by sampling); {cls.trust}."
-            f"{cls.condition(guarantee)}{guarantee.parts_text}{cls.afterword}{guarantee.limit_text}"
-        )
-
-    @classmethod
-    def condition(cls, guarantee: Guarantee) -> str:
-        """Return a further sentence on what the promise rests on, with a blank before it; empty without one."""
-        del guarantee
-        return ""
-
     # Noise and its cost
 
     @property
     def sensitivity(self) -> float:
-        """How far one unit can move a sum, over the clip."""
+        """The largest change of a sum by one unit, over the clip."""
         return 2.0 if self.guarantee.adjacency == "replace-one" else 1.0
 
     @cached_property
     def multiplier(self) -> float:
-        """Noise of one release over the clip: on the sum, or where answers are noised alone on a single one."""
+        """Noise of one release over the clip, on the sum or, where clients noise answers alone, on each of them."""
         return self.sensitivity * noise_multiplier(*self.guarantee.budget, self.releases / self.portion)
 
     @cached_property
@@ -171,7 +102,7 @@ class Mechanism(ABC):
     # Answers
 
     def aggregator(self, plain: Specs) -> Aggregator:
-        """Return the way of answers of some form, without masks."""
+        """Return the aggregator of answers of some form, without masks."""
         return Noised(plain, self)
 
     def specs(self, plain: Specs) -> Specs:
@@ -194,14 +125,14 @@ class Mechanism(ABC):
         return {name: replace(spec, quantiser=self.quantiser(spec)) for name, spec in plain.items()}
 
     def quantiser(self, spec: Spec) -> Quantiser:
-        """Return the coding of a protected answer; sums of all participants and the noise never wrap around."""
+        """Return the coding of a protected answer, in which sums with noise never wrap around."""
         assert spec.clip is not None
         limit = round(1 / FINEST)
         room = self.participants * limit + math.ceil(20 * self.noise * limit)
         return Quantiser(spec.clip * FINEST, -limit, limit, (2 * room).bit_length())
 
     def contribution(self, values: Any, spec: Spec, count: int) -> Any:
-        """Return what leaves some clients together: their values bounded, coded and summed, with the clients' noise.
+        """Return the encoded sum of some clients: values bounded, coded and summed, with the clients' noise.
 
         Parameters
         ----------
@@ -243,14 +174,14 @@ class Mechanism(ABC):
     # Releases, and what is spent
 
     def part(self, kind: str) -> "Mechanism | None":
-        """Return the noise of another kind of release, ``panel`` or ``metrics``; None where the run makes none."""
+        """Return the mechanism of another kind of release, ``panel`` or ``metrics``; None where the run has none."""
         share = {PANEL: self.guarantee.panel_share, METRICS: self.guarantee.metrics_share}[kind]
         if not (self.active and share):
             return None
         return self.beside(share * (1 - ROUNDING))
 
     def beside(self, portion: float) -> "Mechanism":
-        """Return the noise of one release that uses a portion of the budget beside the answers."""
+        """Return the mechanism of one release that uses a portion of the budget beside the answers."""
         return replace(self, releases=1, portion=portion)
 
     def spent(self, made: Mapping[str, int]) -> float:
@@ -281,7 +212,7 @@ class Mechanism(ABC):
         return {ANSWERS: self.releases, PANEL: 1, METRICS: 1}
 
     def charged(self, spent: float) -> dict[str, float | str]:
-        """Return the line about a release that is written down before it is made: its noise, and epsilon with it."""
+        """Return the log line about a release with its noise and epsilon so far, written before the release."""
         return {
             "mode": self.name,
             "mechanism": self.description,
@@ -293,16 +224,16 @@ class Mechanism(ABC):
     def account(
         self, folder: Path, source: str, own: Budget | None = None, naming: Callable[[int], str] = str
     ) -> Account:
-        """Return the account of whoever makes the releases.
+        """Return the account of the server or the client that makes the releases.
 
         Parameters
         ----------
         folder : Path
-            Where the ledger lies without ``privacy.ledger``.
+            Folder of the ledger, unless ``privacy.ledger`` names a file.
         source : str
-            Names the data.
+            Name of the data.
         own : Budget, optional
-            The owner's, instead of the configured one.
+            The owner's budget, instead of the configured one.
         naming : callable
             Returns the lasting name of an owner.
         """

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.privacy.mechanisms.base import FINEST, Mechanism, Way
+from fedkd.privacy.mechanisms.base import FINEST, Mechanism
+from fedkd.privacy.mechanisms.description import Way
 from fedkd.privacy.randomness import noise_generator, rounded_normal
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fedkd.privacy.events import Cost, skellam_cost
 from fedkd.privacy.guarantee import Guarantee
-from fedkd.privacy.mechanisms.base import FINEST, WIDEST, Mechanism, Way
+from fedkd.privacy.mechanisms.base import FINEST, WIDEST, Mechanism
+from fedkd.privacy.mechanisms.description import Way
 from fedkd.privacy.randomness import noise_generator
 from fedkd.privacy.skellam import skellam, skellam_multiplier
 

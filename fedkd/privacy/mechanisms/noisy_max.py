@@ -1,4 +1,4 @@
-"""Noisy maxima: a trusted server tells the winner of every vote under Gumbel noise, and no count."""
+"""Noisy maxima: a trusted server releases the winner of every vote under Gumbel noise, and no count."""
 
 import math
 from dataclasses import replace
@@ -51,11 +51,11 @@ class NoisyMax(VoteMechanism, BesideMaxima):
 
     @property
     def noise(self) -> float:
-        """Return 0: no count is told, so there is nothing to be uncertain of."""
+        """Return 0, because no count is released that could be uncertain."""
         return 0.0
 
     def released(self, total: Any, spec: Spec, count: int) -> NDArray[Any]:
-        """Return the winner of every query with all the votes, as no count is told."""
+        """Return the winner of every query with all the votes, because no count is released."""
         del spec, count
         winners = noisy_max(total, self.query_epsilon, self.guarantee.adjacency, noise_generator())
         return np.asarray(winners * self.participants)

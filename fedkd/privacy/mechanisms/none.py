@@ -1,14 +1,16 @@
-"""No protection: the exact sum, and no promise."""
+"""The mechanism without protection: the exact sum, and no promise."""
 
 from typing import ClassVar
 
-from fedkd.aggregation.aggregator import Aggregator, Specs, Sum
+from fedkd.aggregation.aggregator import Aggregator, Specs
+from fedkd.aggregation.sums import Sum
 from fedkd.privacy.guarantee import Guarantee
-from fedkd.privacy.mechanisms.base import Mechanism, Way
+from fedkd.privacy.mechanisms.base import Mechanism
+from fedkd.privacy.mechanisms.description import Way
 
 
 class NoMechanism(Mechanism):
-    """Answers as they are; whoever sees one can read the client's history from it."""
+    """Answers without noise, from which anyone who sees one can read the client's history."""
 
     name: ClassVar[str] = "none"
     strength: ClassVar[int] = 0

@@ -1,4 +1,4 @@
-"""Residual distillation of a linear student: the default protocol, and the two questions that it can ask."""
+"""Residual distillation of a linear student, the default protocol, with the two questions that it can ask."""
 
 from fedkd.protocols.residual.protocol import Residual
 

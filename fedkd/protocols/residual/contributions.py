@@ -14,7 +14,7 @@ from fedkd.training.cohort import ClientState
 def counted(state: ClientState, accepted: int) -> Ragged:
     """Return the histories of a client's last answer that the server counted.
 
-    An answer that was lost on its way left the client's latest contribution uncounted; the one before it still holds.
+    If the client's last answer was lost on its way, the server still counts the one before it.
     """
     if not accepted:
         return Ragged.from_rows([], np.int32)
@@ -23,7 +23,7 @@ def counted(state: ClientState, accepted: int) -> Ragged:
 
 
 def remembered(round_number: int, latest: Ragged, before: Ragged) -> ClientState:
-    """Return all that a client must keep in order to send differences, or to take everything back."""
+    """Return the state that a client needs to send differences, or to take its contribution back."""
     kept: dict[str, NDArray[Any]] = {"round": np.array(round_number)}
     for name, histories in (("latest", latest), ("before", before)):
         kept |= {f"{name}.values": histories.values, f"{name}.lengths": histories.lengths}

@@ -18,15 +18,15 @@ class ResidualParameters(Options):
     references, panel : int
         How many references, and how many items each is scored for; 0 lets ``upload_budget_bytes`` decide.
     upload_budget_bytes : int
-        Bytes of a client's answer, headers left out, from which the two sizes follow.
+        Bytes of a client's answer without headers, from which the two sizes follow.
     levels : int
-        A user's weight is a whole number from 1 to this.
+        Largest weight of a user; weights are whole numbers from 1.
     damping, complement : float
-        The proximal term of private training, in interactions; trust in public structure that references do not span.
+        The proximal term of private training, in interactions; weight of public structure that references do not span.
     regularisation : float
         The teacher's ridge, over the mean weight of an interaction.
-    rank, block : int
-        Width of the student; under protection, the popular items whose Gram matrix is asked for: 15 sqrt(clients) if 0.
+    block : int
+        Under protection: number of popular items whose Gram matrix is asked for; 0 means 15 sqrt(clients).
     """
 
     reference_kind: Literal["items", "histories"] = "items"
@@ -37,7 +37,6 @@ class ResidualParameters(Options):
     damping: float = Field(default=50.0, gt=0)
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
-    rank: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
 
     @property

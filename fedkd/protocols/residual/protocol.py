@@ -1,9 +1,9 @@
 """Residual distillation of a linear student, the default: every client answers once, and one sum teaches the server.
 
-A client answers with what private training changed in its small linear student's scores on shared references. The sum
-over clients is a statistic of second order: it gives the teacher its curvature, and the student is the teacher's
-closed-form distillate of low rank. Clients may arrive over many rounds; one whose history changed sends the difference
-to its last contribution, and one that leaves takes it back.
+Private training changes the scores of a client's small linear student on shared references; the client answers with
+this change. The sum over clients is a statistic of second order: it gives the teacher its curvature, and the student is
+the teacher's closed-form distillate of low rank. Clients may arrive over many rounds. A client whose history changed
+sends the difference to its last contribution, and a client that leaves takes it back.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
 from fedkd.distillation.residual import UserWeights, ridge
@@ -21,32 +20,31 @@ from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE
-from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
-from fedkd.protocols.base import GlobalStudent, Metrics, Setup, State
+from fedkd.protocols.base import Metrics, Setup, State
+from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import QUESTIONS, BlockQuestion, Question, ScoresQuestion, state_reference
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import Cohort
 
 EXACT = 1000
-"""Levels of a weight where it need not be rounded to few bits."""
+"""Levels of a weight that need not be rounded to few bits."""
 
 
-class Residual(ResidualParameters, GlobalStudent):
+class Residual(ResidualParameters, LowRankStudent):
     """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
 
     name: Literal["residual"] = "residual"
 
     def question(self, setup: Setup) -> Question:
-        """Return what is asked: the one place where a budget of numbers makes another algorithm."""
+        """Return the question of the run; only here does a budget of numbers choose another algorithm."""
         return ScoresQuestion(self) if setup.answer_budget is None else BlockQuestion(self)
 
     def begin(self, setup: Setup) -> State:
         """Choose the references; the sums begin at zero."""
         items = setup.public.num_items
-        if self.rank >= items:
-            raise UserError(f"algorithm.rank is {self.rank}; it must be less than the {items} items of the catalogue")
+        self.check_rank(items)
         question = self.question(setup)
         reference = question.reference(setup)
         spec = question.spec(reference, setup.num_private_users)
@@ -63,11 +61,11 @@ class Residual(ResidualParameters, GlobalStudent):
         return State(setup, arrays)
 
     def invite(self, state: State, clients: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return who has not contributed yet, has changed since, or leaves."""
+        """Return the clients that have not contributed yet, have changed since, or leave."""
         return np.asarray(clients[state.arrays["due"][clients]])
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the references, and each client which of its answers counts (its round) and whether it leaves."""
+        """Send the references, and to each client the round of its answer that counts and whether it leaves."""
         del rng
         setup = state.setup
         sizes = np.array([setup.public.num_items, setup.num_private_users, self.question(setup).code], np.int64)
@@ -86,7 +84,7 @@ class Residual(ResidualParameters, GlobalStudent):
         return self._named(asks).learn(cohort, asks)
 
     def pool(self, state: State, estimates: Estimates) -> State:
-        """Add the sums, and note whose contribution is in them."""
+        """Add the sums, and mark the clients whose contributions are in them."""
         question = self.question(state.setup)
         spec = question.spec(state_reference(state), state.setup.num_private_users)
         estimate = estimates.values[question.name]
@@ -119,18 +117,8 @@ class Residual(ResidualParameters, GlobalStudent):
             return None
         return EASE(arrays["weights"]) if "weights" in arrays else WoodburyEASE(arrays["root"].T, arrays["scale"])
 
-    def student(self, state: State) -> Recommender | None:
-        """Return the teacher's distillate of low rank."""
-        if "student.encoder.weight" not in state.arrays:
-            return None
-        return LowRank.from_factors(state.arrays["student.encoder.weight"], state.arrays["student.decoder.weight"])
-
-    def blank_student(self, catalogue: Catalogue) -> Recommender:
-        """Return a student of the right shape."""
-        return LowRank(len(catalogue), self.rank)
-
     def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the student that everyone's histories in one place would give: no references, exact weights."""
+        """Return the student of everyone's histories in one place, without references and with exact weights."""
         del seed
         weights = UserWeights(EXACT, self.damping)
         rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
@@ -143,22 +131,17 @@ class Residual(ResidualParameters, GlobalStudent):
         Raises
         ------
         UserError
-            The sum is noised: taking something back would be one more release about those who leave.
+            The sum is noised: taking something back would be one more release about the clients that leave.
         """
         if reason := self.question(state.setup).permanent:
             raise UserError(reason)
         due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
         leaving[clients] = True
-        due[clients] = ~due[clients]  # who never contributed has nothing to take back
+        due[clients] = ~due[clients]  # a client that never contributed has nothing to take back
         return state.with_arrays(due=due, leaving=leaving)
 
-    def releases(self, num_rounds: int) -> int:
-        """Return 1: every client contributes once."""
-        del num_rounds
-        return 1
-
     def _named(self, asks: Asks) -> Question:
-        """Return the question that asks name; clients learn from nothing else which it is."""
+        """Return the question that the asks name by its code."""
         return QUESTIONS[int(asks.shared["sizes"][2])](self)
 
 

@@ -40,7 +40,7 @@ class Question(ABC):
     Attributes
     ----------
     parameters : ResidualParameters
-        Of the protocol.
+        The parameters of the protocol.
     """
 
     code: ClassVar[int]
@@ -69,19 +69,19 @@ class Question(ABC):
 
     @abstractmethod
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
-        """Server: return everyone's Gram matrix, as far as the total tells, and the ridge that suits it.
+        """Server: return the estimate of everyone's Gram matrix, and the ridge that suits it.
 
         Parameters
         ----------
         state : State
-            With the total.
+            The state with the total.
         users : int
-            Private users behind it.
+            Number of private users in the total.
         """
 
     @property
     def permanent(self) -> str | None:
-        """Why contributions cannot be taken back; None where they can."""
+        """Reason why contributions cannot be taken back; None where they can."""
         return None
 
 
@@ -92,7 +92,7 @@ class ScoresQuestion(Question):
     name: ClassVar[str] = "residual"
 
     def reference(self, setup: Setup) -> Reference:
-        """Return as many references and panel items as the byte budget holds, or as the parameters say."""
+        """Return as many references and panel items as the byte budget allows, or as the parameters say."""
         items, users = setup.public.num_items, setup.num_private_users
         how = self.parameters
         references, panel = how.references, how.panel or items
@@ -107,11 +107,11 @@ class ScoresQuestion(Question):
         return answer_spec(reference, self.parameters.weights, num_users)
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with the difference to what was contributed before, and remember it."""
+        """Answer with the difference to the earlier contribution, and remember the new one."""
         assert asks.reference is not None
         accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
         histories = cohort.data.train.histories
-        gone = (leaving > 0) & (accepted > 0)  # whoever has given nothing takes nothing back, whatever the server says
+        gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
         staying = np.flatnonzero(~gone[cohort.owner])
         kept = [counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
         new = self._update(histories.take(staying), cohort.owner[staying], asks)
@@ -150,8 +150,8 @@ class BlockQuestion(Question):
         items = setup.public.num_items
         if not setup.public.num_users:
             raise UserError(
-                "under protection, algorithm residual needs public users, whose histories tell what to expect of the "
-                "sum; set partition.public-fraction above 0, for example 0.1"
+                "under protection, algorithm residual needs public users, whose histories predict the sum; set "
+                "partition.public-fraction above 0, for example 0.1"
             )
         size = min(self.parameters.block or round(15 * setup.num_clients**0.5), items, 4096)
         return item_reference(setup.popular, size, size)
@@ -169,12 +169,12 @@ class BlockQuestion(Question):
         return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
 
     def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
-        """Add."""
+        """Add the two sums."""
         del spec
         return np.asarray(total + estimate.value)
 
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
-        """Move from what the public users show towards the sum, as far as its standard deviation allows."""
+        """Shift the public users' estimate towards the sum, the further the smaller its standard deviation."""
         del users
         setup, accepted = state.setup, state.arrays["accepted"]
         rounds = len(np.unique(accepted[accepted > 0]))
@@ -186,8 +186,8 @@ class BlockQuestion(Question):
 
     @property
     def permanent(self) -> str | None:
-        """Taking something back would be one more release about those who leave."""
-        return "a protected sum bounds what it says of anyone; to be rid of a contribution, run again without"
+        """Reason: taking something back would be one more release about the clients that leave."""
+        return "a protected sum keeps every contribution it has; to remove one, run again without the client"
 
 
 QUESTIONS: Mapping[int, type[Question]] = {kind.code: kind for kind in (ScoresQuestion, BlockQuestion)}

@@ -1,0 +1,90 @@
+"""The exact sum of clients' answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.aggregation.aggregator import Aggregator, Specs, checked
+from fedkd.aggregation.quantisation import quantised, stored, summed
+from fedkd.messages.missing import Missing
+from fedkd.messages.types import Answers, Estimate, Estimates, Kind, LowRankUpdate, Spec
+from fedkd.ragged import Ragged
+
+WEIGHT = "weight"
+"""Name of the sum of the clients' weights in an answer."""
+
+
+@dataclass(frozen=True)
+class Sum(Aggregator):
+    """The exact sum of answers, weighted by client, or all rows side by side where answers do not sum.
+
+    Attributes
+    ----------
+    plain : mapping of str to Spec
+        The form of a raw answer.
+    """
+
+    plain: Specs
+
+    @property
+    def specs(self) -> Specs:
+        """The form of an encoded answer; with a weighted array the sum of the weights travels too."""
+        weighted = any(spec.weighted for spec in self.plain.values())
+        return {**self.plain, WEIGHT: Spec(Kind.STATISTICS, ())} if weighted else self.plain
+
+    def encode(self, answers: Answers) -> Answers:
+        """Weight, code and sum the values of clients whose values are all finite, and refuse the others."""
+        finite = np.ones(len(answers.clients), bool)
+        for values in answers.values.values():
+            finite &= finite_clients(values, len(finite))
+        kept = np.flatnonzero(finite)
+        rows = {name: _take(values, kept) for name, values in self._weighed(answers).items()}
+        values = checked({name: summed(quantised(rows[name], spec), spec) for name, spec in self.specs.items()}, self)
+        refused = {} if finite.all() else {Missing.NOT_FINITE: answers.clients[~finite].tolist()}
+        return replace(answers, clients=answers.clients[kept], values=values, refused=refused, weights=None)
+
+    def decode(self, total: Answers) -> Estimates:
+        """Return the sums as they are."""
+        values = {name: Estimate(total.values[name]) for name in self.plain}
+        weight = float(total.values[WEIGHT]) if WEIGHT in self.specs else float(len(total.clients))
+        return Estimates(total.round, total.clients, values, weight)
+
+    def _weighed(self, answers: Answers) -> Mapping[str, Any]:
+        if WEIGHT not in self.specs:
+            return answers.values
+        weights = np.ones(len(answers.clients)) if answers.weights is None else answers.weights
+        return {
+            name: _times(answers.values[name], weights) if spec.weighted else answers.values[name]
+            for name, spec in self.plain.items()
+        } | {WEIGHT: weights}
+
+
+def finite_clients(values: Any, count: int) -> NDArray[np.bool_]:
+    """Return whether the values of every client are all finite, shape [clients]."""
+    if isinstance(values, LowRankUpdate):
+        bad = np.zeros(count, bool)
+        for factor in (values.left, values.right):
+            if not np.isfinite(stored(factor)).all():
+                rows = ~np.isfinite(np.asarray(factor.sum(axis=1)).ravel())
+                bad[values.owner[rows]] = True
+        return ~bad
+    if isinstance(values, Ragged):
+        broken = ~np.isfinite(values.values.reshape(len(values.values), -1)).all(axis=1)
+        return np.asarray(np.bincount(values.row_index[broken], minlength=count) == 0)
+    return np.asarray(np.isfinite(values.reshape(count, -1)).all(axis=1))
+
+
+def _times(values: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:
+    return np.asarray(values * weights.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype))
+
+
+def _take(values: Any, clients: NDArray[np.int64]) -> Any:
+    if isinstance(values, LowRankUpdate):
+        position = np.full(int(values.owner.max(initial=-1)) + 1, -1)
+        position[clients[clients < len(position)]] = np.flatnonzero(clients < len(position))
+        rows = np.flatnonzero(position[values.owner] >= 0)
+        return LowRankUpdate(values.left[rows], values.right[rows], position[values.owner[rows]])
+    return values.take(clients) if isinstance(values, Ragged) else values[clients]
