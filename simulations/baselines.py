@@ -17,8 +17,8 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.fedavg import FedAvg
-from fedkd.protocols.federated_ease import FederatedEASE
 from fedkd.protocols.local_only import LocalOnly
+from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
@@ -54,7 +54,7 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
 
 def public_student(config: Config, together: Federation) -> Recommender | None:
     """Return the run's student if no client answered; None where the protocol then learns nothing."""
-    return unanswered(config, together) if isinstance(config.algorithm, Residual | FederatedEASE) else None
+    return unanswered(config, together) if isinstance(config.algorithm, LowRankStudent) else None
 
 
 def unanswered(config: Config, together: Federation) -> Recommender | None:

@@ -50,7 +50,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
     },
     "Iterated": {CONFIG: HINT},
-    "FederatedEASE": {BASELINES: "public-student is what it ends in where nobody answers"},
     "GNMax": {CONFIG: HINT},
     "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE},
     "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE},
