@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import model_validator
+from pydantic.fields import FieldInfo
 
 from fedkd.errors import UserError
 from fedkd.options import Options, kebab
@@ -29,6 +30,14 @@ class Choice(Options):
     """
 
     key: ClassVar[str] = "name"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **given: Any) -> None:
+        """Take the inherited name from a class that has none of its own: its path names it."""
+        super().__pydantic_init_subclass__(**given)
+        if cls.key in cls.model_fields and cls.key not in inspect.get_annotations(cls):
+            cls.model_fields[cls.key] = FieldInfo(annotation=str)
+            cls.model_rebuild(force=True)
 
     @model_validator(mode="before")
     @classmethod

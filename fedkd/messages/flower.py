@@ -9,15 +9,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from flwr.common.serde import recorddict_to_proto
 from numpy.typing import NDArray
 
+from fedkd.messages.codecs.table import pack_answer, payload_sizes, unpack_answer
 from fedkd.messages.missing import Failure
-from fedkd.messages.serialisation import (
-    MalformedError,
-    pack_answer,
-    pack_arrays,
-    packed_bytes,
-    unpack_answer,
-    unpack_arrays,
-)
+from fedkd.messages.serialisation import MalformedError, pack_arrays, unpack_arrays
 from fedkd.messages.types import Answers, Asks, Reference, Spec
 from fedkd.messages.validation import number, numbers, octets, reason, refusals, short, text
 from fedkd.ragged import Ragged, offsets
@@ -192,16 +186,7 @@ def ask_bytes(asks: Asks) -> NDArray[np.int64]:
 
 def answer_bytes(answers: Answers, specs: Mapping[str, Spec]) -> NDArray[np.int64]:
     """Return the bytes of a message from each client alone, shape [clients]."""
-    payloads = np.zeros(len(answers.clients), np.int64)
-    for name, spec in specs.items():
-        values, itemsize = answers.values.get(name), np.dtype(spec.dtype).itemsize
-        if isinstance(values, Ragged):
-            payloads += 4 + values.lengths * int(np.prod(spec.shape[1:], dtype=np.int64)) * itemsize
-        elif spec.quantiser is not None:
-            payloads += packed_bytes(int(np.prod(spec.shape)), spec.quantiser.bits)
-        else:
-            payloads += int(np.prod(spec.shape)) * itemsize
-    distinct, same = np.unique(payloads, return_inverse=True)
+    distinct, same = np.unique(payload_sizes(answers, specs), return_inverse=True)
     sizes = [_answer_bytes(answers, int(payload)) for payload in distinct]
     return np.asarray(sizes, np.int64)[same]
 

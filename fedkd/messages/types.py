@@ -1,6 +1,7 @@
 """Asks, answers and references, the types of which all messages between server and clients are made."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -136,6 +137,36 @@ class LowRankUpdate:
         return LowRankUpdate(self.left[rows], self.right[rows], self.owner[rows]).total()
 
 
+class Codec(ABC):
+    """The way in which one named array of an answer travels as bytes: what is read is exactly what was written.
+
+    Clients write the array of one client, of several below each other, or their sum where the spec sums. A codec of
+    your own is a subclass in your own module, and a protocol of your own puts an instance into its ``Spec``.
+    """
+
+    @abstractmethod
+    def fits(self, spec: "Spec") -> bool:
+        """Return whether arrays of this form can be written."""
+
+    @abstractmethod
+    def pack(self, values: Any, spec: "Spec") -> bytes:
+        """Write an array, or a ``Ragged`` where lengths differ between clients."""
+
+    @abstractmethod
+    def unpack(self, data: memoryview, spec: "Spec", clients: int) -> tuple[Any, memoryview]:
+        """Read what ``pack`` wrote for a number of clients, and return it with the bytes behind it.
+
+        Raises
+        ------
+        MalformedError
+            Too few bytes, or values that are not finite.
+        """
+
+    @abstractmethod
+    def sizes(self, values: Any, spec: "Spec") -> NDArray[np.int64] | int:
+        """Return the bytes of each client's array alone: from the spec alone where clients are summed."""
+
+
 @dataclass(frozen=True)
 class Spec:
     """The form of one named array of an answer, which both sides know, so that no layout is sent.
@@ -159,6 +190,8 @@ class Spec:
     weighted : bool
         Whether a client's array is multiplied by its weight (``Answers.weights``). Where answers must be bounded, all
         clients have the same weight.
+    codec : Codec, optional
+        The way of the array as bytes; by default the first of the package's that fits.
     """
 
     kind: Kind
@@ -168,6 +201,7 @@ class Spec:
     quantiser: Quantiser | None = None
     clip: float | None = None
     weighted: bool = False
+    codec: Codec | None = None
 
 
 def mask_bits(specs: Mapping[str, Spec]) -> int:

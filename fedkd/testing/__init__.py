@@ -1,1 +1,1 @@
-"""Conformance suites: checks that any protocol, model, mechanism or data source must pass, yours too."""
+"""Conformance suites: checks that any protocol, model, mechanism, codec or data source must pass, yours too."""

@@ -3,13 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedkd.messages.codecs.table import pack_answer, unpack_answer
 from fedkd.messages.serialisation import (
     MalformedError,
-    pack_answer,
     pack_arrays,
     pack_bits,
     packed_bytes,
-    unpack_answer,
     unpack_arrays,
     unpack_bits,
 )
