@@ -16,6 +16,7 @@ import pytest
 
 from fedkd.data.sources.table import SOURCES
 from fedkd.losses.features import FEATURE_LOSSES
+from fedkd.messages.codecs.table import CODECS
 from fedkd.models.table import MODELS
 from fedkd.privacy.mechanisms.table import MECHANISMS, VOTE_MECHANISMS
 from fedkd.protocols.table import PROTOCOLS
@@ -29,6 +30,7 @@ TABLES = {
     "mechanism": "fedkd/privacy/mechanisms/table.py",
     "vote mechanism": "fedkd/privacy/mechanisms/table.py",
     "feature loss": "fedkd/losses/features.py",
+    "codec": "fedkd/messages/codecs/table.py",
 }
 CALLED = {
     "protocol": "algorithm",
@@ -37,6 +39,7 @@ CALLED = {
     "mechanism": "mode",
     "vote mechanism": "votes",
     "feature loss": "feature-loss",
+    "codec": "codec",
 }
 """The word before a name in messages: ``algorithm gnmax``, ``privacy.mode=central``."""
 
@@ -130,6 +133,8 @@ def members() -> Iterator[Member]:
         yield Member("vote mechanism", votes.votes, votes)
     for name, loss in FEATURE_LOSSES.items():
         yield Member("feature loss", name, loss)
+    for codec in CODECS:
+        yield Member("codec", type(codec).__name__, type(codec))
 
 
 class Names(NamedTuple):
