@@ -81,8 +81,10 @@ def test_a_faulty_codec_is_found(fault: str, found: str) -> None:
 
 def test_a_codec_that_does_not_fit_is_named() -> None:
     spec = Spec(Kind.SCORES, (2,), codec=WholeBytes())
-    with pytest.raises(ValueError, match="codec WholeBytes cannot write arrays of the form"):
+    with pytest.raises(ValueError, match="WholeBytes cannot write arrays of the form"):
         pack_answer({"x": np.zeros(2)}, {"x": spec})
+    with pytest.raises(ValueError, match="RaggedRows, Quantised, Plain cannot write"):
+        codec_of(Spec(Kind.SCORES, (2, -1)))
 
 
 def test_what_is_wrong_names_the_array() -> None:

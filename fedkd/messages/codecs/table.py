@@ -17,12 +17,13 @@ CODECS: tuple[Codec, ...] = (RaggedRows(), Quantised(), Plain())
 
 
 def codec_of(spec: Spec) -> Codec:
-    """Return the codec that the spec names, or the first of the table that fits it."""
-    if spec.codec is None:
-        return next(codec for codec in CODECS if codec.fits(spec))
-    if not spec.codec.fits(spec):
-        raise ValueError(f"codec {type(spec.codec).__name__} cannot write arrays of the form {spec}")
-    return spec.codec
+    """Return the codec that the spec names, or the first of the table that fits it; a ``ValueError`` if it does not."""
+    choice = CODECS if spec.codec is None else (spec.codec,)
+    for codec in choice:
+        if codec.fits(spec):
+            return codec
+    names = ", ".join(type(codec).__name__ for codec in choice)
+    raise ValueError(f"{names} cannot write arrays of the form {spec}")
 
 
 def pack_answer(values: Mapping[str, Any], specs: Mapping[str, Spec]) -> bytes:
