@@ -14,10 +14,9 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, launch, plain_table, say, show
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
@@ -36,6 +35,8 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
+from fedkd.report.formatting import interval_text, percent
+from fedkd.report.run import Interval as Spread
 from fedkd.training.central import TrainingProgress, Watch
 from fedkd.training.options import StepTraining
 
@@ -229,20 +230,18 @@ def _said(training: StepTraining) -> str:
 
 
 def table(rows: list[ModelQuality]) -> Table:
-    """Return the comparison as a table; percentages are of EASE, gains those of the distilled student."""
+    """Return the comparison as a table; per cent are of EASE, gains those of the distilled student."""
     ease = next(row for row in rows if row.name == "ease")
     student = rows[-1].quality["mean"]
-    shown = Table("model", METRIC, "95 % over seeds", "parameters", "of EASE's", "quality of EASE's", "distilled gains")
+    shown = plain_table("model", numbers=(METRIC, "of EASE", "distilled gains", "parameters"))
     for row in rows:
-        mean, low, high = (row.quality[key] for key in ("mean", "low", "high"))
+        mean = row.quality["mean"]
         shown.add_row(
             row.name,
-            f"{mean:.4f}",
-            f"{low:.4f} - {high:.4f}" if high > low else "",
-            f"{row.parameters:,}",
-            f"{row.parameters / ease.parameters:.1%}",
-            f"{mean / ease.quality['mean']:.1%}",
+            interval_text(Spread(**row.quality)),
+            percent(mean / ease.quality["mean"]),
             f"{student / mean - 1:+.1%}",
+            f"{row.parameters:,} ({percent(row.parameters / ease.parameters)})",
         )
     return shown
 
@@ -263,15 +262,13 @@ def main(
 ) -> None:
     """Distil a student in one place and compare it with its teacher and with itself undistilled."""
     torch.set_num_threads(1)
-    console = Console(width=140)
     feature_loss(feature)  # a wrong name is said before any work
     loaded = SOURCES.find(source).model_validate({"path": path}).load()
     data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
     shape = None if teacher == "ease" else MODELS.find(teacher).model_validate(LARGE.get(teacher, {"width": 200}))
     pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight, feature)
-    rows = compare(pair, data, seeds, lambda line: console.print(line, highlight=False))
-    console.print(table(rows))
+    show(table(compare(pair, data, seeds, say)))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    launch(main)

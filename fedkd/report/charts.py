@@ -20,6 +20,9 @@ PAINT = {"popularity": "level", "public-teacher": "other", "public-student": "ot
 PAINT |= {"centralised": "ease"}
 """Colours of models that have none of their own; other series are in ``other``, other levels in ``level``."""
 
+PALETTE = ("student", "teacher", "ease", "other", "level")
+"""Looks of series that no model tells apart, in their order."""
+
 DASHES = {
     "popularity": (2, 4),
     "public-teacher": (10, 3, 2, 3),
