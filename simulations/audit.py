@@ -174,17 +174,17 @@ def main(
     torch.set_num_threads(config.runtime.threads)
     if repeat:
         accused, compared = _repeated(config, canaries, repeat)
-        say(f"{accused} of {compared} comparisons accuse ({conditions(config)})")
+        say(f"{accused} of {compared} comparisons accuse ({conditions(config)})", whole=True)
         raise typer.Exit(1 if accused else 0)
     lines = examine(config, canaries, shadows)
     lines += record_lines(config, folder) if folder is not None and folder.finished else []
     show(table(lines))
     for line in lines:
         if line.claimed is not None:
-            say(line.sentence(conditions(config)), style=_style(line.exceeded))
+            say(line.sentence(conditions(config)), _style(line.exceeded), whole=True)
     if any(line.single for line in lines):
-        say(MASKED if config.masked else config.privacy.mechanism.way.attacked)
-    say(verdict(lines), style=_style(any(line.exceeded for line in lines)))
+        say(MASKED if config.masked else config.privacy.mechanism.way.attacked, whole=True)
+    say(verdict(lines), _style(any(line.exceeded for line in lines)), whole=True)
     if folder is not None:
         attacks = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
         folder.write_json("audit.json", {"conditions": conditions(config), "attacks": attacks})

@@ -161,7 +161,7 @@ def _unique(names: Sequence[str]) -> bool:
 
 
 def _protocol(run: Run) -> str:
-    return str(run.summary.get("algorithm") or run.config.get("algorithm", {}).get("name", "residual"))
+    return str(run.summary.get("algorithm") or run.config["algorithm"]["name"])
 
 
 def _rows(groups: Mapping[str, list[Run]]) -> list[ComparisonRow]:

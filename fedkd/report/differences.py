@@ -43,12 +43,11 @@ def _mean(run: Run, model: str, metric: str) -> float:
 
 def _over_users(one: tuple[str, Run], other: tuple[str, Run], metric: str) -> Interval | None:
     """Return the difference of two models on the users whom both runs measured."""
-    columns = [_users(run, model, metric) for model, run in (one, other)]
-    both = pd.concat([column for column in columns if column is not None], axis=1, join="inner")
-    if both.shape[1] < 2 or both.empty:
+    above, below = (_users(run, model, metric) for model, run in (one, other))
+    if above is None or below is None or above.index.intersection(below.index).empty:
         return None
-    values: NDArray[np.float64] = both.to_numpy(np.float64)
-    return Interval.read(mean_interval(values[:, 0] - values[:, 1]))
+    values: NDArray[np.float64] = (above - below).dropna().to_numpy(np.float64)
+    return Interval.read(mean_interval(values))
 
 
 def _users(run: Run, model: str, metric: str) -> "pd.Series[float] | None":

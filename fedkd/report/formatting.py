@@ -45,7 +45,12 @@ def difference_text(value: Interval, digits: int = 4) -> str:
 
 def share_text(value: Interval) -> str:
     """Return a share with half its interval, in per cent: ``98.2 % ±0.4``."""
-    return f"{percent(value.mean)} {half_width(Interval(*(100 * end for end in value)), 1)}".rstrip()
+    return f"{percent(value.mean)} {half_width_percent(value)}".rstrip()
+
+
+def half_width_percent(value: Interval) -> str:
+    """Return half the width of a share's interval in hundredths: ``±0.4``."""
+    return half_width(Interval(*(100 * end for end in value)), 1)
 
 
 def epsilon_text(epsilon: float) -> str:
