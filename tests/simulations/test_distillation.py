@@ -124,5 +124,5 @@ def test_what_cannot_be_distilled_is_said_before_any_work(arguments: list[str], 
 class Narrow(ModelConfig):
     """A family without a width."""
 
-    def build(self, catalogue: Catalogue, seed: int) -> Recommender:
+    def untrained(self, catalogue: Catalogue) -> Recommender:
         raise NotImplementedError
