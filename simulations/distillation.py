@@ -16,7 +16,7 @@ import torch
 import typer
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded, launch, plain_table, say, show
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
@@ -279,4 +279,4 @@ def main(
 
 
 if __name__ == "__main__":
-    launch(main)
+    start(main)

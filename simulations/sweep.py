@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded, launch, plain_table, say, show
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
@@ -143,4 +143,4 @@ def main(
 
 
 if __name__ == "__main__":
-    launch(main)
+    start(main)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedkd.cli.config import config
-from fedkd.cli.terminal import application, check_picture, guarded, launch, plain_table, say, show
+from fedkd.cli.terminal import application, check_picture, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 
 app = application(
@@ -24,7 +24,7 @@ MOST = 10**12
 
 def main() -> None:
     """Run the command line."""
-    launch(app)
+    start(app)
 
 
 @data.command("list")

@@ -34,7 +34,7 @@ def command_line(commands: typer.Typer | Callable[..., None]) -> click.Command:
     return whole
 
 
-def launch(commands: typer.Typer | Callable[..., None]) -> None:
+def start(commands: typer.Typer | Callable[..., None]) -> None:
     """Run a command line with the words that its process was given."""
     command_line(commands)()
 

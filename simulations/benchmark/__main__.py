@@ -1,6 +1,6 @@
 """Benchmarks on the command line: ``python -m simulations.benchmark NAME``; without a name, the list of them."""
 
-from fedkd.cli.terminal import application, launch
+from fedkd.cli.terminal import application, start
 from simulations.benchmark import engines, local_training, private_training, scaling, secure_sums
 
 app = application(help="Measure speed; every comparison is made in one run.", no_args_is_help=True)
@@ -11,4 +11,4 @@ app.command("secure-sums")(secure_sums.main)
 app.command("private-training")(private_training.main)
 
 if __name__ == "__main__":
-    launch(app)
+    start(app)

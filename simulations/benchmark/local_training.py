@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedkd.cli.terminal import guarded, launch
+from fedkd.cli.terminal import guarded, start
 from fedkd.data.sources.movielens_100k import MovieLens100K
 from fedkd.losses.binary import binary_cross_entropy
 from fedkd.models.ncf import NCF
@@ -209,4 +209,4 @@ def main(
 
 
 if __name__ == "__main__":
-    launch(main)
+    start(main)

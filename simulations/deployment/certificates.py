@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedkd.atomic_file import replace_file
-from fedkd.cli.terminal import guarded, launch
+from fedkd.cli.terminal import guarded, start
 
 DAYS = 30
 
@@ -104,4 +104,4 @@ def main(
 
 
 if __name__ == "__main__":
-    launch(main)
+    start(main)
