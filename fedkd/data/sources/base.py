@@ -49,8 +49,9 @@ class Source(Choice):
 
     Attributes
     ----------
-    summary, licence, size : str
-        For a person to read, of the class: the data in one line, the terms of use, and how much it is.
+    group, summary, licence, size : str
+        For a person to read, of the class: what kind of source it is, the data in one line, the terms of use, and how
+        much it is.
     archive : Archive, optional
         The download of the class; without one, data must lie in ``path``.
     source : str
@@ -65,6 +66,7 @@ class Source(Choice):
     """
 
     key: ClassVar[str] = "source"
+    group: ClassVar[str] = "your own files"
     summary: ClassVar[str] = ""
     licence: ClassVar[str] = "your own data: your own terms"
     size: ClassVar[str] = "any"

@@ -1,0 +1,24 @@
+"""Epinions' ratings, as Trustlet publishes them."""
+
+from typing import ClassVar, Literal
+
+from fedkd.data.formats.forms import Part
+from fedkd.data.formats.published import Published
+from fedkd.data.formats.table_form import Table
+from fedkd.data.sources.records import BLANKS, Layout
+
+RATINGS = Layout({"user": 0, "item": 1, "rating": 2}, BLANKS, header=False)
+
+
+class Epinions(Published):
+    """``ratings_data.txt``: user, item and rating between blanks."""
+
+    summary: ClassVar[str] = "Epinions: ratings_data.txt, products rated 1 to 5"
+    licence: ClassVar[str] = "Epinions: no licence is stated; for research (Trustlet)"
+    size: ClassVar[str] = "49,290 users, 139,738 items, 664,824 ratings"
+    homepage: ClassVar[str] = "http://www.trustlet.org/downloaded_epinions.html"
+    rows: ClassVar[tuple[Part, ...]] = (
+        Part(("ratings_data*.txt",), Table(RATINGS, 3, {"user": r"\d+", "item": r"\d+", "rating": "[1-5]"}), telling=False),
+    )
+
+    source: Literal["epinions"] = "epinions"

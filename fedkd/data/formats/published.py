@@ -1,0 +1,109 @@
+"""The base of published formats: a description of their files, and the one way to read them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from fedkd.data.cleaning import Raw
+from fedkd.data.formats.columns import typed
+from fedkd.data.formats.content import content
+from fedkd.data.formats.forms import Head, Part
+from fedkd.data.sources.base import Source
+from fedkd.errors import UserError
+
+CONTENT = ("title", "categories", "year")
+
+
+class Published(Source):
+    """A format by name: a file of it, or a folder with its files.
+
+    Attributes
+    ----------
+    rows : tuple of Part
+        The files with interactions, of the class; the first part of which a folder has files is read.
+    items : tuple of Part
+        The files with titles, categories and years, of the class; they are read where they stand beside the others.
+    dated_titles : bool
+        Whether titles end in the year in parentheses.
+    homepage : str
+        Where the format, or its data, are described.
+    """
+
+    group: ClassVar[str] = "published data sets"
+    homepage: ClassVar[str] = ""
+    dated_titles: ClassVar[bool] = False
+    rows: ClassVar[tuple[Part, ...]] = ()
+    items: ClassVar[tuple[Part, ...]] = ()
+
+    def row_parts(self) -> tuple[Part, ...]:
+        """Return the files with interactions, which may depend on the options."""
+        return self.rows
+
+    def item_parts(self) -> tuple[Part, ...]:
+        """Return the files with content, which may depend on the options."""
+        return self.items
+
+    def read(self) -> Raw:
+        """Read the interactions, and the content of their items.
+
+        Raises
+        ------
+        UserError
+            A file is missing, of another form, or damaged; the message names it and its line.
+        """
+        path, dropped = self.located(), dict[str, int]()
+        part, files = self.matched(path)
+        frames = [_read(part, file, dropped) for file in files]
+        rows = typed(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0], part.time)
+        known = {} if part.alone else self._content(path, rows, dropped)
+        return Raw(rows.drop(columns=[name for name in CONTENT if name in rows]), known, dropped)
+
+    def matched(self, path: Path) -> tuple[Part, list[Path]]:
+        """Return the part that reads a file, or the files of a folder, and these.
+
+        Raises
+        ------
+        UserError
+            The files are not there, are several where one is meant, or are of another form.
+        """
+        choices = [(part, self._files(part, path)) for part in self.row_parts()]
+        choices = [(part, files) for part, files in choices if files]
+        if not choices:
+            raise UserError(f"{path} holds no file of {self.label()}: {self.summary}; set data.path to the file itself")
+        for part, files in choices:
+            if any(part.form.fits(Head(file)) for file in files):
+                return part, _checked(part, files)
+        raise UserError(
+            f"{path} does not look like {self.label()} ({self.summary}); `fedkd data guess {path}` says what it may be"
+        )
+
+    def _files(self, part: Part, path: Path) -> list[Path]:
+        if path.is_file():
+            return [path]
+        content = {file for other in self.item_parts() for file in other.files(path)}
+        return [file for file in part.files(path) if file not in content]
+
+    def _content(self, path: Path, rows: pd.DataFrame, dropped: dict[str, int]) -> Mapping[str, Any]:
+        folder = path if path.is_dir() else path.parent
+        inside = [rows[["item", *(name for name in CONTENT if name in rows)]]]
+        inside += [_read(part, file, dropped) for part in self.item_parts() for file in part.files(folder)]
+        told = [frame for frame in inside if len(frame.columns) > 1]
+        return content(told, rows["item"], dropped, self.dated_titles) if told else {}
+
+
+def _read(part: Part, file: Path, dropped: dict[str, int]) -> pd.DataFrame:
+    """Read a file, and mark the rows of the official test part where there is one."""
+    frame, counts = part.form.read(file)
+    for reason, count in counts.items():
+        dropped[reason] = dropped.get(reason, 0) + count
+    return frame.assign(test=part.is_test(file)) if part.test else frame
+
+
+def _checked(part: Part, files: list[Path]) -> list[Path]:
+    """Refuse several files where the names mean one."""
+    if not part.several and len(files) > len(part.names) > 0:
+        names = ", ".join(file.name for file in files)
+        raise UserError(f"{files[0].parent} holds several data sets ({names}); set data.path to one of these files")
+    return files
