@@ -1,0 +1,61 @@
+"""The first line of a table: whether it names the columns or is a row of data, which may be shown to nobody."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedkd.errors import UserError
+
+
+def shape(text: str) -> str:
+    """Return the form of a text without its content: a run of letters is ``a``, a digit is ``d``."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d", "\0", text)).replace("\0", "d")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, or a date by its digits."""
+    return bool(re.fullmatch(r"[-+\d.,:/eE ]*\d[-+\d.,:/eE ]*[TZ]?", text.strip()))
+
+
+def looks_like_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row is data for sure: a cell is a number, or stands in the same column of a later row.
+
+    The numbered columns ``,0,1,2`` that pandas writes after an unnamed index are names.
+    """
+    cells = [cell.strip() for cell in first]
+    if cells[0] == "" and cells[1:] == [str(number) for number in range(len(cells) - 1)]:
+        return False
+    if any(map(is_number, cells)):
+        return True
+    return any(
+        cell and any(at < len(row) and row[at].strip() == cell for row in below) for at, cell in enumerate(cells)
+    )
+
+
+def names_columns(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row names columns for sure: it is no data, and one of its cells has a form of its own."""
+    if not below or looks_like_data(first, below):
+        return False
+    forms = [{_form(row[at]) for row in below if at < len(row)} for at in range(len(first))]
+    return any(_form(cell) not in seen for cell, seen in zip(first, forms, strict=True) if seen - {""})
+
+
+def _form(text: str) -> str:
+    return re.sub("d+", "d", shape(text.strip()))
+
+
+def no_column(path: Path, column: str, role: str, names: Sequence[str], below: Sequence[Sequence[str]]) -> UserError:
+    """Return the error that a column is missing; it lists the names that there are only where they are no data."""
+    missing = f"{path} has no column {column!r} (data.{role}-column)"
+    if len(names) == 1:
+        return UserError(f"{missing}; only one column was found, so data.separator is wrong")
+    if not names_columns(names, below):
+        return UserError(
+            f"{missing}; its first line has {len(names)} fields, which may be data. If it names the columns set "
+            f"data.{role}-column to one of them; if not, set data.header=false and data.{role}-column to a position, "
+            "from 0"
+        )
+    close = difflib.get_close_matches(column.casefold(), [name.casefold() for name in names], 1)
+    hint = next((f"; did you mean {name!r}?" for name in names if [name.casefold()] == close), "")
+    return UserError(f"{missing}; its columns are {', '.join(map(repr, names))}{hint}")
