@@ -38,14 +38,32 @@ def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
     from fedkd.data.sources.table import SOURCES
 
-    shown, console = plain_table("data.source", "what it is", "size"), Console(highlight=False)
-    for source in SOURCES:
-        shown.add_row(source.label(), source.summary, source.size)
-    console.print(shown)
+    console = Console(highlight=False)
+    for group in dict.fromkeys(source.group for source in SOURCES):
+        shown = plain_table("data.source", "what it is", "size")
+        for source in SOURCES:
+            if source.group == group:
+                shown.add_row(source.label(), source.summary, source.size)
+        console.print(f"[bold]{group}[/]")
+        console.print(shown)
+        console.print()
     for licence in dict.fromkeys(source.licence for source in SOURCES):
         names = ", ".join(source.label() for source in SOURCES if source.licence == licence)
         console.print(f"{names}: {licence}", style="yellow")
     console.print("a source of your own: package.module:Class")
+    console.print("which one a file is: fedkd data guess FILE")
+
+
+@data.command("guess")
+@guarded
+def guess(
+    path: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="The data, as they were downloaded or made.")],
+) -> None:
+    """Say what a file or folder seems to be, and print the configuration that reads it."""
+    from fedkd.cli.guess import show
+    from fedkd.data.guess import guesses
+
+    show(guesses(path))
 
 
 @data.command("get")

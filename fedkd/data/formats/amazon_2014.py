@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from fedkd.data.formats.amazon import LICENCE, REVIEWS, ratings
+from fedkd.data.formats.amazon import LICENCE, REVIEW, ratings
 from fedkd.data.formats.forms import Part
 from fedkd.data.formats.object_form import Objects
 from fedkd.data.formats.published import Published
@@ -14,7 +14,10 @@ class Amazon2014(Published):
     summary: ClassVar[str] = "Amazon reviews of 2014: ratings_*.csv or reviews_*.json, with meta_*.json"
     licence: ClassVar[str] = LICENCE
     homepage: ClassVar[str] = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
-    rows: ClassVar[tuple[Part, ...]] = (ratings(0, 1), REVIEWS)
+    rows: ClassVar[tuple[Part, ...]] = (
+        Part(("ratings_*.csv",), ratings(0, 1), time="s"),
+        Part(("reviews_*.json",), REVIEW, time="s"),
+    )
     items: ClassVar[tuple[Part, ...]] = (
         Part(("meta_*.json",), Objects({"item": "asin", "title": "title", "categories": "categories"})),
     )

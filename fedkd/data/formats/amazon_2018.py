@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from fedkd.data.formats.amazon import LICENCE, REVIEWS, ratings
+from fedkd.data.formats.amazon import LICENCE, REVIEW, ratings
 from fedkd.data.formats.forms import Part
 from fedkd.data.formats.object_form import Objects
 from fedkd.data.formats.published import Published
@@ -14,7 +14,10 @@ class Amazon2018(Published):
     summary: ClassVar[str] = "Amazon reviews of 2018: CSV (item first) or JSON lines, with meta_*.json"
     licence: ClassVar[str] = LICENCE
     homepage: ClassVar[str] = "https://nijianmo.github.io/amazon/"
-    rows: ClassVar[tuple[Part, ...]] = (ratings(1, 0), REVIEWS)
+    rows: ClassVar[tuple[Part, ...]] = (
+        Part(("*.csv",), ratings(1, 0), time="s"),
+        Part(("*.json",), REVIEW, time="s"),
+    )
     items: ClassVar[tuple[Part, ...]] = (
         Part(("meta_*.json",), Objects({"item": "asin", "title": "title", "categories": "category"})),
     )

@@ -1,4 +1,5 @@
 """Text columns by role become ids and seconds."""
+
 import pandas as pd
 
 from fedkd.data.sources.table_file import _ids, _seconds

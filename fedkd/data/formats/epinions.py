@@ -8,6 +8,7 @@ from fedkd.data.formats.table_form import Table
 from fedkd.data.sources.records import BLANKS, Layout
 
 RATINGS = Layout({"user": 0, "item": 1, "rating": 2}, BLANKS, header=False)
+VALUES = {"user": r"\d+", "item": r"\d+", "rating": "[1-5]"}
 
 
 class Epinions(Published):
@@ -18,7 +19,11 @@ class Epinions(Published):
     size: ClassVar[str] = "49,290 users, 139,738 items, 664,824 ratings"
     homepage: ClassVar[str] = "http://www.trustlet.org/downloaded_epinions.html"
     rows: ClassVar[tuple[Part, ...]] = (
-        Part(("ratings_data*.txt",), Table(RATINGS, 3, {"user": r"\d+", "item": r"\d+", "rating": "[1-5]"}), telling=False),
+        Part(
+            ("ratings_data*.txt",),
+            Table(RATINGS, 3, {"user": r"\d+", "item": r"\d+", "rating": "[1-5]"}),
+            telling=False,
+        ),
     )
 
     source: Literal["epinions"] = "epinions"

@@ -1,6 +1,7 @@
 """What the files of a published format look like, and how each is read."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
@@ -124,3 +125,7 @@ class Part:
     def is_named(self, path: Path) -> bool:
         """Say whether a file has one of these names."""
         return any(fnmatch(bare_name(path), name) for name in self.names)
+
+    def fits(self, files: Sequence[Path]) -> bool:
+        """Say whether files may be of this form: one of them, since the others may be damaged."""
+        return any(self.form.fits(Head(file)) for file in files)

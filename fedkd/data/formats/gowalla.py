@@ -12,7 +12,7 @@ VALUES = {"user": r"\d+", "time": r"\d{4}-\d\d-\d\dT[\d:]{8}Z", "item": r"[0-9a-
 
 
 class Gowalla(Published):
-    """``loc-gowalla_totalCheckins.txt`` or ``loc-brightkite_totalCheckins.txt``: user, time, place's position and id."""
+    """``loc-gowalla_totalCheckins.txt`` or ``loc-brightkite_totalCheckins.txt``, without a header."""
 
     summary: ClassVar[str] = "Gowalla or Brightkite check-ins of SNAP: *totalCheckins.txt"
     licence: ClassVar[str] = "Gowalla, Brightkite: no licence is stated; for research (SNAP)"

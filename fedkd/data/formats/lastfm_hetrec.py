@@ -19,8 +19,6 @@ class LastFMHetRec(Published):
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("user_artists.dat",), Table(Layout({"user": "userID", "item": "artistID", "rating": "weight"}, "\t"))),
     )
-    items: ClassVar[tuple[Part, ...]] = (
-        Part(("artists.dat",), Table(Layout({"item": "id", "title": "name"}, "\t"))),
-    )
+    items: ClassVar[tuple[Part, ...]] = (Part(("artists.dat",), Table(Layout({"item": "id", "title": "name"}, "\t"))),)
 
     source: Literal["lastfm-hetrec"] = "lastfm-hetrec"

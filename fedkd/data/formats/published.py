@@ -9,8 +9,9 @@ import pandas as pd
 from fedkd.data.cleaning import Raw
 from fedkd.data.formats.columns import typed
 from fedkd.data.formats.content import content
-from fedkd.data.formats.forms import Head, Part
+from fedkd.data.formats.forms import Part
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.guess import Guess, Sure
 from fedkd.errors import UserError
 
 CONTENT = ("title", "categories", "year")
@@ -56,6 +57,8 @@ class Published(Source):
         path, dropped = self.located(), dict[str, int]()
         part, files = self.matched(path)
         frames = [_read(part, file, dropped) for file in files]
+        if not any(map(part.is_test, files)):
+            frames = [frame.drop(columns="test", errors="ignore") for frame in frames]
         rows = typed(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0], part.time)
         known = {} if part.alone else self._content(path, rows, dropped)
         return Raw(rows.drop(columns=[name for name in CONTENT if name in rows]), known, dropped)
@@ -72,12 +75,28 @@ class Published(Source):
         choices = [(part, files) for part, files in choices if files]
         if not choices:
             raise UserError(f"{path} holds no file of {self.label()}: {self.summary}; set data.path to the file itself")
-        for part, files in choices:
-            if any(part.form.fits(Head(file)) for file in files):
-                return part, _checked(part, files)
-        raise UserError(
-            f"{path} does not look like {self.label()} ({self.summary}); `fedkd data guess {path}` says what it may be"
-        )
+        fitting = [choice for choice in choices if choice[0].fits(choice[1])] if len(choices) > 1 else choices
+        if not fitting:
+            raise UserError(
+                f"{path} does not look like {self.label()} ({self.summary}); `fedkd data guess {path}` says what it may be"
+            )
+        return fitting[0][0], _checked(*fitting[0])
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether a file or folder may be of this format, by names and first lines."""
+        return cls._guessed(path, {})
+
+    @classmethod
+    def _guessed(cls, path: Path, settings: Mapping[str, Any]) -> Guess | None:
+        source = cls.model_validate({"path": path, **settings})
+        part, files = source.matched(path)
+        if not part.fits(files):
+            return None
+        named = sum(map(part.is_named, files)) > 0
+        content = [] if part.alone else [file for other in source.item_parts() for file in other.files(_folder(path))]
+        sure = Sure(1 + part.telling + (named or not part.names)) if part.telling else Sure(1 + named)
+        return Guess(cls.label(), sure, path, (*files, *content), settings)
 
     def _files(self, part: Part, path: Path) -> list[Path]:
         if path.is_file():
@@ -86,11 +105,14 @@ class Published(Source):
         return [file for file in part.files(path) if file not in content]
 
     def _content(self, path: Path, rows: pd.DataFrame, dropped: dict[str, int]) -> Mapping[str, Any]:
-        folder = path if path.is_dir() else path.parent
         inside = [rows[["item", *(name for name in CONTENT if name in rows)]]]
-        inside += [_read(part, file, dropped) for part in self.item_parts() for file in part.files(folder)]
+        inside += [_read(part, file, dropped) for part in self.item_parts() for file in part.files(_folder(path))]
         told = [frame for frame in inside if len(frame.columns) > 1]
         return content(told, rows["item"], dropped, self.dated_titles) if told else {}
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def _read(part: Part, file: Path, dropped: dict[str, int]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from fedkd.data.formats.forms import INSIDE, Form, Head, Part
 from fedkd.data.formats.published import Published
 from fedkd.data.sources.delimited import read_delimited
+from fedkd.data.sources.guess import Guess
 from fedkd.data.sources.records import Layout
 from fedkd.errors import UserError
 
@@ -45,7 +46,8 @@ class Atomic(Form):
         if len(columns) < len(self.needed):
             raise UserError(f"{path} must have columns {', '.join(self.needed.values())}; it has {', '.join(names)}")
         for role, choices in self.wanted.items():
-            columns |= {role: names[column] for column in choices[::-1] if column in names}
+            if (column := next((column for column in choices if column in names), None)) is not None:
+                columns[role] = names[column]
         frame = read_delimited(path, Layout(columns, "\t")).frame
         if "categories" in frame:
             named = frame["categories"].astype("str")
@@ -59,6 +61,13 @@ def header(head: Head) -> dict[str, str]:
     fields = head.lines[0].split("\t") if head.lines else []
     found = [NAME.fullmatch(name.strip()) for name in fields]
     return {match[1]: match[0] for match in found if match} if all(found) else {}
+
+
+def _item_columns(path: Path) -> list[str]:
+    """Return columns that may be items in a data set that calls them otherwise."""
+    files = [path] if path.is_file() else sorted(path.glob("*.inter*"))
+    names = header(Head(files[0])) if files else {}
+    return [name for name in names if name.endswith("_id") and name != "user_id"]
 
 
 class RecBole(Published):
@@ -79,6 +88,13 @@ class RecBole(Published):
     item_column: str = "item_id"
     rating_column: str = "rating"
     time_column: str = "timestamp"
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether there are interactions with typed headers, and which columns are users and items."""
+        return cls._guessed(path, {}) or next(
+            (found for item in _item_columns(path) if (found := cls._guessed(path, {"item_column": item}))), None
+        )
 
     def row_parts(self) -> tuple[Part, ...]:
         """Return the files with interactions, whose columns are options."""

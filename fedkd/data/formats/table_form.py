@@ -54,8 +54,18 @@ class Table(Form):
         at = {role: column for role, column in self.layout.columns.items() if isinstance(column, int)}
         return all(re.fullmatch(f"(?:{form})?", row[at[role]].strip()) for role, form in self.values.items())
 
+    def _check(self, path: Path) -> None:
+        """Refuse a first row of another form; read_delimited compares the others with it."""
+        first = next(self._records(Head(path)), [])
+        wanted = self.layout.columns.values()
+        if self.layout.header and not set(wanted) <= {name.strip() for name in first}:
+            raise UserError(f"{path} must have the columns {', '.join(map(str, wanted))} in its first line")
+        if not self.layout.header and len(first) != self.width:
+            raise UserError(f"{path} must have {self.width} fields in every row; its first has {len(first)}")
+
     def read(self, path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         """Read the columns that have a role."""
+        self._check(path)
         frame = read_delimited(path, self.layout).frame
         for role, form in self.values.items():
             good = frame[role].astype("str").str.fullmatch(form) | frame[role].isna()

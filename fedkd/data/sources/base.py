@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from fedkd.data.cleaning import Keep, Raw, clean
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.archive import Archive
+from fedkd.data.sources.guess import Guess
 from fedkd.errors import UserError
 from fedkd.registry import Choice
 
@@ -110,6 +111,11 @@ class Source(Choice):
         if self.min_rating is not None:
             raise UserError(f"data.min-rating is set, but {self.source} data has no ratings; remove it")
         return Loaded(interactions, {}, self.source, self.licence)
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether a file or folder may hold data of this source; None where it does not, or nobody can tell."""
+        return None
 
     @classmethod
     def fetch(cls, folder: Path | None = None) -> Path:

@@ -69,6 +69,7 @@ class Synthetic(Source):
         Size of the data set.
     """
 
+    group: ClassVar[str] = "made here"
     summary: ClassVar[str] = "made by the program, no download"
     licence: ClassVar[str] = "none needed"
     size: ClassVar[str] = "600 users x 500 items, or as you say"

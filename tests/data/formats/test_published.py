@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fedkd.testing.sources import check_source
-from tests.data.formats.samples import GENRES, PLAYS, SAMPLES, Sample
+from tests.data.formats.samples import PLAYS, SAMPLES, Sample
 from tests.data.sources.tiny import histories
 
 each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.source}/{sample.first}")
