@@ -1,0 +1,47 @@
+"""From the text of a table to rows for cleaning: ids, times in seconds, and the words for how they were read."""
+
+import numpy as np
+import pandas as pd
+
+from fedkd.data.sources.times import seconds
+
+WHOLE = r"-?(0|[1-9]\d{0,17})"
+"""Whole numbers that surely fit 64 bits; ``007`` is none, so that it is another id than ``7``."""
+
+
+def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, list[str]]:
+    """Return rows with ids and times, and how times were read.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape [rows, roles]
+        Columns ``user``, ``item``, ``time`` and others by role; text, or what a typed file holds.
+    time_format : str
+        The form of times, as of ``data.time-format``; detected where it is empty.
+
+    Raises
+    ------
+    UserError
+        The form of times is not known, or two are possible.
+    """
+    rows, said = frame.copy(deep=False), []
+    for role in ("user", "item"):
+        rows[role] = ids(rows[role])
+    if "time" in rows:
+        rows["time"], words = seconds(rows["time"], time_format)
+        said = [f"times as {words}"]
+    return rows, said
+
+
+def ids(column: pd.Series) -> pd.Series:
+    """Return ids as categories: numbers where all of them are whole numbers (``7.0`` is ``7``), else text.
+
+    Never by way of floats, so that long ids stay apart.
+    """
+    held = column.astype("category")
+    names = pd.Series(held.cat.categories).astype("string").str.strip()
+    plain = names.str.replace(r"\.0+$", "", regex=True)
+    is_number = plain.mask(names == "").str.fullmatch(WHOLE).fillna(value=True)
+    wanted = plain.mask(names == "").astype("Int64") if is_number.all() else names.mask(names == "")
+    codes, distinct = pd.factorize(wanted)
+    return pd.Series(pd.Categorical.from_codes(np.append(codes, -1)[held.cat.codes], distinct), column.index)
