@@ -51,8 +51,8 @@ def _unknown(path: Path) -> UserError:
         with opened(path) as file:
             check_text(path, file.read(512))
     return UserError(
-        f"{path} is nothing that is known here; `fedkd data list` shows what is, and any table with a user and an item in "
-        "every row can be read once it is CSV, TSV, Parquet or JSON lines"
+        f"{path} is nothing that is known here; `fedkd data list` shows what is, and any table with a user and an item "
+        "in every row can be read once it is CSV, TSV, Parquet or JSON lines"
     )
 
 

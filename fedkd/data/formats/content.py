@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedkd.data.formats.columns import alike
 from fedkd.data.formats.forms import INSIDE
 from fedkd.data.years import whole_years, years_of_titles
 
@@ -25,7 +24,7 @@ def content(
     told : list of DataFrame
         Columns ``item`` and, some of them, ``title``, ``categories`` (with ``INSIDE`` between them) and ``year``, as
         text.
-    ids : Series
+    ids : Series of categories
         The items of the interactions; others are left out.
     dropped : dict of str to int
         Gains a count of what is left out.
@@ -49,8 +48,16 @@ def content(
 def _of_items(frame: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Return the rows of items that interactions name, with ids of the same type and text beside them."""
     rows = frame.astype({name: "str" for name in frame if name != "item"})
-    rows = rows.assign(item=alike(frame["item"], ids))
-    return rows[rows["item"].isin(ids.dropna().unique())]
+    known = ids.cat.categories
+    rows = rows.assign(item=_alike(frame["item"], known))
+    return rows[rows["item"].isin(known)]
+
+
+def _alike(column: pd.Series, known: "pd.Index[Any]") -> pd.Series:
+    """Return ids of the type of those that are known; those that cannot be of it are missing."""
+    if pd.api.types.is_integer_dtype(known):
+        return pd.to_numeric(column.astype("str"), errors="coerce").astype("Int64")
+    return column.astype("str").str.strip()
 
 
 def _membership(named: "pd.Series[str]", dropped: dict[str, int]) -> pd.DataFrame:

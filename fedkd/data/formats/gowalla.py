@@ -17,6 +17,6 @@ class Gowalla(Published):
     summary: ClassVar[str] = "Gowalla or Brightkite check-ins of SNAP: *totalCheckins.txt"
     licence: ClassVar[str] = "Gowalla, Brightkite: no licence is stated; for research (SNAP)"
     homepage: ClassVar[str] = "https://snap.stanford.edu/data/loc-gowalla.html"
-    rows: ClassVar[tuple[Part, ...]] = (Part(("*otalCheckins.txt",), Table(CHECK_INS, 5, VALUES)),)
+    rows: ClassVar[tuple[Part, ...]] = (Part(("*otalCheckins.txt",), Table(CHECK_INS, 5, VALUES), time="iso"),)
 
     source: Literal["gowalla"] = "gowalla"

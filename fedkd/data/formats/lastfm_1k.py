@@ -23,7 +23,7 @@ class LastFM1K(Published):
     size: ClassVar[str] = "992 users, 19.2 million rows"
     homepage: ClassVar[str] = "http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html"
     rows: ClassVar[tuple[Part, ...]] = (
-        Part(("userid-timestamp-artid-artname-traid-traname.tsv",), Table(PLAYS, 6, VALUES)),
+        Part(("userid-timestamp-artid-artname-traid-traname.tsv",), Table(PLAYS, 6, VALUES), time="iso"),
     )
 
     source: Literal["lastfm-1k"] = "lastfm-1k"

@@ -86,8 +86,8 @@ class Netflix(Published):
     size: ClassVar[str] = "480,189 users, 17,770 items, 100,480,507 ratings"
     homepage: ClassVar[str] = "https://archive.org/details/nf_prize_dataset.tar"
     rows: ClassVar[tuple[Part, ...]] = (
-        Part(("combined_data_*.txt",), Blocks(), several=True),
-        Part(("mv_*.txt",), Blocks(), several=True),
+        Part(("combined_data_*.txt",), Blocks(), time="s", several=True),
+        Part(("mv_*.txt",), Blocks(), time="s", several=True),
     )
     items: ClassVar[tuple[Part, ...]] = (Part(("movie_titles.*",), Titles()),)
 

@@ -60,7 +60,7 @@ class UserLines(Form):
         _, first, times = np.unique(users, return_index=True, return_counts=True)
         if len(first) < len(users) and lengths.max() > 1:
             raise UserError(
-                f"{path}: {np.count_nonzero(times > 1):,} users come on several lines, but here every user has one line; "
+                f"{path}: {np.count_nonzero(times > 1):,} users come on several lines, and here each has one; "
                 f"{SEVERAL}"
             )
         empty = int(np.count_nonzero(lengths == 0))

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from fedkd.data.cleaning import Raw
-from fedkd.data.formats.columns import typed
 from fedkd.data.formats.content import content
 from fedkd.data.formats.forms import Part
 from fedkd.data.sources.base import Source
 from fedkd.data.sources.guess import Guess, Sure
+from fedkd.data.sources.rows import rows_of
 from fedkd.errors import UserError
 
 CONTENT = ("title", "categories", "year")
@@ -59,7 +60,7 @@ class Published(Source):
         frames = [_read(part, file, dropped) for file in files]
         if not any(map(part.is_test, files)):
             frames = [frame.drop(columns="test", errors="ignore") for frame in frames]
-        rows = typed(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0], part.time)
+        rows, said = rows_of(_joined(frames), part.time)
         known = {} if part.alone else self._content(path, rows, dropped)
         return Raw(rows.drop(columns=[name for name in CONTENT if name in rows]), known, dropped)
 
@@ -78,7 +79,7 @@ class Published(Source):
         fitting = [choice for choice in choices if choice[0].fits(choice[1])] if len(choices) > 1 else choices
         if not fitting:
             raise UserError(
-                f"{path} does not look like {self.label()} ({self.summary}); `fedkd data guess {path}` says what it may be"
+                f"{path} does not look like {self.label()} ({self.summary}); `fedkd data guess {path}` says what it is"
             )
         return fitting[0][0], _checked(*fitting[0])
 
@@ -109,6 +110,18 @@ class Published(Source):
         inside += [_read(part, file, dropped) for part in self.item_parts() for file in part.files(_folder(path))]
         told = [frame for frame in inside if len(frame.columns) > 1]
         return content(told, rows["item"], dropped, self.dated_titles) if told else {}
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return frames below each other, whose categories stay categories."""
+    if len(frames) == 1:
+        return frames[0]
+    columns = {}
+    for name in frames[0]:
+        parts = [frame[name] for frame in frames]
+        categories = all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts)
+        columns[name] = pd.Series(union_categoricals(parts)) if categories else pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _folder(path: Path) -> Path:

@@ -19,7 +19,7 @@ class Steam(Published):
     licence: ClassVar[str] = "Steam: no licence is stated; for research (McAuley Lab)"
     homepage: ClassVar[str] = "https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data"
     rows: ClassVar[tuple[Part, ...]] = (
-        Part(("steam_reviews*.json",), Objects({"user": "username", "item": "product_id", "time": "date"})),
+        Part(("steam_reviews*.json",), Objects({"user": "username", "item": "product_id", "time": "date"}), time="iso"),
         Part(("australian_users_items*.json",), Objects({**OWNER, "title": "item_name"}, "items")),
         Part(("australian_user_reviews*.json",), Objects(OWNER, "reviews")),
     )

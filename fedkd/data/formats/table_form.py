@@ -71,8 +71,8 @@ class Table(Form):
             good = frame[role].astype("str").str.fullmatch(form) | frame[role].isna()
             if not good.all():
                 raise UserError(
-                    f"{path}, row {int((~good).to_numpy().argmax()) + 1:,} has a value of another kind as {role}; mend the "
-                    "row, or fetch the file anew"
+                    f"{path}, row {int((~good).to_numpy().argmax()) + 1:,} has a value of another kind as {role}; mend "
+                    "the row, or fetch the file anew"
                 )
         if "categories" in frame:
             frame["categories"] = frame["categories"].astype("str").str.replace(self.between, INSIDE, regex=False)

@@ -17,6 +17,7 @@ class Yelp(Published):
         Part(
             ("*review*.json",),
             Objects({"user": "user_id", "item": "business_id", "rating": "stars", "time": "date"}),
+            time="iso",
         ),
     )
     items: ClassVar[tuple[Part, ...]] = (
