@@ -32,11 +32,14 @@ class Raw:
         indexed by item id, or some of them, or nothing.
     dropped : mapping of str to int
         Rows that the source itself left out, by reason; a reason with a colon counts something else.
+    how : str
+        How the source was read, where that was found out rather than stated.
     """
 
     rows: pd.DataFrame
     content: Mapping[str, Any] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    how: str = ""
 
 
 @dataclass(frozen=True)

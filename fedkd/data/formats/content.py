@@ -8,6 +8,8 @@ import pandas as pd
 from fedkd.data.formats.forms import INSIDE
 from fedkd.data.years import whole_years, years_of_titles
 
+CONTENT = ("title", "categories", "year")
+"""Roles of columns that tell something of an item."""
 LONGEST = 200
 """Letters of a title that are kept."""
 MOST = 100
@@ -31,6 +33,9 @@ def content(
     dated_titles : bool
         Whether titles end in the year in parentheses, as those of films do.
     """
+    told = [frame for frame in told if any(name in frame for name in CONTENT)]
+    if not told:
+        return {}
     rows = pd.concat([_of_items(frame, ids) for frame in told])
     rows = rows.groupby("item", sort=False).first()
     known: dict[str, Any] = {}
@@ -47,8 +52,8 @@ def content(
 
 def _of_items(frame: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Return the rows of items that interactions name, with ids of the same type and text beside them."""
-    rows = frame.astype({name: "str" for name in frame if name != "item"})
     known = ids.cat.categories
+    rows = frame[[name for name in CONTENT if name in frame]].astype("str")
     rows = rows.assign(item=_alike(frame["item"], known))
     return rows[rows["item"].isin(known)]
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
-from fedkd.data.formats.forms import Form, Head, Part, decoded
+from fedkd.data.formats.forms import Form, Head, Part
 from fedkd.data.formats.json_lines import Column
 from fedkd.data.formats.opening import lines, refused
 from fedkd.data.formats.published import Published
@@ -41,7 +41,10 @@ class Behaviours(Form):
 def _clicks(path: Path) -> Iterator[tuple[str, str, str]]:
     known: set[str] = set()
     for number, line in lines(path):
-        fields = decoded(line).split("\t")
+        try:
+            fields = line.decode("utf-8").split("\t")
+        except UnicodeDecodeError:
+            raise refused(path, number, "is not UTF-8") from None
         if len(fields) != 5 or not fields[1]:
             raise refused(path, number, f"has {len(fields)} fields between tabs, or no user; it must have five")
         _, user, time, before, shown = fields

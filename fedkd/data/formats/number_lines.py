@@ -26,15 +26,12 @@ def number_lines(path: Path) -> Iterator[tuple[int, Ints]]:
     Raises
     ------
     UserError
-        A line holds something else, or there is none.
+        A line holds something else.
     """
-    number = 0
     for number, line in lines(path):
         if not LINE.fullmatch(line):
             raise refused(path, number, "holds something else than whole numbers between blanks")
         yield number, np.array(line.split(), np.int64)
-    if not number:
-        raise UserError(f"{path} is empty; it must hold lines of whole numbers")
 
 
 def shapes(head: Head) -> list[list[str]]:
@@ -60,8 +57,7 @@ class UserLines(Form):
         _, first, times = np.unique(users, return_index=True, return_counts=True)
         if len(first) < len(users) and lengths.max() > 1:
             raise UserError(
-                f"{path}: {np.count_nonzero(times > 1):,} users come on several lines, and here each has one; "
-                f"{SEVERAL}"
+                f"{path}: {np.count_nonzero(times > 1):,} users come on several lines, and here each has one; {SEVERAL}"
             )
         empty = int(np.count_nonzero(lengths == 0))
         frame = pd.DataFrame({"user": np.repeat(users, lengths), "item": items})

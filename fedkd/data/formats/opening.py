@@ -17,17 +17,22 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Raises
     ------
     UserError
-        The file cannot be opened, ends too early, or has a line that no text has.
+        The file cannot be opened, ends too early, is empty, or has a line that no text has.
     """
     with opened(path) as file:
-        number = 0
+        number, empty = 0, True
         while line := file.readline(LONGEST):
             number += 1
             if len(line) == LONGEST:
                 raise refused(path, number, f"is longer than {LONGEST >> 20} MiB")
             line = line.removeprefix(BOM) if number == 1 else line
+            if b"\0" in line:
+                raise refused(path, number, "holds a zero byte: it is damaged, no text, or not UTF-8")
             if line.strip():
+                empty = False
                 yield number, line.rstrip(b"\r\n")
+        if empty:
+            raise UserError(f"{path} is empty: it holds no row")
 
 
 def refused(path: Path, number: int, what: str) -> UserError:

@@ -1,6 +1,8 @@
 """The base of published formats: a description of their files, and the one way to read them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,14 +10,13 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from fedkd.data.cleaning import Raw
-from fedkd.data.formats.content import content
+from fedkd.data.formats.content import CONTENT, content
 from fedkd.data.formats.forms import Part
 from fedkd.data.sources.base import Source
 from fedkd.data.sources.guess import Guess, Sure
 from fedkd.data.sources.rows import rows_of
 from fedkd.errors import UserError
-
-CONTENT = ("title", "categories", "year")
+from fedkd.options import kebab
 
 
 class Published(Source):
@@ -57,12 +58,26 @@ class Published(Source):
         """
         path, dropped = self.located(), dict[str, int]()
         part, files = self.matched(path)
-        frames = [_read(part, file, dropped) for file in files]
-        if not any(map(part.is_test, files)):
-            frames = [frame.drop(columns="test", errors="ignore") for frame in frames]
-        rows, said = rows_of(_joined(frames), part.time)
-        known = {} if part.alone else self._content(path, rows, dropped)
-        return Raw(rows.drop(columns=[name for name in CONTENT if name in rows]), known, dropped)
+        content_files = [] if part.alone else self._content_files(path)
+        with self._own_words():
+            frames = [_read(part, file, dropped) for file in files]
+            rows, said = rows_of(_joined(_marked(part, files, frames)), part.time)
+            told = [rows, *(_read(other, file, dropped) for other, file in content_files)]
+        known = content(told, rows["item"], dropped, self.dated_titles)
+        names = ", ".join(file.name for file in (*files, *(file for _, file in content_files)))
+        how = ", ".join((f"files {names}", *(() if part.time else said)))
+        return Raw(rows.drop(columns=[name for name in CONTENT if name in rows]), known, dropped, how)
+
+    @contextmanager
+    def _own_words(self) -> Iterator[None]:
+        """Say of keys that this source does not have whose they are: the readers of text are those of any table."""
+        try:
+            yield
+        except UserError as error:
+            known = {kebab(name) for name in type(self).model_fields}
+            if set(re.findall(r"data\.([a-z]+(?:-[a-z]+)*)", str(error))) <= known:
+                raise
+            raise UserError(f"{error} (keys of data.source=table, which reads tables of other forms)") from None
 
     def matched(self, path: Path) -> tuple[Part, list[Path]]:
         """Return the part that reads a file, or the files of a folder, and these.
@@ -95,21 +110,20 @@ class Published(Source):
         if not part.fits(files):
             return None
         named = sum(map(part.is_named, files)) > 0
-        content = [] if part.alone else [file for other in source.item_parts() for file in other.files(_folder(path))]
+        content = [] if part.alone else [file for _, file in source._content_files(path)]
         sure = Sure(1 + part.telling + (named or not part.names)) if part.telling else Sure(1 + named)
         return Guess(cls.label(), sure, path, (*files, *content), settings)
 
     def _files(self, part: Part, path: Path) -> list[Path]:
         if path.is_file():
             return [path]
-        content = {file for other in self.item_parts() for file in other.files(path)}
+        content = {file for _, file in self._content_files(path)}
         return [file for file in part.files(path) if file not in content]
 
-    def _content(self, path: Path, rows: pd.DataFrame, dropped: dict[str, int]) -> Mapping[str, Any]:
-        inside = [rows[["item", *(name for name in CONTENT if name in rows)]]]
-        inside += [_read(part, file, dropped) for part in self.item_parts() for file in part.files(_folder(path))]
-        told = [frame for frame in inside if len(frame.columns) > 1]
-        return content(told, rows["item"], dropped, self.dated_titles) if told else {}
+    def _content_files(self, path: Path) -> list[tuple[Part, Path]]:
+        """Return the files with content beside a file, or in a folder."""
+        folder = path if path.is_dir() else path.parent
+        return [(part, file) for part in self.item_parts() for file in part.files(folder) if file != path]
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -124,16 +138,19 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent
-
-
 def _read(part: Part, file: Path, dropped: dict[str, int]) -> pd.DataFrame:
-    """Read a file, and mark the rows of the official test part where there is one."""
+    """Return the rows of a file, and count what it leaves out."""
     frame, counts = part.form.read(file)
     for reason, count in counts.items():
         dropped[reason] = dropped.get(reason, 0) + count
-    return frame.assign(test=part.is_test(file)) if part.test else frame
+    return frame
+
+
+def _marked(part: Part, files: list[Path], frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Mark the rows of the official test part, where there is one."""
+    if not any(map(part.is_test, files)):
+        return frames
+    return [frame.assign(test=part.is_test(file)) for file, frame in zip(files, frames, strict=True)]
 
 
 def _checked(part: Part, files: list[Path]) -> list[Path]:

@@ -5,8 +5,8 @@ import pandas as pd
 
 from fedkd.data.sources.times import seconds
 
-WHOLE = r"-?(0|[1-9]\d{0,17})"
-"""Whole numbers that surely fit 64 bits; ``007`` is none, so that it is another id than ``7``."""
+WHOLE = r"(?:0|-?[1-9]\d{0,17})"
+"""Whole numbers that surely fit 64 bits; ``007`` and ``-0`` are other ids than ``7`` and ``0``."""
 
 
 def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, list[str]]:
