@@ -112,7 +112,7 @@ def describe(
 
     if plot is not None:
         check_picture(plot)
-    description = measure(read(conf, given).data.load())
+    description = measure(read(conf, given).data.cleaned())
     console = Console(highlight=False)
     console.print(description_table(description))
     if not description.dropped:

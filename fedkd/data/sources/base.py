@@ -1,15 +1,17 @@
 """The base of data sources: the options that all of them have, and the way from what they read to clean histories."""
 
+import logging
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from fedkd.data.cleaning import Keep, Raw, clean
+from fedkd.data.cleaning import Keep, Raw, clean, left_out
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.archive import Archive
 from fedkd.data.sources.guess import Guess
@@ -34,6 +36,8 @@ class Loaded:
         Under which terms the data may be used.
     official_test : ndarray of bool, shape [interactions], optional
         Which interactions belong to the source's own test part.
+    how : str
+        How the source was read, where that was found out rather than stated.
     """
 
     interactions: Interactions
@@ -41,6 +45,19 @@ class Loaded:
     name: str
     licence: str
     official_test: NDArray[np.bool_] | None = None
+    how: str = ""
+
+    @property
+    def said(self) -> str:
+        """One line on how the data were read and what was left out; empty where there is nothing to say."""
+        lost = left_out(self.dropped)
+        noted = {reason: count for reason, count in self.dropped.items() if reason not in lost}
+        parts = {"read as": self.how, "left out:": _counted(lost), "noted:": _counted(noted)}
+        return ". ".join(f"{begin} {part}" for begin, part in parts.items() if part)
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return "; ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
 
 
 class Source(Choice):
@@ -55,6 +72,8 @@ class Source(Choice):
         much it is.
     archive : Archive, optional
         The download of the class; without one, data must lie in ``path``.
+    reads_path : bool
+        Whether the class reads files at all.
     source : str
         The name by which a configuration chooses the class: one that ``fedkd data list`` shows, or
         ``package.module:Class``.
@@ -64,6 +83,8 @@ class Source(Choice):
         Keep interactions of at least this rating; all of them without it.
     min_user_interactions, min_item_interactions : int
         Users and items with fewer interactions are dropped, and counted.
+    largest_loss : float
+        Share of the rows at which a loss to one reason is refused, unless another key asks for it; 1 accepts all.
     """
 
     key: ClassVar[str] = "source"
@@ -72,17 +93,28 @@ class Source(Choice):
     licence: ClassVar[str] = "your own data: your own terms"
     size: ClassVar[str] = "any"
     archive: ClassVar[Archive | None] = None
+    reads_path: ClassVar[bool] = True
 
     source: str
     path: Path | None = None
     min_rating: float | None = None
     min_user_interactions: int = Field(2, ge=1)
     min_item_interactions: int = Field(1, ge=1)
+    largest_loss: float = Field(0.5, gt=0, le=1)
 
     @field_validator("path", mode="before")
     @classmethod
     def _no_path(cls, value: object) -> object:
         return None if value == "" else value  # an empty path is none, not the current folder
+
+    @model_validator(mode="after")
+    def _path_is_read(self) -> "Source":
+        if self.path is not None and not self.reads_path:
+            raise ValueError(
+                f"data.path is set, and {self.source} data are made, not read; remove data.path, or set "
+                "data.source=table or another source that `fedkd data list` shows"
+            )
+        return self
 
     @property
     def name(self) -> str:
@@ -100,12 +132,26 @@ class Source(Choice):
         """
 
     def load(self) -> Loaded:
-        """Read and clean; a ``UserError`` says what is missing or wrong, and what mends it."""
+        """Read, clean and say in one line of the log what was found out and what was left out.
+
+        Raises
+        ------
+        UserError
+            The data are missing or wrong; the message says what mends it.
+        """
+        loaded = self.cleaned()
+        if loaded.said:
+            logging.getLogger("fedkd").warning("data: %s", loaded.said)
+        return loaded
+
+    def cleaned(self) -> Loaded:
+        """Read and clean, and say nothing; errors as of ``load``."""
         found = self.read()
         if isinstance(found, Interactions):
             return self._made(found)
-        done = clean(found, Keep(self.min_rating, self.min_user_interactions, self.min_item_interactions))
-        return Loaded(done.interactions, done.dropped, self.source, self.licence, done.official_test)
+        limits = Keep(self.min_rating, self.min_user_interactions, self.min_item_interactions, self.largest_loss)
+        done = clean(found, limits)
+        return Loaded(done.interactions, done.dropped, self.source, self.licence, done.official_test, found.how)
 
     def _made(self, interactions: Interactions) -> Loaded:
         if self.min_rating is not None:

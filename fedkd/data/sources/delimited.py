@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from fedkd.data.sources.compressed import opened
-from fedkd.data.sources.header import no_column
+from fedkd.data.sources.header import position
 from fedkd.data.sources.records import BLANKS, Layout, Records
 from fedkd.errors import UserError
 
@@ -125,7 +125,10 @@ class _Table:
         self.line, self.blank = head.line, head.blank
         names = self._names(first) if self.layout.header else []
         self.width = len(names or first)
-        wanted = {role: self._position(column, role, names) for role, column in self.layout.columns.items()}
+        wanted = {
+            role: position(self.path, column, role, names, self.width, self._below)
+            for role, column in self.layout.columns.items()
+        }
         if not self.layout.header:
             self._keep([first], wanted)
         while text := self.file.read(BLOCK):
@@ -133,7 +136,7 @@ class _Table:
         if not self.parts:
             raise UserError(f"{self.path} holds no row of data, only the names of its columns")
         whole = pa.concat_tables(self.parts)
-        columns = {role: _series(whole[role]) for role in wanted}
+        columns = {role: series_of(whole[role]) for role in wanted}
         return Delimited(pd.DataFrame(columns, copy=False), self.line, self.blank, self.surplus)
 
     def _names(self, first: list[str]) -> list[str]:
@@ -142,19 +145,8 @@ class _Table:
             names.pop()  # a separator at the end of lines
         return names
 
-    def _position(self, column: str | int, role: str, names: list[str]) -> int:
-        """Return the position of a column that is there once."""
-        found = [column] if isinstance(column, int) else [at for at, name in enumerate(names) if name == column]
-        if len(found) == 1 and 0 <= found[0] < self.width:
-            return found[0]
-        if isinstance(column, int):
-            raise UserError(
-                f"{self.path} has no column {column} (data.{role}-column); positions go from 0 to {self.width - 1}"
-            )
-        if found:
-            raise UserError(f"{self.path} has {len(found)} columns {column!r} (data.{role}-column); rename all but one")
-        below = [self.layout.split(line) for line in islice(self.file, SAMPLE)]
-        raise no_column(self.path, column, role, names, below)
+    def _below(self) -> list[list[str]]:
+        return [self.layout.split(line) for line in islice(self.file, SAMPLE)]
 
     def _block(self, text: str, wanted: Mapping[str, int]) -> None:
         """Parse whole lines; what is not plain goes through the careful reader, which knows the line of a fault."""
@@ -175,7 +167,7 @@ class _Table:
         separator = self.layout.separator
         if len(separator) > 1 or separator == BLANKS or "\0" in text or (self.layout.quoted and '"' in text):
             return None
-        data, names = text.encode(), [str(position) for position in range(self.width)]
+        data, names = text.encode(), [str(at) for at in range(self.width)]
         try:
             table = arrow_csv.read_csv(
                 io.BytesIO(data),
@@ -183,7 +175,7 @@ class _Table:
                 arrow_csv.ParseOptions(delimiter=separator, quote_char=False),
                 arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=sorted({names[position] for position in wanted.values()}),
+                    include_columns=sorted({names[at] for at in wanted.values()}),
                 ),
             )
         except pa.ArrowInvalid:
@@ -191,7 +183,7 @@ class _Table:
         lines = text.count("\n") + (not text.endswith("\n"))
         if table.num_rows != lines:
             return None
-        return _table({role: table[names[position]].combine_chunks() for role, position in wanted.items()})
+        return _table({role: table[names[at]].combine_chunks() for role, at in wanted.items()})
 
     def _keep(self, rows: list[list[str]], wanted: Mapping[str, int]) -> None:
         if rows:
@@ -206,7 +198,8 @@ def _table(columns: Mapping[str, pa.Array]) -> pa.Table:
     return pa.table({role: c.dictionary_encode() if role in IDS else c for role, c in known.items()})
 
 
-def _series(column: pa.ChunkedArray) -> pd.Series:
+def series_of(column: pa.ChunkedArray) -> pd.Series:
+    """Return a column for pandas: categories as such, text as text."""
     if not pa.types.is_dictionary(column.type):
         return pd.Series(column.to_pandas(types_mapper={pa.string(): TEXT}.get))
     whole = column.unify_dictionaries().combine_chunks()

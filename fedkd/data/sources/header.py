@@ -2,10 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedkd.errors import UserError
+
+Rows = Callable[[], Sequence[Sequence[str]]]
 
 
 def shape(text: str) -> str:
@@ -15,7 +17,7 @@ def shape(text: str) -> str:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number, or a date by its digits."""
-    return bool(re.fullmatch(r"[-+\d.,:/eE ]*\d[-+\d.,:/eE ]*[TZ]?", text.strip()))
+    return bool(re.fullmatch(r"[-+.]?\d[-+\d.,:/ T]*([eE][-+]?\d+)?Z?", text.strip()))
 
 
 def looks_like_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
@@ -43,6 +45,40 @@ def names_columns(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 
 def _form(text: str) -> str:
     return re.sub("d+", "d", shape(text.strip()))
+
+
+def position(path: Path, column: str | int, role: str, names: Sequence[str], width: int, below: Rows) -> int:
+    """Return the position of a column that is there once.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    column : str or int
+        The name of the column, or its position.
+    role : str
+        What it is for.
+    names : sequence of str
+        The first row, where it names columns.
+    width : int
+        How many columns there are.
+    below : function
+        Returns some rows of data, to find out whether the first row may be shown in a message.
+
+    Raises
+    ------
+    UserError
+        There is no such column, or several.
+    """
+    found = [column] if isinstance(column, int) else [at for at, name in enumerate(names) if name == column]
+    if len(found) == 1 and 0 <= found[0] < width:
+        return found[0]
+    key = f"data.{role}-column"
+    if isinstance(column, int):
+        raise UserError(f"{path} has no column {column} ({key}); positions go from 0 to {width - 1}")
+    if found:
+        raise UserError(f"{path} has {len(found)} columns {column!r} ({key}); rename all but one")
+    raise no_column(path, column, role, names, below())
 
 
 def no_column(path: Path, column: str, role: str, names: Sequence[str], below: Sequence[Sequence[str]]) -> UserError:

@@ -73,6 +73,7 @@ class Synthetic(Source):
     summary: ClassVar[str] = "made by the program, no download"
     licence: ClassVar[str] = "none needed"
     size: ClassVar[str] = "600 users x 500 items, or as you say"
+    reads_path: ClassVar[bool] = False
 
     source: Literal["synthetic"] = "synthetic"
     synthetic: SyntheticOptions = SyntheticOptions()

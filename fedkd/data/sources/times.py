@@ -23,6 +23,8 @@ SMALLEST_SECOND = 1e8
 EARLIEST, LATEST = (int(np.datetime64(str(year), "s").astype(np.int64)) for year in (FIRST, LAST + 1))
 """Other seconds are no times: they stand for an unknown one, such as 0001-01-01, or are a slip."""
 
+WHOLE = r"\.0+$"
+"""What follows a whole number in a column of numbers that has gaps."""
 ISO = "iso"
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 TEXTS = (
@@ -35,11 +37,12 @@ TEXTS = (
 """Texts with one reading: of Twitter and Foursquare, C, mail, Amazon, and days with the month's name."""
 NUMBERED = tuple((f"%m{mark}%d{mark}%Y{clock}", f"%d{mark}%m{mark}%Y{clock}") for mark in "/.-" for clock in CLOCKS)
 """Texts with two readings, month first and day first; a day above 12 decides."""
-COMPACT = ("%Y", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
-"""Dates written as one number, which seconds and milliseconds can look like."""
+COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Dates written as one number, by its digits, which seconds and milliseconds can look like."""
 READ = (
-    "read are numbers of seconds, milli-, micro- or nanoseconds since 1970, ISO 8601 (2012-04-03T18:00:06Z), 'Tue Apr 03 "
-    "18:00:06 +0000 2012', '07 9, 2012', 'Apr 3, 2012', and 04/23/2012 or 23.04.2012 with or without a time of day"
+    "read are numbers of seconds, milli-, micro- or nanoseconds since 1970, ISO 8601 (2012-04-03T18:00:06Z), "
+    "'Tue Apr 03 18:00:06 +0000 2012', '07 9, 2012', 'Apr 3, 2012', and 04/23/2012 or 23.04.2012 "
+    "with or without a time of day"
 )
 
 
@@ -73,7 +76,8 @@ class Form:
 
     def _dates(self, texts: pd.Series) -> "pd.Series[float]":
         form = "ISO8601" if self.name == ISO else self.name
-        plain = texts.str.removesuffix(" UTC") if self.name == ISO else texts
+        plain = texts.astype("string")
+        plain = plain.str.removesuffix(" UTC") if self.name == ISO else plain.str.replace(WHOLE, "", regex=True)
         return _since_1970(pd.to_datetime(plain, errors="coerce", utc=True, format=form))
 
 
@@ -97,10 +101,17 @@ def seconds(column: pd.Series, stated: str = "") -> "tuple[pd.Series[float], str
     UserError
         No form is known that reads most of them, or two forms do; no message shows a time.
     """
-    if pd.api.types.is_datetime64_any_dtype(column):
+    if stated_as_dates(column):
         return _possible(_since_1970(column)), "dates"
     form = _stated(stated, column) if stated else detected(column)
     return blockwise(form.read, column), form.words
+
+
+def stated_as_dates(column: pd.Series) -> bool:
+    """Whether a table that knows types calls a column times or dates."""
+    return pd.api.types.is_datetime64_any_dtype(column) or (
+        pd.api.types.is_object_dtype(column) and pd.api.types.infer_dtype(column.iloc[:SAMPLE]) in ("date", "datetime")
+    )
 
 
 def _since_1970(dates: pd.Series) -> "pd.Series[float]":
@@ -153,7 +164,7 @@ def _stated(name: str, column: pd.Series) -> Form:
 def _sample(column: pd.Series) -> pd.Series:
     """Return some of the times that are there, from the whole column."""
     steps = np.unique(np.linspace(0, max(0, len(column) - 1), 5 * SAMPLE).astype(np.int64))
-    return column.iloc[steps if len(column) else []].dropna().drop_duplicates().iloc[:SAMPLE]
+    return column.iloc[steps if len(column) else []].dropna().drop_duplicates().iloc[:SAMPLE].astype("string")
 
 
 def _looks(sample: pd.Series) -> str:
@@ -193,11 +204,11 @@ def _reads(form: Form, sample: pd.Series) -> bool:
 
 def _unit(column: pd.Series, numbers: "pd.Series[float]", sample: pd.Series) -> Form:
     """Return the unit that the size of most numbers tells, unless they can be dates too."""
-    whole = sample[numbers_of(sample).notna()].str.replace(r"\.0+$", "", regex=True)
-    for name in COMPACT:
-        digits = len(pd.Timestamp(2000, 1, 1).strftime(name))
-        like_dates = whole[whole.str.fullmatch(rf"(?:19|20)\d{{{digits - 2}}}")]
-        if 2 * int(Form(name).read(like_dates).notna().sum()) > len(whole):
+    whole = sample[numbers_of(sample).notna()].str.replace(WHOLE, "", regex=True)
+    like_dates = whole[whole.str.fullmatch(r"(19|20)\d{2,12}")]
+    for digits, name in COMPACT.items() if len(like_dates) else ():
+        dates = Form(name).read(like_dates[like_dates.str.len() == digits])
+        if 2 * int(dates.notna().sum()) > len(whole):
             raise UserError(
                 f"the times are numbers of {digits} digits that may be dates or a count of seconds; set "
                 f"data.time-format={name} if they are dates, or to one of {', '.join(UNITS)} if they count from 1970"
