@@ -14,8 +14,9 @@ def show(found: list[Guess]) -> None:
     if best.files:
         console.print(f"files: {', '.join(file.name for file in best.files)}")
     if best.settings:
-        console.print("check which columns these are; another choice is another data set")
-    console.print(f"\nit is read by\n\n    {as_arguments(best)}\n\nor in a configuration by\n")
+        console.print("check whether these are the columns that you mean: others are another data set")
+    console.print(f"\nit is read, and looked at, by\n\n    fedkd data describe {as_arguments(best)}")
+    console.print("\nor in a configuration by\n")
     console.print("".join(f"    {line}\n" for line in as_toml(best).splitlines()))
     for other in found[1:]:
         console.print(f"or {_line(other)}\n    {as_arguments(other)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tomli_w
 
+from fedkd.data.formats.json_lines import ARRAY
 from fedkd.data.sources.compressed import check_text, opened
 from fedkd.data.sources.guess import Guess
 from fedkd.data.sources.table import SOURCES
@@ -49,7 +50,15 @@ def _asked(path: Path) -> list[Guess]:
 def _unknown(path: Path) -> UserError:
     if path.is_file():
         with opened(path) as file:
-            check_text(path, file.read(512))
+            head = file.read(512)
+        check_text(path, head)
+        if head.lstrip()[:1] == b"[":
+            return UserError(f"{path} {ARRAY}")
+        if head.lstrip()[:1] == b"{":
+            return UserError(
+                f"{path} may hold JSON lines, but no key is called user or item; set data.source=json-lines with "
+                "data.user-key and data.item-key"
+            )
     return UserError(
         f"{path} is nothing that is known here; `fedkd data list` shows what is, and any table with a user and an item "
         "in every row can be read once it is CSV, TSV, Parquet or JSON lines"

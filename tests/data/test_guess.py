@@ -13,6 +13,7 @@ from tests.data.formats.samples import SAMPLES, Sample
 from tests.data.formats.test_published import target
 from tests.data.sources.tiny import histories
 
+COMMAND = "    fedkd data describe "
 each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.source}/{sample.first}")
 
 
@@ -25,7 +26,7 @@ def printed(path: Path) -> str:
 def as_printed(output: str, folder: Path) -> list[dict[str, list[str]]]:
     """Return the histories that the first printed arguments, and the printed table, read."""
     lines = output.splitlines()
-    given = next(line for line in lines if line.startswith("    --set "))
+    given = next(line for line in lines if line.startswith(COMMAND)).removeprefix(COMMAND)
     begin = lines.index("    [data]")
     (folder / "conf.toml").write_text(
         "\n".join(line.removeprefix("    ") for line in lines[begin : lines.index("", begin)])

@@ -15,6 +15,7 @@ from fedkd.errors import UserError
 
 CHUNK = 100_000
 """Values that are held as Python objects before they are packed."""
+ARRAY = "is one JSON array; write one object a line, for example with jq -c '.[]'"
 Object = dict[str, Any]
 
 
@@ -101,7 +102,7 @@ def _parsed(path: Path, number: int, line: bytes, parse: Callable[[str], Any]) -
     if isinstance(found, dict):
         return found
     if line.lstrip()[:1] == b"[":
-        raise UserError(f"{path} is one JSON array; write one object a line, for example with jq -c '.[]'")
+        raise UserError(f"{path} {ARRAY}")
     raise refused(path, number, "is no complete JSON object with every key once")
 
 

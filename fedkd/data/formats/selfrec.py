@@ -11,7 +11,10 @@ TRIPLES = Layout({"user": 0, "item": 1, "rating": 2}, BLANKS, header=False)
 
 
 class SELFRec(Published):
-    """Lines ``user item weight``: a file, or a folder with ``train.txt`` and perhaps ``valid.txt`` and ``test.txt``."""
+    """Lines ``user item weight``: a file, or a folder with ``train.txt`` and perhaps ``valid.txt`` and ``test.txt``.
+
+    Weights are up to 10, like ratings; data.source=table reads any others.
+    """
 
     group: ClassVar[str] = "files of other programs"
     summary: ClassVar[str] = "SELFRec: lines 'user item weight', in train.txt and test.txt"
@@ -19,7 +22,7 @@ class SELFRec(Published):
     rows: ClassVar[tuple[Part, ...]] = (
         Part(
             ("train.txt", "valid.txt", "test.txt"),
-            Table(TRIPLES, 3, {"rating": r"\d+(\.\d+)?"}),
+            Table(TRIPLES, 3, {"rating": r"10|\d(\.\d+)?"}),
             test="test.txt",
             telling=False,
         ),

@@ -1,6 +1,7 @@
 """What a file may be, and the configuration that reads it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -38,3 +39,49 @@ class Guess:
     path: Path
     files: tuple[Path, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+WORDS = {
+    "user": ("user", "userid", "useridx", "reviewerid", "customerid", "customer", "username", "uid", "visitorid"),
+    "item": ("item", "itemid", "asin", "parentasin", "productid", "product", "businessid", "movieid", "bookid", "isbn"),
+    "time": ("time", "timestamp", "date", "datetime", "createdat", "ts", "unixtime", "playedat", "at"),
+    "rating": ("rating", "stars", "score", "overall", "bookrating", "weight"),
+}
+"""What columns are often called, without marks and in small letters."""
+MORE = {
+    "user": ("listener", "reader", "viewer", "member", "person", "who", "sessionid", "session", "u"),
+    "item": (
+        "track",
+        "trackid",
+        "song",
+        "songid",
+        "artist",
+        "artistid",
+        "film",
+        "venueid",
+        "newsid",
+        "iid",
+        "sku",
+        "i",
+    ),
+}
+"""What they are called now and then."""
+
+
+def likely_columns(names: Sequence[str], ending: str) -> dict[str, str]:
+    """Return settings such as ``user_column`` from the names of columns; none where no user or no item is among them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of columns or keys.
+    ending : str
+        What the settings are called behind the role: ``column`` or ``key``.
+    """
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(names)}
+    found = {}
+    for role, words in WORDS.items():
+        name = next((plain[word] for word in (*words, *MORE.get(role, ())) if word in plain), None)
+        if name is not None:
+            found[f"{role}_{ending}"] = name.strip()
+    return found if {f"user_{ending}", f"item_{ending}"} <= found.keys() else {}

@@ -12,8 +12,8 @@ from fedkd.data.formats.epinions import Epinions
 from fedkd.data.formats.foursquare import Foursquare
 from fedkd.data.formats.goodreads import Goodreads
 from fedkd.data.formats.gowalla import Gowalla
-from fedkd.data.formats.histories import HistoryLines
-from fedkd.data.formats.json_source import JSONLines
+from fedkd.data.formats.history_lines import HistoryLines
+from fedkd.data.formats.json_objects import JSONLines
 from fedkd.data.formats.lastfm_1k import LastFM1K
 from fedkd.data.formats.lastfm_360k import LastFM360K
 from fedkd.data.formats.lastfm_hetrec import LastFMHetRec
@@ -21,7 +21,7 @@ from fedkd.data.formats.lightgcn import LightGCN
 from fedkd.data.formats.mind import MIND
 from fedkd.data.formats.movielens_10m import MovieLens10M
 from fedkd.data.formats.movielens_csv import MovieLensCSV
-from fedkd.data.formats.ncf import NCF
+from fedkd.data.formats.ncf_ratings import NCFRatings
 from fedkd.data.formats.netflix import Netflix
 from fedkd.data.formats.npz import NPZ
 from fedkd.data.formats.recbole import RecBole
@@ -46,7 +46,7 @@ SOURCES: Registry[Source] = Registry(
     LightGCN,
     SASRec,
     SELFRec,
-    NCF,
+    NCFRatings,
     MovieLens10M,
     MovieLensCSV,
     Amazon2014,

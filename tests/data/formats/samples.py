@@ -373,9 +373,14 @@ def others() -> list[Sample]:
     titles = [f"{i + 1},{'NULL' if i == 2 else 1990 + i},Café, the {i}" for i in ITEMS]
     news = key("N")
     behaviours = [
-        f"{n}\tU{u}\t{when(START + 86_400 * n, '%m/%d/%Y %I:%M:%S %p')}\t{' '.join(news(p.item) for p in PLAYS[4 * u : 4 * u + 2])}\t{shown}"
-        for n, (u, shown) in enumerate(
-            (u, " ".join(f"{news(p.item)}-1 {news(90)}-0" for p in PLAYS[4 * u + 2 : 4 * u + 4])) for u in range(5)
+        f"{n}\tU{u}\t{when(START + 86_400 * n, '%m/%d/%Y %I:%M:%S %p')}\t{before}\t{shown}"
+        for n, (u, before, shown) in enumerate(
+            (
+                u,
+                " ".join(news(p.item) for p in PLAYS[4 * u : 4 * u + 2]),
+                " ".join(f"{news(p.item)}-1 {news(90)}-0" for p in PLAYS[4 * u + 2 : 4 * u + 4]),
+            )
+            for u in range(5)
         )
     ]
     articles = [f'{news(i)}\t{GENRES[i % 2]}\tsub\t"Café {i}\tabstract\turl\t[]\t[]' for i in ITEMS]
@@ -428,8 +433,10 @@ def programs() -> list[Sample]:
         Sample("lightgcn", {"train.txt": text(lines)}, known, times=False),
         Sample("sasrec", {"Beauty.txt": text([f"{p.user + 1} {p.item + 1}" for p in PLAYS])}, ones, times=False),
         Sample("selfrec", {"train.txt": text([f"{p.user} {p.item} 1" for p in PLAYS])}, known, times=False),
-        Sample("ncf", {"films.train.rating": text(ratings)}, known),
-        Sample("histories", {"input.txt": text([" ".join(items) for items in rising.values()])}, rising, times=False),
+        Sample("ncf-ratings", {"films.train.rating": text(ratings)}, known),
+        Sample(
+            "history-lines", {"input.txt": text([" ".join(items) for items in rising.values()])}, rising, times=False
+        ),
         Sample("json-lines", {"plays.json": objects(rows)}, known, ("titles",), keys),
         Sample("npz", {"plays.npz": packed.getvalue()}, rising, times=False),
     ]

@@ -13,7 +13,7 @@ each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample.s
 
 def target(sample: Sample, folder: Path) -> Path:
     """Return what data.path names: the folder, or the file where the format says nothing of its name."""
-    return folder / sample.first if sample.source in ("sasrec", "histories", "json-lines", "npz") else folder
+    return folder / sample.first if sample.source in ("sasrec", "history-lines", "json-lines", "npz") else folder
 
 
 @each

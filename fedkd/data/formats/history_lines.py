@@ -15,4 +15,4 @@ class HistoryLines(Published):
     homepage: ClassVar[str] = "https://github.com/asash/gSASRec-pytorch"
     rows: ClassVar[tuple[Part, ...]] = (Part((), Histories(), telling=False),)
 
-    source: Literal["histories"] = "histories"
+    source: Literal["history-lines"] = "history-lines"

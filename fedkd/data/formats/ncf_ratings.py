@@ -11,7 +11,7 @@ RATINGS = Layout({"user": 0, "item": 1, "rating": 2, "time": 3}, "\t", header=Fa
 VALUES = {"user": r"\d+", "item": r"\d+", "rating": r"\d+(\.\d+)?", "time": r"\d+"}
 
 
-class NCF(Published):
+class NCFRatings(Published):
     """``NAME.train.rating`` and ``NAME.test.rating``: user, item, rating and time; sampled negatives are not read."""
 
     group: ClassVar[str] = "files of other programs"
@@ -27,4 +27,4 @@ class NCF(Published):
         ),
     )
 
-    source: Literal["ncf"] = "ncf"
+    source: Literal["ncf-ratings"] = "ncf-ratings"

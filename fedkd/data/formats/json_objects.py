@@ -1,40 +1,12 @@
 """JSON lines of anybody, by the keys of the fields that count."""
 
-import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from fedkd.data.formats.forms import Head, Part
-from fedkd.data.formats.json_lines import Object
 from fedkd.data.formats.object_form import Objects
 from fedkd.data.formats.published import Published
-from fedkd.data.sources.guess import Guess
-
-WORDS = {
-    "user": ("user", "userid", "reviewerid", "customerid", "username", "who", "listener", "reader", "member", "uid"),
-    "item": (
-        "item",
-        "itemid",
-        "asin",
-        "productid",
-        "businessid",
-        "movieid",
-        "bookid",
-        "track",
-        "trackid",
-        "songid",
-        "iid",
-    ),
-    "time": ("time", "timestamp", "date", "datetime", "createdat", "ts", "at", "unixtime", "playedat"),
-    "rating": ("rating", "stars", "score", "overall"),
-}
-"""What fields are often called, without marks and in small letters."""
-
-
-def _likely(found: Object, words: tuple[str, ...]) -> str:
-    """Return the key that is called as the first of these words that there is."""
-    plain = {re.sub(r"[^a-z]", "", key.lower()): key for key in found}
-    return next((plain[word] for word in words if word in plain), "")
+from fedkd.data.sources.guess import Guess, likely_columns
 
 
 class JSONLines(Published):
@@ -69,9 +41,8 @@ class JSONLines(Published):
         if not path.is_file():
             return None
         objects = Head(path).objects
-        keys = {role: _likely(objects[0], words) for role, words in WORDS.items()} if objects else {}
-        found = {f"{role}_key": key for role, key in keys.items() if key}
-        return cls._guessed(path, found) if {"user_key", "item_key"} <= found.keys() else None
+        found = likely_columns([*objects[0]], "key") if objects else {}
+        return cls._guessed(path, found) if found else None
 
     def row_parts(self) -> tuple[Part, ...]:
         """Return the form that the keys describe."""
