@@ -11,6 +11,8 @@ def show(found: list[Guess]) -> None:
     """Print the surest guess with its configuration, and what else it may be."""
     console, best = Console(highlight=False, soft_wrap=True, markup=False), found[0]
     console.print(_line(best))
+    if page := SOURCES.find(best.source).homepage:
+        console.print(f"described at {page}")
     if best.files:
         console.print(f"files: {', '.join(file.name for file in best.files)}")
     if best.settings:

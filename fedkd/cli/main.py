@@ -36,15 +36,16 @@ def main() -> None:
 @guarded
 def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
+    from fedkd.data.sources.base import Source
     from fedkd.data.sources.table import SOURCES
 
     console = Console(highlight=False)
     for group in dict.fromkeys(source.group for source in SOURCES):
-        shown = plain_table("data.source", "what it is", "size")
-        for source in SOURCES:
-            if source.group == group:
-                shown.add_row(source.label(), source.summary, source.size)
-        console.print(f"[bold]{group}[/]")
+        members = [source for source in SOURCES if source.group == group]
+        sized = any(source.size != Source.size for source in members)
+        shown = plain_table("data.source", group, *(["size"] if sized else []))
+        for source in members:
+            shown.add_row(source.label(), source.summary, *([source.size] if sized else []))
         console.print(shown)
         console.print()
     for licence in dict.fromkeys(source.licence for source in SOURCES):

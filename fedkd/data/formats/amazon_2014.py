@@ -11,7 +11,7 @@ from fedkd.data.formats.published import Published
 class Amazon2014(Published):
     """``ratings_*.csv`` (user, item, rating, time; no header) or ``reviews_*.json``, and ``meta_*.json``."""
 
-    summary: ClassVar[str] = "Amazon reviews of 2014: ratings_*.csv or reviews_*.json, with meta_*.json"
+    summary: ClassVar[str] = "Amazon reviews of 2014: ratings_*.csv, reviews_*.json"
     licence: ClassVar[str] = LICENCE
     homepage: ClassVar[str] = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
     rows: ClassVar[tuple[Part, ...]] = (

@@ -11,7 +11,7 @@ from fedkd.data.formats.published import Published
 class Amazon2018(Published):
     """``*.csv`` (item, user, rating, time; no header) or ``*.json`` with reviews, and ``meta_*.json``."""
 
-    summary: ClassVar[str] = "Amazon reviews of 2018: CSV (item first) or JSON lines, with meta_*.json"
+    summary: ClassVar[str] = "Amazon reviews of 2018: *.csv (item first) or *.json"
     licence: ClassVar[str] = LICENCE
     homepage: ClassVar[str] = "https://nijianmo.github.io/amazon/"
     rows: ClassVar[tuple[Part, ...]] = (

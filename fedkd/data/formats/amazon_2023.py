@@ -15,7 +15,7 @@ COLUMNS = {"user": "user_id", "item": "parent_asin", "rating": "rating", "time":
 class Amazon2023(Published):
     """``*.jsonl`` with reviews, or a CSV with a header, whole or as train, valid and test; and ``meta_*.jsonl``."""
 
-    summary: ClassVar[str] = "Amazon reviews of 2023: *.jsonl or *.csv, with meta_*.jsonl"
+    summary: ClassVar[str] = "Amazon reviews of 2023: *.jsonl or *.csv"
     licence: ClassVar[str] = LICENCE
     homepage: ClassVar[str] = "https://amazon-reviews-2023.github.io/"
     rows: ClassVar[tuple[Part, ...]] = (

@@ -17,9 +17,8 @@ class BookCrossing(Published):
     A rating of 0 says that the book was read; data.min-rating=1 keeps the others.
     """
 
-    summary: ClassVar[str] = "Book-Crossing: BX-Book-Ratings.csv, with BX-Books.csv"
+    summary: ClassVar[str] = "Book-Crossing: BX-Book-Ratings.csv, BX-Books.csv"
     licence: ClassVar[str] = "Book-Crossing: free for research, with citation (C.-N. Ziegler)"
-    size: ClassVar[str] = "278,858 users, 271,379 items, 1,149,780 rows"
     homepage: ClassVar[str] = "http://www2.informatik.uni-freiburg.de/~cziegler/BX/"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("BX-Book-Ratings*.csv",), Table(Layout(RATINGS, ";", encoding="latin-1", quoting="backslash"))),

@@ -14,9 +14,8 @@ VALUES = {"user": r"\d+", "item": r"\d+", "rating": "[1-5]"}
 class Epinions(Published):
     """``ratings_data.txt``: user, item and rating between blanks."""
 
-    summary: ClassVar[str] = "Epinions: ratings_data.txt, products rated 1 to 5"
+    summary: ClassVar[str] = "Epinions: ratings_data.txt"
     licence: ClassVar[str] = "Epinions: no licence is stated; for research (Trustlet)"
-    size: ClassVar[str] = "49,290 users, 139,738 items, 664,824 ratings"
     homepage: ClassVar[str] = "http://www.trustlet.org/downloaded_epinions.html"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(

@@ -17,7 +17,7 @@ PLACES = Layout({"item": 0, "categories": 3}, "\t", header=False, encoding="lati
 class Foursquare(Published):
     """``dataset_TSMC2014_NYC.txt`` or ``_TKY.txt``, or ``dataset_TIST2015_Checkins.txt`` with its places."""
 
-    summary: ClassVar[str] = "Foursquare check-ins: dataset_TSMC2014_*.txt or dataset_TIST2015_*.txt"
+    summary: ClassVar[str] = "Foursquare check-ins: dataset_TSMC2014_*, dataset_TIST2015_*"
     licence: ClassVar[str] = "Foursquare: for research, with citation (D. Yang)"
     homepage: ClassVar[str] = "https://sites.google.com/site/yangdingqi/home/foursquare-dataset"
     rows: ClassVar[tuple[Part, ...]] = (

@@ -14,7 +14,7 @@ COLUMNS = {"user": "user_id", "item": "book_id", "rating": "rating"}
 class Goodreads(Published):
     """``goodreads_interactions*.json`` with books and genres, or ``goodreads_interactions.csv`` with ids of its own."""
 
-    summary: ClassVar[str] = "Goodreads: goodreads_interactions*.json or .csv, with goodreads_books*.json"
+    summary: ClassVar[str] = "Goodreads: goodreads_interactions*.json or .csv"
     licence: ClassVar[str] = "Goodreads: for academic use only, no redistribution (UCSD Book Graph)"
     homepage: ClassVar[str] = "https://cseweb.ucsd.edu/~jmcauley/datasets/goodreads.html"
     rows: ClassVar[tuple[Part, ...]] = (

@@ -11,7 +11,7 @@ class HistoryLines(Published):
     """Lines ``item item ...``, oldest first; the number of a line stands for its user."""
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "gSASRec: a file with the items of one user a line, and no user"
+    summary: ClassVar[str] = "gSASRec: lines 'item item ...', one user a line"
     homepage: ClassVar[str] = "https://github.com/asash/gSASRec-pytorch"
     rows: ClassVar[tuple[Part, ...]] = (Part((), Histories(), telling=False),)
 

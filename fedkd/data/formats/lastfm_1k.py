@@ -18,9 +18,8 @@ class LastFM1K(Published):
     Rows of tracks without an id are dropped, and counted.
     """
 
-    summary: ClassVar[str] = "Last.fm 1K: userid-timestamp-artid-artname-traid-traname.tsv"
+    summary: ClassVar[str] = "Last.fm 1K: every play of a track, with times"
     licence: ClassVar[str] = LICENCE
-    size: ClassVar[str] = "992 users, 19.2 million rows"
     homepage: ClassVar[str] = "http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("userid-timestamp-artid-artname-traid-traname.tsv",), Table(PLAYS, 6, VALUES), time="iso"),

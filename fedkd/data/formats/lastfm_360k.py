@@ -17,9 +17,8 @@ class LastFM360K(Published):
     Rows of artists without an id are dropped, and counted.
     """
 
-    summary: ClassVar[str] = "Last.fm 360K: usersha1-artmbid-artname-plays.tsv"
+    summary: ClassVar[str] = "Last.fm 360K: users, artists and plays"
     licence: ClassVar[str] = LICENCE
-    size: ClassVar[str] = "359,347 users, 17.5 million rows"
     homepage: ClassVar[str] = "http://ocelma.net/MusicRecommendationDataset/lastfm-360K.html"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("usersha1-artmbid-artname-plays.tsv",), Table(PLAYS, 4, {"item": "[0-9a-f-]{36}", "rating": r"\d+"})),

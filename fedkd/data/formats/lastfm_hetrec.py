@@ -12,9 +12,8 @@ from fedkd.data.sources.records import Layout
 class LastFMHetRec(Published):
     """``user_artists.dat``, whose plays are the ratings, and the names of ``artists.dat``."""
 
-    summary: ClassVar[str] = "Last.fm of HetRec 2011: user_artists.dat, with artists.dat"
+    summary: ClassVar[str] = "Last.fm of HetRec 2011: user_artists.dat, artists.dat"
     licence: ClassVar[str] = LICENCE
-    size: ClassVar[str] = "1,892 users, 17,632 items, 92,834 rows"
     homepage: ClassVar[str] = "https://grouplens.org/datasets/hetrec-2011/"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("user_artists.dat",), Table(Layout({"user": "userID", "item": "artistID", "rating": "weight"}, "\t"))),

@@ -15,7 +15,7 @@ class LightGCN(Published):
     """
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "LightGCN: lines 'user item item ...', in train.txt and test.txt"
+    summary: ClassVar[str] = "LightGCN: lines 'user item item ...' (train.txt, test.txt)"
     homepage: ClassVar[str] = "https://github.com/gusye1234/LightGCN-PyTorch"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("train.txt", "valid.txt", "test.txt"), UserLines(), test="test.txt", telling=False),

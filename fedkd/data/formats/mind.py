@@ -62,7 +62,7 @@ class MIND(Published):
     What a user had clicked before comes first, once a user, with the time of the user's first impression in the file.
     """
 
-    summary: ClassVar[str] = "MIND, Microsoft's news: behaviors.tsv, with news.tsv"
+    summary: ClassVar[str] = "MIND, Microsoft's news: behaviors.tsv, news.tsv"
     licence: ClassVar[str] = "MIND: Microsoft Research Licence, for non-commercial research"
     homepage: ClassVar[str] = "https://msnews.github.io/"
     rows: ClassVar[tuple[Part, ...]] = (Part(("behaviors.tsv",), Behaviours(), time="%m/%d/%Y %I:%M:%S %p"),)

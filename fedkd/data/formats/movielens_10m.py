@@ -16,9 +16,8 @@ VALUES = {"user": r"\d+", "item": r"\d+", "rating": r"[0-5](\.[05])?", "time": r
 class MovieLens10M(Published):
     """``ratings.dat`` and ``movies.dat``, with double colons."""
 
-    summary: ClassVar[str] = "MovieLens 10M: ratings.dat, with movies.dat"
+    summary: ClassVar[str] = "MovieLens 10M: ratings.dat, movies.dat"
     licence: ClassVar[str] = LICENCE
-    size: ClassVar[str] = "69,878 users, 10,677 items, 10,000,054 ratings"
     homepage: ClassVar[str] = "https://grouplens.org/datasets/movielens/10m/"
     dated_titles: ClassVar[bool] = True
     rows: ClassVar[tuple[Part, ...]] = (Part(("ratings.dat",), Table(RATINGS, 4, VALUES), time="s"),)

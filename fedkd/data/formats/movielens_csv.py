@@ -15,9 +15,8 @@ MOVIES = Layout({"item": "movieId", "title": "title", "categories": "genres"})
 class MovieLensCSV(Published):
     """``ratings.csv`` and ``movies.csv``."""
 
-    summary: ClassVar[str] = "MovieLens 20M, 25M, 32M, latest, latest-small: ratings.csv, with movies.csv"
+    summary: ClassVar[str] = "MovieLens 20M, 25M, 32M, latest: ratings.csv, movies.csv"
     licence: ClassVar[str] = LICENCE
-    size: ClassVar[str] = "up to 200,948 users, 32 million ratings"
     homepage: ClassVar[str] = "https://grouplens.org/datasets/movielens/"
     dated_titles: ClassVar[bool] = True
     rows: ClassVar[tuple[Part, ...]] = (Part(("ratings.csv",), Table(RATINGS), time="s"),)

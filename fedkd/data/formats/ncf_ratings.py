@@ -15,7 +15,7 @@ class NCFRatings(Published):
     """``NAME.train.rating`` and ``NAME.test.rating``: user, item, rating and time; sampled negatives are not read."""
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "NCF: NAME.train.rating and NAME.test.rating"
+    summary: ClassVar[str] = "NCF: NAME.train.rating, NAME.test.rating"
     homepage: ClassVar[str] = "https://github.com/hexiangnan/neural_collaborative_filtering"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(

@@ -81,9 +81,8 @@ class Titles(Form):
 class Netflix(Published):
     """``combined_data_1.txt`` to ``_4.txt``, or the files ``mv_*.txt``, and the titles of ``movie_titles.csv``."""
 
-    summary: ClassVar[str] = "the Netflix prize: films rated 1 to 5 with dates (combined_data_*.txt)"
+    summary: ClassVar[str] = "Netflix prize: combined_data_*.txt, movie_titles.csv"
     licence: ClassVar[str] = "Netflix prize: no redistribution and no commercial use (README of the data)"
-    size: ClassVar[str] = "480,189 users, 17,770 items, 100,480,507 ratings"
     homepage: ClassVar[str] = "https://archive.org/details/nf_prize_dataset.tar"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(("combined_data_*.txt",), Blocks(), time="s", several=True),

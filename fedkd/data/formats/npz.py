@@ -41,7 +41,8 @@ class Matrix(Form):
 
 def _matrix(path: Path) -> sparse.coo_array:
     try:
-        matrix = sparse.load_npz(path)
+        with path.open("rb") as file:
+            matrix = sparse.load_npz(file)
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)
         found = sparse.coo_array(matrix)

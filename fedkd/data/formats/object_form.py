@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 
@@ -61,7 +61,7 @@ class Objects(Form):
             yield from ((number, {**found, **row}) for row in inside)
 
 
-def _are_objects(value: Any) -> bool:
+def _are_objects(value: Any) -> TypeGuard[list[Object]]:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 

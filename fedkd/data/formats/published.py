@@ -30,12 +30,9 @@ class Published(Source):
         The files with titles, categories and years, of the class; they are read where they stand beside the others.
     dated_titles : bool
         Whether titles end in the year in parentheses.
-    homepage : str
-        Where the format, or its data, are described.
     """
 
     group: ClassVar[str] = "published data sets"
-    homepage: ClassVar[str] = ""
     dated_titles: ClassVar[bool] = False
     rows: ClassVar[tuple[Part, ...]] = ()
     items: ClassVar[tuple[Part, ...]] = ()

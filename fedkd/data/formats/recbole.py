@@ -80,7 +80,7 @@ class RecBole(Published):
     """
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "RecBole: NAME.inter, with NAME.item"
+    summary: ClassVar[str] = "RecBole: NAME.inter, NAME.item"
     homepage: ClassVar[str] = "https://recbole.io/docs/user_guide/data/atomic_files.html"
 
     source: Literal["recbole"] = "recbole"

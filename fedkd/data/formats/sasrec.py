@@ -14,7 +14,7 @@ class SASRec(Published):
     """Lines ``user item``; the order of the lines is the order of a history."""
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "SASRec: a file of lines 'user item', in time order"
+    summary: ClassVar[str] = "SASRec: lines 'user item', in time order"
     homepage: ClassVar[str] = "https://github.com/kang205/SASRec"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(

@@ -17,7 +17,7 @@ class SELFRec(Published):
     """
 
     group: ClassVar[str] = "files of other programs"
-    summary: ClassVar[str] = "SELFRec: lines 'user item weight', in train.txt and test.txt"
+    summary: ClassVar[str] = "SELFRec: lines 'user item weight' (train.txt, test.txt)"
     homepage: ClassVar[str] = "https://github.com/Coder-Yu/SELFRec"
     rows: ClassVar[tuple[Part, ...]] = (
         Part(

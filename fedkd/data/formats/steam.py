@@ -15,7 +15,7 @@ class Steam(Published):
     A line is a Python dictionary. A library has no times, and the dates of Australian reviews are not read.
     """
 
-    summary: ClassVar[str] = "Steam: steam_reviews.json or australian_*.json, with steam_games.json"
+    summary: ClassVar[str] = "Steam: steam_reviews.json or australian_*.json"
     licence: ClassVar[str] = "Steam: no licence is stated; for research (McAuley Lab)"
     homepage: ClassVar[str] = "https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data"
     rows: ClassVar[tuple[Part, ...]] = (

@@ -10,7 +10,7 @@ from fedkd.data.formats.published import Published
 class Yelp(Published):
     """``yelp_academic_dataset_review.json``, and the names and categories of ``..._business.json``."""
 
-    summary: ClassVar[str] = "Yelp: *review*.json, with *business*.json"
+    summary: ClassVar[str] = "Yelp: *review*.json, *business*.json"
     licence: ClassVar[str] = "Yelp: for academic use under Yelp's dataset terms, no redistribution"
     homepage: ClassVar[str] = "https://business.yelp.com/data/resources/open-dataset/"
     rows: ClassVar[tuple[Part, ...]] = (

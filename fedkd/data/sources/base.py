@@ -67,9 +67,9 @@ class Source(Choice):
 
     Attributes
     ----------
-    group, summary, licence, size : str
-        For a person to read, of the class: what kind of source it is, the data in one line, the terms of use, and how
-        much it is.
+    group, summary, licence, size, homepage : str
+        For a person to read, of the class: what kind of source it is, the data in one line, the terms of use, how much
+        it is, and where the data or their format are described.
     archive : Archive, optional
         The download of the class; without one, data must lie in ``path``.
     reads_path : bool
@@ -92,6 +92,7 @@ class Source(Choice):
     summary: ClassVar[str] = ""
     licence: ClassVar[str] = "your own data: your own terms"
     size: ClassVar[str] = "any"
+    homepage: ClassVar[str] = ""
     archive: ClassVar[Archive | None] = None
     reads_path: ClassVar[bool] = True
 

@@ -419,6 +419,7 @@ def programs() -> list[Sample]:
     ]
     known, ones = histories(str, str), histories(number, number)
     lines = [" ".join([user, *items]) for user, items in known.items()]
+    everything = ("titles", "categories", "years")
     rising = {user: sorted(items) for user, items in known.items()}
     ratings = [f"{p.user}\t{p.item}\t{p.rating}\t{p.time}" for p in PLAYS]
     matrix = sparse.csr_array(([p.rating for p in PLAYS], ([p.user for p in PLAYS], [p.item for p in PLAYS])))
@@ -427,9 +428,7 @@ def programs() -> list[Sample]:
     rows = [{"listener": p.user, "Track-ID": p.item, "played_at": p.time, "name": f"Café {p.item}"} for p in PLAYS]
     keys = {"user_key": "listener", "item_key": "Track-ID", "time_key": "played_at", "title_key": "name"}
     return [
-        Sample(
-            "recbole", {"films.inter": text(inter), "films.item": text(items)}, known, ("titles", "categories", "years")
-        ),
+        Sample("recbole", {"films.inter": text(inter), "films.item": text(items)}, known, everything),
         Sample("lightgcn", {"train.txt": text(lines)}, known, times=False),
         Sample("sasrec", {"Beauty.txt": text([f"{p.user + 1} {p.item + 1}" for p in PLAYS])}, ones, times=False),
         Sample("selfrec", {"train.txt": text([f"{p.user} {p.item} 1" for p in PLAYS])}, known, times=False),
