@@ -174,7 +174,8 @@ class Source(Choice):
             There is nothing to download, or the download failed.
         """
         if cls.archive is None:
-            raise UserError(f"{cls.label()} needs no download; its data lie in data.path, or are made")
+            there = f" ({cls.homepage} says where they are)" if cls.homepage else ""
+            raise UserError(f"{cls.label()} needs no download; its data lie in data.path, or are made{there}")
         return cls.archive.download(cls.licence, folder)
 
     def located(self) -> Path:
