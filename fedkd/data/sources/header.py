@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fedkd.errors import UserError
 
+WORD = re.compile(r"[^\W\d][\w .:/()#-]{0,40}")
+"""What the name of a column looks like."""
 Rows = Callable[[], Sequence[Sequence[str]]]
 
 
@@ -35,12 +37,21 @@ def looks_like_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> boo
     )
 
 
-def names_columns(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether a first row names columns for sure: it is no data, and one of its cells has a form of its own."""
-    if not below or looks_like_data(first, below):
-        return False
+def surely_names(first: Sequence[str], below: Sequence[Sequence[str]]) -> list[str]:
+    """Return the cells of a first row that name columns for sure, and so may be shown.
+
+    The row is no data; the cell is a word, of another form than what stands below it, or anywhere if it has digits.
+    """
+    if looks_like_data(first, below):
+        return []
     forms = [{_form(row[at]) for row in below if at < len(row)} for at in range(len(first))]
-    return any(_form(cell) not in seen for cell, seen in zip(first, forms, strict=True) if seen - {""})
+    anywhere = set[str]().union(*forms)
+    pairs = ((cell, _form(cell), seen) for cell, seen in zip(first, forms, strict=True))
+    return [
+        cell
+        for cell, form, seen in pairs
+        if seen and WORD.fullmatch(cell) and form not in (anywhere if "d" in form else seen)
+    ]
 
 
 def _form(text: str) -> str:
@@ -86,12 +97,13 @@ def no_column(path: Path, column: str, role: str, names: Sequence[str], below: S
     missing = f"{path} has no column {column!r} (data.{role}-column)"
     if len(names) == 1:
         return UserError(f"{missing}; only one column was found, so data.separator is wrong")
-    if not names_columns(names, below):
+    if not (shown := surely_names(names, below)):
         return UserError(
             f"{missing}; its first line has {len(names)} fields, which may be data. If it names the columns set "
             f"data.{role}-column to one of them; if not, set data.header=false and data.{role}-column to a position, "
             "from 0"
         )
-    close = difflib.get_close_matches(column.casefold(), [name.casefold() for name in names], 1)
-    hint = next((f"; did you mean {name!r}?" for name in names if [name.casefold()] == close), "")
-    return UserError(f"{missing}; its columns are {', '.join(map(repr, names))}{hint}")
+    close = difflib.get_close_matches(column.casefold(), [name.casefold() for name in shown], 1)
+    hint = next((f"; did you mean {name!r}?" for name in shown if [name.casefold()] == close), "")
+    others = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return UserError(f"{missing}; its columns are {', '.join(map(repr, shown))}{others}{hint}")

@@ -12,6 +12,7 @@ from fedkd.data.sources.base import Source
 from fedkd.data.sources.delimited import read_delimited
 from fedkd.data.sources.detection import Stated, layout_of
 from fedkd.data.sources.guess import Guess
+from fedkd.data.sources.header import is_number
 from fedkd.data.sources.parquet import is_parquet, read_parquet
 from fedkd.data.sources.records import Quoting
 from fedkd.data.sources.rows import rows_of
@@ -130,7 +131,7 @@ class TableFile(Source):
 def _check_names(path: Path, frame: pd.DataFrame, columns: dict[str, str]) -> None:
     """Refuse a first line whose names are values, too: it is data, or another header stands further down."""
     for role in ("user", "item"):
-        if columns[role] in frame[role].cat.categories:
+        if not is_number(columns[role]) and columns[role] in frame[role].cat.categories:
             raise UserError(
                 f"{path}: the name in data.{role}-column is a value in this column too, so the first line may be data, "
                 "or another header may stand among the rows; set data.header to false or true, or remove that header"
