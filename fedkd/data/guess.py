@@ -9,6 +9,7 @@ import tomli_w
 
 from fedkd.data.formats.json_lines import ARRAY
 from fedkd.data.sources.compressed import check_text, opened
+from fedkd.data.sources.detection import HEAD
 from fedkd.data.sources.guess import Guess
 from fedkd.data.sources.table import SOURCES
 from fedkd.errors import UserError
@@ -50,7 +51,8 @@ def _asked(path: Path) -> list[Guess]:
 def _unknown(path: Path) -> UserError:
     if path.is_file():
         with opened(path) as file:
-            head = file.read(512)
+            head = file.read(HEAD)
+            file.read(1)  # a packed file that is cut gives its last bytes first, and then its error
         check_text(path, head)
         if head.lstrip()[:1] == b"[":
             return UserError(f"{path} {ARRAY}")

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from fedkd.data.sources.compressed import opened
 from fedkd.data.sources.detection import HEAD, Stated, layout_of
 from fedkd.data.sources.guess import Guess, Sure, likely_columns
-from fedkd.data.sources.header import names_columns
+from fedkd.data.sources.header import surely_names
 from fedkd.data.sources.parquet import is_parquet
 from fedkd.data.sources.records import Layout, Records
 from fedkd.errors import UserError
@@ -52,10 +52,11 @@ def _text(path: Path) -> tuple[Sure, dict[str, Any]]:
     rows = _rows(path, layout)
     said = {"encoding": encoding} if encoding else {}
     if not layout.header:
-        return Sure.POSSIBLY, {"header": False, "separator": layout.separator, **_positions(rows), **said}
+        separator = layout.separator.replace("\t", "\\t")  # what a terminal shows as it is
+        return Sure.POSSIBLY, {"header": False, "separator": separator, **_positions(rows), **said}
     found = likely_columns(rows[0], "column")
-    if not found and len(rows[0]) > 1 and names_columns(rows[0], rows[1:]):
-        return Sure.POSSIBLY, {"user_column": rows[0][0].strip(), "item_column": rows[0][1].strip(), **said}
+    if not found and {*rows[0][:2]} <= {*surely_names(rows[0], rows[1:])} and len(rows[0]) > 1:
+        return Sure.POSSIBLY, {"user_column": rows[0][0], "item_column": rows[0][1], **said}
     return Sure.PROBABLY, {**found, **said} if found else {}
 
 
