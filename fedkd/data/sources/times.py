@@ -65,8 +65,11 @@ class Form:
 
     def read(self, texts: pd.Series) -> "pd.Series[float]":
         """Return seconds since 1970, NaN where a time has another form or is none."""
-        found = self._numbers(texts) if self.name in UNITS else self._dates(texts)
-        return _possible(found)
+        return _possible(self.parsed(texts))
+
+    def parsed(self, texts: pd.Series) -> "pd.Series[float]":
+        """Return seconds since 1970 of what has this form, whether it can be a time or not."""
+        return self._numbers(texts) if self.name in UNITS else self._dates(texts)
 
     def _numbers(self, texts: pd.Series) -> "pd.Series[float]":
         numbers, unit = numbers_of(texts), UNITS[self.name]
@@ -190,7 +193,7 @@ def detected(column: pd.Series) -> Form:
     if forms:
         return forms[0]
     for month, day in (map(Form, pair) for pair in NUMBERED):
-        if 2 * int((month.read(sample).notna() | day.read(sample).notna()).sum()) > len(sample):
+        if 2 * int((month.parsed(sample).notna() | day.parsed(sample).notna()).sum()) > len(sample):
             return _day_or_month(column, month, day)
     raise UserError(
         f"the times look like {_looks(sample)} (d is a digit, a a word), which is no known form; "
@@ -199,7 +202,7 @@ def detected(column: pd.Series) -> Form:
 
 
 def _reads(form: Form, sample: pd.Series) -> bool:
-    return 2 * int(form.read(sample).notna().sum()) > len(sample)
+    return 2 * int(form.parsed(sample).notna().sum()) > len(sample)
 
 
 def _unit(column: pd.Series, numbers: "pd.Series[float]", sample: pd.Series) -> Form:
