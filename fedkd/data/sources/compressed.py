@@ -63,7 +63,7 @@ def compression(path: Path) -> str:
         b"\xfd7zXZ\x00": "xz",
         b"\x28\xb5\x2f\xfd": "zstd",
         b"PK\x03\x04": "zip",
-    b"PK\x05\x06": "zip",
+        b"PK\x05\x06": "zip",
     }
     return next((name for begin, name in begins.items() if head.startswith(begin)), "")
 
