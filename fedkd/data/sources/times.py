@@ -1,10 +1,12 @@
 """Times as people's tables write them: numbers of four units, ISO 8601, and the usual texts; never guessed."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from fedkd.data.sources.header import shape
 from fedkd.data.years import FIRST, LAST
@@ -86,6 +88,10 @@ class Form:
 
 def numbers_of(texts: pd.Series) -> "pd.Series[float]":
     """Return the numbers that texts are, NaN for others."""
+    if isinstance(texts.dtype, pd.StringDtype):
+        with suppress(pa.ArrowInvalid):  # one that is no number: the slower way finds it
+            found = pa.array(texts, from_pandas=True).cast(pa.float64())
+            return pd.Series(found.to_numpy(zero_copy_only=False), texts.index)
     return pd.to_numeric(texts, errors="coerce").astype("float64")
 
 
