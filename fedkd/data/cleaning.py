@@ -90,7 +90,7 @@ def clean(raw: Raw, keep: Keep) -> Cleaned:
         Nothing is left, one reason took more than was expected, or ratings are to be filtered where there are none.
     """
     dropped, labels = dict(raw.dropped), {side: _labels(raw.rows[side]) for side in ("user", "item")}
-    rows = raw.rows.assign(**{side: _codes(raw.rows[side], known) for side, known in labels.items()})
+    rows = _needed(raw.rows, keep).assign(**{side: _codes(raw.rows[side], known) for side, known in labels.items()})
     _count_markers(rows, labels, dropped)
     for step in (_readable, _wanted, _first_of_each_pair, _frequent):
         rows = step(rows, keep, dropped)
@@ -102,6 +102,11 @@ def clean(raw: Raw, keep: Keep) -> Cleaned:
         )
     check_losses(dropped, len(raw.rows) + sum(left_out(raw.dropped).values()), keep)
     return _build(rows, labels, raw.content, dropped)
+
+
+def _needed(rows: pd.DataFrame, keep: Keep) -> pd.DataFrame:
+    """Return the columns that cleaning looks at; where there are millions of rows, every other one counts."""
+    return rows if keep.min_rating is not None else rows.drop(columns="rating", errors="ignore")
 
 
 def left_out(dropped: Mapping[str, int]) -> dict[str, int]:

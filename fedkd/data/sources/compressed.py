@@ -20,6 +20,7 @@ COMPRESSIONS = {
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
 }
 """The first bytes of files that are unpacked."""
 FOREIGN: dict[bytes, str] = {
@@ -62,6 +63,7 @@ def compression(path: Path) -> str:
         b"\xfd7zXZ\x00": "xz",
         b"\x28\xb5\x2f\xfd": "zstd",
         b"PK\x03\x04": "zip",
+        b"PK\x05\x06": "zip",
     }
     return next((name for begin, name in begins.items() if head.startswith(begin)), "")
 

@@ -76,12 +76,7 @@ def read_delimited(path: Path, layout: Layout) -> Delimited:
 @contextmanager
 def text_of(path: Path, encoding: str) -> Iterator[TextIO]:
     """Open a file as text, whose lines all end with a line feed; a ``UserError`` names a line that is not text."""
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError:
-        raise UserError(
-            f"there is no encoding {encoding!r} (data.encoding); for example utf-8, utf-16, latin-1, cp1252, gb18030"
-        ) from None
+    name = codec(encoding)
     with opened(path) as stream:
         file = io.TextIOWrapper(stream, "utf-8-sig" if name == "utf-8" else name)
         try:
@@ -91,6 +86,17 @@ def text_of(path: Path, encoding: str) -> Iterator[TextIO]:
                 f"{path}{_undecodable(path, name)} is not text in the encoding {name}; set data.encoding, for example "
                 "to latin-1 or cp1252 (western European), utf-16 or gb18030"
             ) from None
+
+
+def codec(encoding: str) -> str:
+    """Return Python's name of an encoding of text; a ``UserError`` says that there is none."""
+    try:
+        "".encode(encoding)  # fails for codecs of something else than text, such as base64
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise UserError(
+            f"there is no encoding {encoding!r} (data.encoding); for example utf-8, utf-16, latin-1, cp1252, gb18030"
+        ) from None
 
 
 def _undecodable(path: Path, encoding: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedkd.data.sources.compressed import check_text, compression, opened
+from fedkd.data.sources.delimited import codec
 from fedkd.data.sources.header import looks_like_data
 from fedkd.data.sources.records import BLANKS, Layout, Quoting
 from fedkd.errors import UserError
@@ -61,7 +62,7 @@ def layout_of(path: Path, stated: Stated) -> tuple[Layout, str]:
     with opened(path) as stream:
         head = stream.read(HEAD)
     _check(path, head)
-    encoding = stated.encoding or next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8")
+    encoding = codec(stated.encoding or next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8"))
     lines = _lines(head, encoding)
     if not lines:
         raise UserError(f"{path} is empty: it holds no line of text")
@@ -92,10 +93,7 @@ def _check(path: Path, head: bytes) -> None:
 
 def _lines(head: bytes, encoding: str) -> list[str]:
     """Return whole lines, without blank ones; what cannot be decoded is found when the file is read."""
-    try:
-        text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
-    except LookupError:
-        return ["-"]  # no encoding of this name, which is said when the file is read
+    text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     whole = lines[:-1] if len(head) == HEAD and len(lines) > 1 else lines
     return [f"{line}\n" for line in whole if line.strip()][:SAMPLE]

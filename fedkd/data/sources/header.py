@@ -9,6 +9,10 @@ from fedkd.errors import UserError
 
 WORD = re.compile(r"[^\W\d][\w .:/()#-]{0,40}")
 """What the name of a column looks like."""
+NO_HEADER = (
+    "If it names the columns set data.{role}-column to one of them; if not, set data.header=false and "
+    "data.{role}-column to a position, from 0"
+)
 Rows = Callable[[], Sequence[Sequence[str]]]
 
 
@@ -58,7 +62,9 @@ def _form(text: str) -> str:
     return re.sub("d+", "d", shape(text.strip()))
 
 
-def position(path: Path, column: str | int, role: str, names: Sequence[str], width: int, below: Rows) -> int:
+def position(
+    path: Path, column: str | int, role: str, names: Sequence[str], width: int, below: Rows, mend: str = NO_HEADER
+) -> int:
     """Return the position of a column that is there once.
 
     Parameters
@@ -75,6 +81,8 @@ def position(path: Path, column: str | int, role: str, names: Sequence[str], wid
         How many columns there are.
     below : function
         Returns some rows of data, to find out whether the first row may be shown in a message.
+    mend : str
+        What to do where it may not be shown.
 
     Raises
     ------
@@ -89,19 +97,19 @@ def position(path: Path, column: str | int, role: str, names: Sequence[str], wid
         raise UserError(f"{path} has no column {column} ({key}); positions go from 0 to {width - 1}")
     if found:
         raise UserError(f"{path} has {len(found)} columns {column!r} ({key}); rename all but one")
-    raise no_column(path, column, role, names, below())
+    raise no_column(path, column, role, names, below(), mend)
 
 
-def no_column(path: Path, column: str, role: str, names: Sequence[str], below: Sequence[Sequence[str]]) -> UserError:
+def no_column(
+    path: Path, column: str, role: str, names: Sequence[str], below: Sequence[Sequence[str]], mend: str = NO_HEADER
+) -> UserError:
     """Return the error that a column is missing; it lists the names that there are only where they are no data."""
     missing = f"{path} has no column {column!r} (data.{role}-column)"
     if len(names) == 1:
         return UserError(f"{missing}; only one column was found, so data.separator is wrong")
     if not (shown := surely_names(names, below)):
         return UserError(
-            f"{missing}; its first line has {len(names)} fields, which may be data. If it names the columns set "
-            f"data.{role}-column to one of them; if not, set data.header=false and data.{role}-column to a position, "
-            "from 0"
+            f"{missing}; its first line has {len(names)} fields, which may be data. {mend.format(role=role)}"
         )
     close = difflib.get_close_matches(column.casefold(), [name.casefold() for name in shown], 1)
     hint = next((f"; did you mean {name!r}?" for name in shown if [name.casefold()] == close), "")

@@ -14,6 +14,10 @@ from fedkd.errors import UserError
 
 ROWS = 1 << 20
 """Rows that are read together."""
+AS_TEXT = (pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary, pa.types.is_decimal)
+"""Kinds of columns that become text."""
+
+MEND = "Look at the names with pandas.read_parquet, and set data.{role}-column to one of them"
 
 
 def is_parquet(path: Path) -> bool:
@@ -46,27 +50,33 @@ def _columns(path: Path, file: Any, columns: Mapping[str, str]) -> pd.DataFrame:
         rows = next(file.iter_batches(10), pa.RecordBatch.from_pylist([])).to_pylist()
         return [[str(row[name]) for name in names] for row in rows]
 
-    at = {role: position(path, column, role, names, len(names), _below) for role, column in columns.items()}
+    at = {role: position(path, column, role, names, len(names), _below, MEND) for role, column in columns.items()}
     for role, place in at.items():
         if pa.types.is_nested(schema.field(place).type):
             raise UserError(
                 f"{path}: column {columns[role]!r} (data.{role}-column) holds lists or tables; a row must be one user "
                 "and one item, as pandas.DataFrame.explode makes it"
             )
-    parts = [_part(batch, columns) for batch in file.iter_batches(ROWS, columns=sorted(set(columns.values())))]
+    parts = [_part(path, batch, columns) for batch in file.iter_batches(ROWS, columns=sorted(set(columns.values())))]
     if not parts:
         raise UserError(f"{path} holds no row")
     whole = pa.concat_tables(parts)
     return pd.DataFrame({role: series_of(whole[role]) for role in columns}, copy=False)
 
 
-def _part(batch: Any, columns: Mapping[str, str]) -> pa.Table:
-    return pa.table({role: _encoded(batch.column(name), role in IDS) for role, name in columns.items()})
+def _part(path: Path, batch: Any, columns: Mapping[str, str]) -> pa.Table:
+    try:
+        return pa.table({role: _encoded(batch.column(name), role in IDS) for role, name in columns.items()})
+    except pa.ArrowInvalid:
+        bad = [f"data.{role}-column" for role, name in columns.items() if pa.types.is_binary(batch.column(name).type)]
+        raise UserError(
+            f"{path}: a column holds bytes that are no text ({' or '.join(bad)}); convert it to text or numbers"
+        ) from None
 
 
 def _encoded(column: pa.Array, is_id: bool) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_large_string(column.type) or pa.types.is_binary(column.type) or pa.types.is_decimal(column.type):
+    if any(is_kind(column.type) for is_kind in AS_TEXT):
         column = column.cast(pa.string())
     return column.dictionary_encode() if is_id else column

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from fedkd.data.sources.times import seconds
+from fedkd.data.sources.times import blockwise, numbers_of, seconds
 
 WHOLE = r"(?:0|-?[1-9]\d{0,17})"
 """Whole numbers that surely fit 64 bits; ``007`` and ``-0`` are other ids than ``7`` and ``0``."""
 
 
 def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, list[str]]:
-    """Return rows with ids and times, and how times were read.
+    """Return rows with ids, times and ratings (NaN where one is no number), and how times were read.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, l
     rows, said = frame.copy(deep=False), []
     for role in ("user", "item"):
         rows[role] = ids(rows[role])
+    if "rating" in rows:
+        rows["rating"] = blockwise(numbers_of, rows["rating"])
     if "time" in rows:
         rows["time"], words = seconds(rows["time"], time_format)
         said = [f"times as {words}"]

@@ -1,10 +1,12 @@
 """Times as people's tables write them: numbers of four units, ISO 8601, and the usual texts; never guessed."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from fedkd.data.sources.header import shape
 from fedkd.data.years import FIRST, LAST
@@ -65,8 +67,11 @@ class Form:
 
     def read(self, texts: pd.Series) -> "pd.Series[float]":
         """Return seconds since 1970, NaN where a time has another form or is none."""
-        found = self._numbers(texts) if self.name in UNITS else self._dates(texts)
-        return _possible(found)
+        return _possible(self.parsed(texts))
+
+    def parsed(self, texts: pd.Series) -> "pd.Series[float]":
+        """Return seconds since 1970 of what has this form, whether it can be a time or not."""
+        return self._numbers(texts) if self.name in UNITS else self._dates(texts)
 
     def _numbers(self, texts: pd.Series) -> "pd.Series[float]":
         numbers, unit = numbers_of(texts), UNITS[self.name]
@@ -83,6 +88,10 @@ class Form:
 
 def numbers_of(texts: pd.Series) -> "pd.Series[float]":
     """Return the numbers that texts are, NaN for others."""
+    if isinstance(texts.dtype, pd.StringDtype):
+        with suppress(pa.ArrowInvalid):  # one that is no number: the slower way finds it
+            found = pa.array(texts, from_pandas=True).cast(pa.float64())
+            return pd.Series(found.to_numpy(zero_copy_only=False), texts.index)
     return pd.to_numeric(texts, errors="coerce").astype("float64")
 
 
@@ -190,7 +199,7 @@ def detected(column: pd.Series) -> Form:
     if forms:
         return forms[0]
     for month, day in (map(Form, pair) for pair in NUMBERED):
-        if 2 * int((month.read(sample).notna() | day.read(sample).notna()).sum()) > len(sample):
+        if 2 * int((month.parsed(sample).notna() | day.parsed(sample).notna()).sum()) > len(sample):
             return _day_or_month(column, month, day)
     raise UserError(
         f"the times look like {_looks(sample)} (d is a digit, a a word), which is no known form; "
@@ -199,7 +208,7 @@ def detected(column: pd.Series) -> Form:
 
 
 def _reads(form: Form, sample: pd.Series) -> bool:
-    return 2 * int(form.read(sample).notna().sum()) > len(sample)
+    return 2 * int(form.parsed(sample).notna().sum()) > len(sample)
 
 
 def _unit(column: pd.Series, numbers: "pd.Series[float]", sample: pd.Series) -> Form:
