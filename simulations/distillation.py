@@ -36,6 +36,7 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
+from fedkd.runs.mistakes import validated
 from fedkd.training.central import TrainingProgress, Watch
 from fedkd.training.options import StepTraining
 
@@ -265,7 +266,7 @@ def main(
     torch.set_num_threads(1)
     console = Console(width=140)
     feature_loss(feature)  # a wrong name is said before any work
-    loaded = SOURCES.find(source).model_validate({"path": path}).load()
+    loaded = validated(SOURCES.find(source), {"path": path}, f"data source {source}").load()
     data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
     shape = None if teacher == "ease" else MODELS.find(teacher).model_validate(LARGE.get(teacher, {"width": 200}))
     pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight, feature)

@@ -172,7 +172,7 @@ def _readable(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.Dat
     if "time" not in rows:
         return rows
     rows = _drop(rows, np.isfinite(_numbers(rows["time"])), UNREAD_TIME, dropped)
-    return rows.sort_values("time", kind="stable")
+    return rows if rows["time"].is_monotonic_increasing else rows.sort_values("time", kind="stable")
 
 
 def _numbers(column: pd.Series) -> "pd.Series[float]":
@@ -237,12 +237,15 @@ def _used(codes: "pd.Series[int]", labels: NDArray[Any]) -> tuple[NDArray[np.int
 
 def _groups(rows: pd.DataFrame, users: NDArray[np.int64], dropped: dict[str, int]) -> NDArray[np.str_]:
     """Return every user's first group in time, shape [users]; more than one is counted."""
-    named = rows["group"].astype(object).where(rows["group"].notna(), NO_GROUP).astype(str)
-    by_user = named.groupby(users, sort=True)
-    several = int((by_user.nunique() > 1).sum())
-    if several:
+    labels = np.unique([*_labels(rows["group"]).astype(np.str_), NO_GROUP])
+    named = pd.Series(pd.Categorical(rows["group"])).cat.rename_categories(str)
+    codes = _codes(named, labels)
+    codes[codes < 0] = np.searchsorted(labels, NO_GROUP)
+    pairs = np.unique(users * len(labels) + codes) // len(labels)
+    if several := int((np.bincount(pairs) > 1).sum()):
         dropped["user in several groups: the first is kept"] = several
-    return by_user.first().to_numpy().astype(np.str_)
+    first = np.unique(users, return_index=True)[1]
+    return labels[codes[first]]
 
 
 def _catalogue(ids: NDArray[Any], content: Mapping[str, Any]) -> Catalogue:

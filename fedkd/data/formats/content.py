@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fedkd.data.formats.forms import INSIDE
+from fedkd.data.sources.rows import WHOLE
 from fedkd.data.years import whole_years, years_of_titles
 
 CONTENT = ("title", "categories", "year")
@@ -19,7 +20,7 @@ MOST = 100
 def content(
     told: list[pd.DataFrame], ids: pd.Series, dropped: dict[str, int], dated_titles: bool = False
 ) -> dict[str, Any]:
-    """Return what rows tell of their items; the first that tells a thing counts.
+    """Return what rows tell of their items; the first row of an item that tells a thing counts.
 
     Parameters
     ----------
@@ -52,17 +53,19 @@ def content(
 
 def _of_items(frame: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Return the rows of items that interactions name, with ids of the same type and text beside them."""
-    known = ids.cat.categories
-    rows = frame[[name for name in CONTENT if name in frame]].astype("str")
-    rows = rows.assign(item=_alike(frame["item"], known))
+    known, roles = ids.cat.categories, [name for name in CONTENT if name in frame]
+    frame = frame.dropna(subset=roles, how="all").drop_duplicates("item")
+    rows = frame[roles].astype("string").assign(item=_alike(frame["item"], known))
     return rows[rows["item"].isin(known)]
 
 
 def _alike(column: pd.Series, known: "pd.Index[Any]") -> pd.Series:
     """Return ids of the type of those that are known; those that cannot be of it are missing."""
-    if pd.api.types.is_integer_dtype(known):
-        return pd.to_numeric(column.astype("str"), errors="coerce").astype("Int64")
-    return column.astype("str").str.strip()
+    text = column.astype("string").str.strip()
+    if not pd.api.types.is_integer_dtype(known):
+        return text
+    plain = text.str.replace(r"\.0+$", "", regex=True)
+    return plain.where(plain.str.fullmatch(WHOLE).fillna(value=False)).astype("Int64")
 
 
 def _membership(named: "pd.Series[str]", dropped: dict[str, int]) -> pd.DataFrame:

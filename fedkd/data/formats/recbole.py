@@ -50,7 +50,7 @@ class Atomic(Form):
                 columns[role] = names[column]
         frame = read_delimited(path, Layout(columns, "\t")).frame
         if "categories" in frame:
-            named = frame["categories"].astype("str")
+            named = frame["categories"].astype("string")
             between = r",\s*" if named.str.contains(",").any() else r"\s+"
             frame["categories"] = named.str.replace(between, INSIDE, regex=True)
         return frame, {}

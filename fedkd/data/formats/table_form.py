@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fedkd.data.formats.forms import INSIDE, Form, Head
 from fedkd.data.sources.delimited import read_delimited
@@ -68,12 +70,20 @@ class Table(Form):
         self._check(path)
         frame = read_delimited(path, self.layout).frame
         for role, form in self.values.items():
-            good = frame[role].astype("str").str.fullmatch(form) | frame[role].isna()
+            good = _matches(frame[role], form)
             if not good.all():
                 raise UserError(
-                    f"{path}, row {int((~good).to_numpy().argmax()) + 1:,} has a value of another kind as {role}; mend "
-                    "the row, or fetch the file anew"
+                    f"{path}, row {int((~good).argmax()) + 1:,} has a value of another kind as {role}; mend the row, or "
+                    "fetch the file anew"
                 )
         if "categories" in frame:
-            frame["categories"] = frame["categories"].astype("str").str.replace(self.between, INSIDE, regex=False)
+            frame["categories"] = frame["categories"].astype("string").str.replace(self.between, INSIDE, regex=False)
         return frame, {}
+
+
+def _matches(column: pd.Series, form: str) -> NDArray[np.bool_]:
+    """Return which values have a form, shape [rows]; missing ones have any."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.str.fullmatch(form).fillna(value=True).to_numpy(bool)
+    good = column.cat.categories.to_series().astype("string").str.fullmatch(form).to_numpy(bool)
+    return np.append(good, True)[column.cat.codes]

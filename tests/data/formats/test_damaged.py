@@ -6,7 +6,8 @@ import lzma
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -189,10 +190,26 @@ def test_a_damaged_file_is_read_right_or_refused(sample: Sample, tmp_path: Path)
     assert check(sample, whole, path)
     for turn in range(PER_FORM):
         damage = DAMAGES[(number * PER_FORM + turn) % len(DAMAGES)]
-        data = damage(whole, draw)
-        try:
-            check(sample, data, path)
-        except Exception as error:
-            at = next((at for at, (a, b) in enumerate(zip(data, whole, strict=False)) if a != b), 0)
-            place = f"{damage.__qualname__}, turn {turn}, {data[max(0, at - 40) : at + 40]!r}"
-            raise AssertionError(f"{place}: {type(error).__name__} {error}") from error
+        with explained(damage, turn):
+            check(sample, damage(whole, draw), path)
+
+
+@pytest.mark.parametrize(
+    "sample", [sample for sample in SAMPLES if len(sample.files) > 1], ids=lambda sample: sample.source
+)
+def test_damaged_content_changes_no_interaction(sample: Sample, tmp_path: Path) -> None:
+    number, draw = SAMPLES.index(sample), random.Random(SAMPLES.index(sample))
+    first, name = sample.written(tmp_path) / sample.first, list(sample.files)[-1]
+    for turn in range(PER_FORM):
+        damage = DAMAGES[(number * PER_FORM + turn) % len(DAMAGES)]
+        with explained(damage, turn):
+            (tmp_path / name).write_bytes(damage(sample.files[name], draw))
+            check(sample, sample.files[sample.first], first)
+
+
+@contextmanager
+def explained(damage: Damage, turn: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f"{damage.__qualname__}, turn {turn}: {type(error).__name__} {error}") from error

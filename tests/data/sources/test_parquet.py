@@ -74,7 +74,7 @@ def test_times_of_every_type_are_read(tmp_path: Path, kind: Any) -> None:
         ({"user": [1, 2], "items": [3, 4]}, {}, r"no column 'item' .*'items'.*did you mean 'items'"),
         ({"user": [1, 2], "item": [[3], [4]]}, {}, r"column 'item' \(data\.item-column\) holds lists"),
         ({"user": [1, 2], "item": [3, 4]}, {"header": False, "user_column": 0}, "data.header=false is for text tables"),
-        ({"user": pa.array([b"\xffzebra"] * 2), "item": [3, 4]}, {}, "data.user-column.* bytes that are no text"),
+        ({"user": pa.array([b"\xffzebra"] * 2), "item": [3, 4]}, {}, r"bytes that are no text \(data\.user-column\)"),
         ({"zebra": ["zebra", "b"], "item": [3, 4]}, {}, r"no column 'user'.* may be data.*pandas\.read_parquet"),
         ({"user": pa.array([], pa.string()), "item": pa.array([], pa.string())}, {}, "holds no row"),
     ],
