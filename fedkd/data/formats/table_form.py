@@ -73,8 +73,8 @@ class Table(Form):
             good = _matches(frame[role], form)
             if not good.all():
                 raise UserError(
-                    f"{path}, row {int((~good).argmax()) + 1:,} has a value of another kind as {role}; mend the row, or "
-                    "fetch the file anew"
+                    f"{path}, row {int((~good).argmax()) + 1:,} has a value of another kind as {role}; mend the row, "
+                    "or fetch the file anew"
                 )
         if "categories" in frame:
             frame["categories"] = frame["categories"].astype("string").str.replace(self.between, INSIDE, regex=False)
