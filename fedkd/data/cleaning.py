@@ -193,7 +193,8 @@ def _wanted(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataF
 
 
 def _first_of_each_pair(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:
-    return _drop(rows, ~rows.duplicated(["user", "item"]), REPEATED, dropped)
+    pairs = rows["user"].astype(np.int64) * (1 + int(rows["item"].max())) + rows["item"] if len(rows) else rows["user"]
+    return _drop(rows, ~pairs.duplicated(), REPEATED, dropped)
 
 
 def _frequent(rows: pd.DataFrame, keep: Keep, dropped: dict[str, int]) -> pd.DataFrame:

@@ -75,10 +75,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     UserError
-        There is no such file, it is a folder, an archive of several files, or damaged.
+        There is no such file, an archive of several files, or damaged.
     """
     if not path.is_file():
-        what = "is a folder; give one of its files" if path.is_dir() else "does not exist; give the path of a file"
+        what = "is a folder; give one of its files" if path.is_dir() else "is no file; give the path of one"
         raise UserError(f"{path} {what}")
     kind = compression(path)
     with ExitStack() as stack:

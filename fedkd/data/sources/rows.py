@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 
 from fedkd.data.sources.times import blockwise, numbers_of, seconds
+from fedkd.errors import UserError
 
 WHOLE = r"(?:0|-?[1-9]\d{0,17})"
 """Whole numbers that surely fit 64 bits; ``007`` and ``-0`` are other ids than ``7`` and ``0``."""
+
+LONGEST = 500
+"""Characters of an id; all ids are kept as wide as the longest one."""
 
 
 def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, list[str]]:
@@ -22,11 +26,16 @@ def rows_of(frame: pd.DataFrame, time_format: str = "") -> tuple[pd.DataFrame, l
     Raises
     ------
     UserError
-        The form of times is not known, or two are possible.
+        The form of times is not known, or two are possible, or a text is too long for an id.
     """
     rows, said = frame.copy(deep=False), []
     for role in ("user", "item"):
         rows[role] = ids(rows[role])
+        if (length := rows[role].cat.categories.astype(str).str.len().max()) > LONGEST:
+            raise UserError(
+                f"the column of {role}s (data.{role}-column) holds a text of {length:,} characters, and an id has at "
+                f"most {LONGEST}; choose another column, or check data.quoting and data.separator"
+            )
     if "rating" in rows:
         rows["rating"] = blockwise(numbers_of, rows["rating"])
     if "time" in rows:

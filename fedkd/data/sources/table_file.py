@@ -101,6 +101,8 @@ class TableFile(Source):
         for role in ("user", "item"):
             if role not in columns:
                 raise UserError(f"data.{role}-column is empty; a table needs a column of {role}s")
+        if columns["user"] == columns["item"]:
+            raise UserError(f"data.user-column and data.item-column are both {columns['user']!r}; name two columns")
         frame, how = (self._parquet if is_parquet(path) else self._text)(path, columns)
         return self._raw(frame, how)
 

@@ -103,6 +103,6 @@ def test_a_file_of_another_kind_is_named(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_and_nothing_are_named(tmp_path: Path) -> None:
-    for path, message in ((tmp_path, "is a folder"), (tmp_path / "x", "does not exist")):
+    for path, message in ((tmp_path, "is a folder"), (tmp_path / "x", "is no file")):
         with pytest.raises(UserError, match=message), opened(path):
             pass

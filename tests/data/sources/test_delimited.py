@@ -1,5 +1,7 @@
 """Text tables: every line is a row, or counted, or refused by its number, and no message shows what stands in it."""
 
+import csv
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -181,3 +183,21 @@ def test_small_blocks_the_plain_reader_and_the_careful_one_agree(
     wanted = [tuple(cell.strip() or None for cell in row) for row in table]
     assert rows(whole) == rows(blocks) == rows(careful) == wanted
     assert whole.lines == blocks.lines == careful.lines == len(table) + 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    table=st.lists(st.tuples(*2 * [st.text(st.sampled_from('ab", \n;é'), max_size=6)]), min_size=1, max_size=9),
+    size=st.integers(3, 30),
+    every=st.booleans(),
+)
+def test_quoted_tables_are_read_as_they_were_written_whatever_the_blocks(
+    tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, str]], size: int, every: bool
+) -> None:
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL if every else csv.QUOTE_MINIMAL).writerows([("user", "item"), *table])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "BLOCK", size)
+        found = read(tmp_path_factory.mktemp("quoted"), out.getvalue(), quoting="double")
+    assert rows(found) == [tuple(cell.strip() or None for cell in row) for row in table]
+    assert found.lines == out.getvalue().replace("\r\n", "\n").count("\n")

@@ -118,6 +118,7 @@ def test_columns_that_are_named_by_numbers(tmp_path: Path) -> None:
         ({"header": False}, r"needs positions .*data\.user-column is 'user'"),
         ({"header": False, "user_column": 0, "item_column": 9}, r"no column 9 \(data\.item-column\); .* 0 to 2"),
         ({"user_column": ""}, r"data\.user-column is empty"),
+        ({"item_column": "user"}, r"data\.user-column and data\.item-column are both 'user'"),
         ({"user_column": "usr"}, r"no column 'usr'.*did you mean 'user'"),
         ({"encoding": "base64"}, r"no encoding 'base64'"),
         ({"encoding": "klingon"}, r"no encoding 'klingon' \(data\.encoding\)"),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from fedkd.data.sources.rows import ids, rows_of
+from fedkd.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,10 @@ def test_rows_keep_other_columns_and_say_how_times_were_read() -> None:
     assert frame["time"].tolist() == ["5000", "7000"]
     assert np.array_equal(rows["user"].cat.categories, [1])
     assert rows_of(frame[["user", "item"]])[1] == []
+
+
+def test_a_text_that_is_too_long_for_an_id_is_refused_and_not_shown() -> None:
+    frame = pd.DataFrame({"user": ["1", "2"], "item": ["x", "zebra " * 100]})
+    with pytest.raises(UserError, match=r"data\.item-column.* text of 599 characters") as caught:
+        rows_of(frame)
+    assert "zebra" not in str(caught.value)
