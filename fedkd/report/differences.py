@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fedkd.evaluation.evaluator import mean_interval, over_seeds
 from fedkd.report.run import Interval, Run
@@ -46,7 +45,7 @@ def _over_users(one: tuple[str, Run], other: tuple[str, Run], metric: str) -> In
     above, below = (_users(run, model, metric) for model, run in (one, other))
     if above is None or below is None or above.index.intersection(below.index).empty:
         return None
-    values: NDArray[np.float64] = (above - below).dropna().to_numpy(np.float64)
+    values = np.asarray((above - below).dropna(), np.float64)
     return Interval.read(mean_interval(values))
 
 
