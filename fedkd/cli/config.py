@@ -55,13 +55,23 @@ def config(
 
 def page(sections: "Sequence[Section]") -> str:
     """Return the reference as a page of Markdown."""
-    return "\n".join([HEADER, *(line for section in sections for line in _markdown(section))])
+    return "\n".join([HEADER, *(line for section, same in _compared(sections) for line in _markdown(section, same))])
 
 
-def _markdown(section: "Section") -> Iterator[str]:
+def _compared(sections: "Sequence[Section]") -> Iterator[tuple["Section", str]]:
+    """Yield every section, and the title of an earlier one that has the same keys, where there is one."""
+    titles: dict[tuple[Key, ...], str] = {}
+    for section in sections:
+        yield section, titles.get(section.keys, "") if section.keys else ""
+        titles.setdefault(section.keys, section.title)
+
+
+def _markdown(section: "Section", same: str) -> Iterator[str]:
     yield f"## {section.title}\n"
     yield f"{_code(section.summary)}\n"
-    if section.keys:
+    if same:
+        yield f"Its keys are those of `{same}`.\n"
+    elif section.keys:
         yield "| " + " | ".join(COLUMNS) + " |\n|---|---|---|---|"
         yield from (f"| {' | '.join(_cells(key))} |" for key in section.keys)
         yield ""
@@ -79,10 +89,13 @@ def _code(text: str) -> str:
 
 
 def _list(sections: "Sequence[Section]") -> None:
-    for section in sections:
+    for section, same in _compared(sections):
         say(section.title, "bold")
         say(section.summary)
         say()
+        if same:
+            say(f"Its keys are those of {same}.\n")
+            continue
         shown = plain_table(*COLUMNS)
         for key in section.keys:
             shown.add_row(key.name, key.allowed, key.default, key.meaning)

@@ -31,16 +31,34 @@ def main() -> None:
 @guarded
 def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
+    from fedkd.data.sources.base import Source
     from fedkd.data.sources.table import SOURCES
 
-    shown = plain_table("data.source", "what it is", "size")
-    for source in SOURCES:
-        shown.add_row(source.label(), source.summary, source.size)
-    show(shown)
+    for group in dict.fromkeys(source.group for source in SOURCES):
+        members = [source for source in SOURCES if source.group == group]
+        sized = any(source.size != Source.size for source in members)
+        shown = plain_table("data.source", group, *(["size"] if sized else []))
+        for source in members:
+            shown.add_row(source.label(), source.summary, *([source.size] if sized else []))
+        show(shown)
+        say()
     for licence in dict.fromkeys(source.licence for source in SOURCES):
         names = ", ".join(source.label() for source in SOURCES if source.licence == licence)
         say(f"{names}: {licence}", style="yellow")
     say("a source of your own: package.module:Class")
+    say("which one a file is: fedkd data guess FILE")
+
+
+@data.command("guess")
+@guarded
+def guess(
+    path: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="The data, as they were downloaded or made.")],
+) -> None:
+    """Say what a file or folder seems to be, and print the configuration that reads it."""
+    from fedkd.cli.guess import show_guesses
+    from fedkd.data.guess import guesses
+
+    show_guesses(guesses(path))
 
 
 @data.command("get")
@@ -89,7 +107,7 @@ def describe(
 
     if plot is not None:
         check_picture(plot)
-    description = measure(read(conf, given).data.load())
+    description = measure(read(conf, given).data.cleaned())
     show(description_table(description))
     if not description.dropped:
         say("cleaning dropped nothing")

@@ -72,9 +72,11 @@ class Synthetic(Source):
         Size of the data set.
     """
 
+    group: ClassVar[str] = "made here"
     summary: ClassVar[str] = "made by the program, no download"
     licence: ClassVar[str] = "none needed"
     size: ClassVar[str] = "600 users x 500 items, or as you say"
+    reads_path: ClassVar[bool] = False
 
     source: Literal["synthetic"] = "synthetic"
     synthetic: SyntheticOptions = SyntheticOptions()
