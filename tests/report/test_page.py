@@ -123,7 +123,8 @@ def test_what_others_wrote_is_escaped(make_run: MakeRun) -> None:
 
 def test_absolute_paths_stay_at_home(make_run: MakeRun, tmp_path: Path) -> None:
     home = Path.home() / "secret" / "ratings.csv"
-    config = Config.model_validate({"name": "x", "data": {"path": str(home)}, "runtime": {"run-folder": str(tmp_path)}})
+    given = {"name": "x", "data": {"source": "table", "path": str(home)}, "runtime": {"run-folder": str(tmp_path)}}
+    config = Config.model_validate(given)
     html = render(make_run(config=config)).read_text(encoding="utf-8")
     assert "ratings.csv" in html
     assert "secret" not in html
