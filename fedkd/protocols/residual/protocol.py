@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
@@ -121,8 +122,8 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the student of everyone's histories in one place, without references and with exact weights."""
         del seed
         weights = UserWeights(EXACT, self.damping)
-        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
-        gram = Gram(np.asarray(rows.todense()))
+        roots = np.sqrt(weights.of(train.histories.lengths))[:, None]
+        gram = Gram.of_histories(sparse.csr_array(train.matrix(np.float64).multiply(roots)))
         return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
