@@ -1,4 +1,4 @@
-"""The error that a user can correct."""
+"""The errors that a user can correct."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,10 @@ class UserError(ValueError):
 
     Commands print the message and exit with code 2, without a traceback.
     """
+
+
+class DivergedError(UserError):
+    """A model whose numbers are no longer finite."""
+
+    def __init__(self, message: str = "the model diverged: it holds or gives numbers that are not finite") -> None:
+        super().__init__(message)

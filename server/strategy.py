@@ -15,6 +15,7 @@ from fedkd.aggregation.aggregator import Specs
 from fedkd.aggregation.sums import Sum
 from fedkd.distillation.item_popularity import PANEL as ITEMS
 from fedkd.distillation.item_popularity import panel_spec, probable_popularity
+from fedkd.errors import DivergedError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.messages.missing import Failure, Missing
@@ -23,8 +24,9 @@ from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import Protocol
-from fedkd.protocols.rounds import play_round
+from fedkd.protocols.rounds import play_round, remaining
 from fedkd.ragged import Ragged
+from fedkd.runs.failures import clients, diverged, unanswered, unreached
 from server.catalogue import CatalogueExchange
 from server.node_registry import NodeRegistry
 from server.progress import Progress, Record, round_record
@@ -32,7 +34,7 @@ from server.release_plan import BYTES, ReleasePlan
 from server.requests import Requests
 from server.secure import SecureExchange
 
-INFO = 20
+INFO, WARNING = 20, 30
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Distillation(Strategy):
     student_quality: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     _requests: Requests | None = None
+    _ended: bool = False
 
     @property
     def mechanism(self) -> Mechanism:
@@ -132,14 +135,25 @@ class Distillation(Strategy):
         self._requests.connect(self.wait)
         self.summary()
         result = Result()
-        for number in range(self.progress.round + 1, num_rounds + 1):
-            record = self._round(number, last=number == num_rounds)
-            result.train_metrics_clientapp[number] = MetricRecord({"answers": record["answers"]})
-            result.evaluate_metrics_serverapp[number] = MetricRecord(dict(record["metrics"]))
+        self._ended = self.progress.round > 0 and (self.progress.round >= num_rounds or self._ends())
+        if self._ended:  # it was stopped after its last round
+            self._evaluated(self.progress.round)
+        while not self._ended:
+            record = self._round(self.progress.round + 1, num_rounds)
+            result.train_metrics_clientapp[record["round"]] = MetricRecord({"answers": record["answers"]})
+            result.evaluate_metrics_serverapp[record["round"]] = MetricRecord(dict(record["metrics"]))
         return result
 
-    def _round(self, number: int, last: bool) -> Record:
-        """Play a round, evaluate, and call the sinks."""
+    def _ends(self) -> bool:
+        """Return whether no client is left to be asked, after waiting for those that are not connected."""
+        left = remaining(self.protocol, self.progress.state)
+        if len(left) and not self.requests.reaches(left, self.wait):
+            log(WARNING, "not connected, and without a contribution: %s", clients(len(left)))
+            return True
+        return not len(left)
+
+    def _round(self, number: int, num_rounds: int) -> Record:
+        """Play a round, evaluate, and call the sinks; an error if everybody who was asked failed."""
         begun, before = time.monotonic(), self.progress
         self.requests.failures.clear()
         if number > 1:
@@ -156,13 +170,16 @@ class Distillation(Strategy):
             seconds=self.progress.seconds + trained,
             teaching_seconds=self.progress.teaching_seconds + played.teaching_seconds,
         )
+        self._check_finite()
+        self._ended = number >= num_rounds or self._ends()
+        if self._ended and number < num_rounds:
+            log(INFO, "no client has more to contribute: the run ends after round %d of %d", number, num_rounds)
         metrics = dict(played.metrics)
-        if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            metrics |= {} if self.mechanism.active else self._device_metrics(number)
-            metrics |= self._measured()
-        if last and self.metrics is not None:
+        if self._ended or (self.evaluate_every and number % self.evaluate_every == 0):
+            metrics |= self._evaluated(number)
+        if self._ended and self.metrics is not None:
             self.quality = self._released_metrics(number + 1, self.metrics)
-        failures = {str(failure): count for failure, count in self.requests.failures.items()}
+        failures = {str(failure): count for failure, count in self.requests.reasons.items()}
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.mechanism.active:
             guarantee = self.mechanism.guarantee
@@ -178,11 +195,21 @@ class Distillation(Strategy):
 
     def _collect(self, asks: Asks) -> Estimates | None:
         """Return the estimates from a round's answers."""
+        if not len(asks.clients) and len(remaining(self.protocol, self.progress.state)):
+            raise unreached(asks.round, self.wait)
         before = self.progress.releases
         found = self._released(self.training, asks, self.protocol.expects(asks))
         if found is None and self.requests.exhausted():
             self.progress = replace(self.progress, releases=before)  # it cost nobody anything
+        elif found is None and self.requests.failures:
+            raise unanswered(asks.round, self.requests.reasons, self.protocol)
         return found
+
+    def _check_finite(self) -> None:
+        """Raise a ``DivergedError`` if the server's models hold a number that is not finite."""
+        arrays = self.progress.state.arrays.values()
+        if not all(np.isfinite(array).all() for array in arrays if np.issubdtype(array.dtype, np.floating)):
+            raise diverged(self.protocol)
 
     def _released(self, plan: ReleasePlan, asks: Asks, plain: Specs, number: int | None = None) -> Estimates | None:
         """Pay for a release, ask for it, and estimate; None if the budget forbids it or nobody answers.
@@ -192,7 +219,7 @@ class Distillation(Strategy):
         number = asks.round if number is None else number
         paid = plan.pay(number)
         if paid.refused:
-            self.requests.failures[Failure(Missing.EXHAUSTED)] += plan.mechanism.participants
+            self.requests.fail(asks.clients, Failure(Missing.EXHAUSTED))
             return None
         self.progress = self.progress.released(plan.kind)
         if paid.kept is not None:
@@ -209,7 +236,7 @@ class Distillation(Strategy):
         if plan is self.training:
             self._count("answered", total.clients, 1)
         if len(total.clients) < aggregator.quorum:
-            self.requests.failures[Failure(Missing.TOO_FEW)] += len(total.clients)
+            self.requests.fail(total.clients, Failure(Missing.TOO_FEW))
             return None
         return plan.estimates(paid, aggregator, total)
 
@@ -232,12 +259,31 @@ class Distillation(Strategy):
         total = found.values["metrics"]
         return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
 
+    def _evaluated(self, number: int) -> dict[str, float]:
+        """Return the metrics of the student on devices, and those that only a simulation can measure."""
+        self.per_user, self.student_quality = None, {}  # a number of an earlier round is none of this one
+        own = {} if self.mechanism.active else self._device_metrics(number)
+        try:
+            return own | self._measured()
+        except DivergedError as error:
+            raise diverged(self.protocol, str(error)) from None
+
     def _device_metrics(self, number: int) -> dict[str, float]:
         """Return the mean of the devices' own metrics; under masks the server sees only their sum."""
+        before = len(self.requests.failures)
         self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.requests.nodes.grid)
-        if self.secure is None:
-            metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
-            return {name: float(value) for name, value in metrics.items() if isinstance(value, float)}
+        found = self._mean_of_devices(number) if self.secure is None else self._mean_of_sum()
+        if not found and Missing.NOT_FINITE in {failure.reason for failure in self.requests.reasons}:
+            raise diverged(self.protocol, "the student's scores are not finite")
+        if not found and len(self.requests.failures) > before:
+            log(WARNING, "round %d: no client measured the student, so its quality has no number", number)
+        return found
+
+    def _mean_of_devices(self, number: int) -> dict[str, float]:
+        metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
+        return {name: float(value) for name, value in metrics.items() if isinstance(value, float)}
+
+    def _mean_of_sum(self) -> dict[str, float]:
         aggregator = self.training.aggregator(USERS_SUM, masked=True)
         total = self.requests.total("evaluate", aggregator, "evaluation-up-bytes")
         if total is not None:

@@ -9,7 +9,8 @@ import numpy as np
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.distillation.residual import UserWeights, ridge
-from fedkd.evaluation.rows import BY_NAME, PUBLIC
+from fedkd.errors import UserError
+from fedkd.evaluation.rows import BY_NAME
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
@@ -79,17 +80,35 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
 """The training of every row of kind ``central``."""
 
 
-def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
-    """Return a baseline that is trained in one place; None where it is not possible.
+def central_model(name: str, config: Config, together: Federation) -> Recommender:
+    """Return a baseline that is trained in one place.
 
-    Public-only models need public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
+    Raises
+    ------
+    UnmadeError
+        It cannot be made of these data, or the protocol has none.
     """
-    row = BY_NAME[name]
-    if row.source == PUBLIC and not len(together.partition.public):
-        return None
-    if row.dense and together.fold.train.num_items > MAX_DENSE_ITEMS:
-        return None
-    return CENTRAL[name](config, together)
+    if reason := unmade(name, config, together):
+        raise UnmadeError(reason)
+    model = CENTRAL[name](config, together)
+    if model is None:
+        raise UnmadeError(f"algorithm {config.algorithm.name} has none")
+    return model
+
+
+class UnmadeError(UserError):
+    """A baseline that is left out for a reason known beforehand; nothing has failed."""
+
+
+def unmade(name: str, config: Config, together: Federation) -> str:
+    """Return why a baseline cannot be made of these data; empty where it can.
+
+    Items x items models need a catalogue of at most ``MAX_DENSE_ITEMS``.
+    """
+    items = together.fold.train.num_items
+    if BY_NAME[name].dense and items > MAX_DENSE_ITEMS:
+        return f"it takes {items:,} x {items:,} numbers, and at most {MAX_DENSE_ITEMS:,} items fit a small machine"
+    return config.unmakeable(name)
 
 
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:

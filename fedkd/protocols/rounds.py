@@ -59,9 +59,16 @@ def play_round(
     estimates = collect(protocol.ask(state, chosen, number, stream(seed, "ask", number)))
     if estimates is not None:
         state = protocol.pool(state, estimates)
+    elif number > 1:
+        return Round(state, {}, 0.0)  # it would teach the same again
     begun = time.monotonic()
     state, metrics = protocol.teach(state, stream(seed, "teach", number))
     return Round(state, metrics, time.monotonic() - begun)
+
+
+def remaining(protocol: Protocol, state: State) -> NDArray[np.int64]:
+    """Return the registered clients that still have something to contribute; a run without any has ended."""
+    return protocol.invite(state, np.arange(state.setup.num_clients))
 
 
 def sampled(invited: NDArray[np.int64], most: int, seed: int, number: int) -> NDArray[np.int64]:
