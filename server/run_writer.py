@@ -1,7 +1,5 @@
 """The writer of a run's folder: a checkpoint and a log line every round, models and summary at the end."""
 
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -20,6 +18,7 @@ from fedkd.protocols.base import Setup, State
 from fedkd.runs.config import Config
 from fedkd.runs.failures import by_reason, clients
 from fedkd.runs.folder import Arrays, RunFolder
+from fedkd.runs.machine import peak_memory
 from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
 
@@ -187,12 +186,6 @@ def clients_table(progress: Progress) -> pd.DataFrame:
     """Return one row of counts and bytes per registered client."""
     counts: Mapping[str, NDArray[np.int64]] = progress.clients
     return pd.DataFrame({"client": np.arange(progress.state.setup.num_clients), **counts})
-
-
-def peak_memory() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def round_line(record: Record, rounds: int) -> str:

@@ -1,8 +1,8 @@
 """A Gram matrix in factors, and the two closed forms on it: EASE as the teacher, its low-rank distillate.
 
-With ``H = F^T F + diag(d)`` nothing of size items x items need exist: by Woodbury's identity, with ``s = (d + ridge)^-1/2``
-and ``I + F diag(s^2) F^T = L L^T``, the inverse of ``H + ridge I`` is ``diag(s) (I - A^T A) diag(s)`` with
-``A = L^-1 F diag(s)``.
+With ``H = F^T F + diag(d)`` nothing of size items x items need exist: by Woodbury's identity, with
+``s = (d + ridge)^-1/2`` and ``I + F diag(s^2) F^T = L L^T``, the inverse of ``H + ridge I`` is
+``diag(s) (I - A^T A) diag(s)`` with ``A = L^-1 F diag(s)``.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from fedkd.data.interactions import Interactions
 from fedkd.models.ease import EASE, ease_weights
 from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
@@ -51,7 +52,7 @@ class Gram:
 
     @classmethod
     def of_histories(cls, rows: sparse.csr_array, rank: int = RANK) -> "Gram":
-        """Return the matrix ``X^T X`` of sparse rows, exact where they fit ``FACTOR_BYTES`` when dense, else compressed.
+        """Return the matrix ``X^T X`` of sparse rows, exact where they are small, else compressed.
 
         A compressed matrix keeps the ``rank`` strongest directions, and what they leave of the diagonal. So items keep
         their popularity, and what is lost are weak relations between different items.
@@ -63,7 +64,7 @@ class Gram:
         rank : int
             Directions that are kept.
         """
-        if 8 * rows.shape[0] * rows.shape[1] <= FACTOR_BYTES or min(rows.shape) <= rank + _SPARE:
+        if not is_compressed(*rows.shape, rank):
             return cls(np.asarray(rows.todense()))
         factor = _leading(rows.astype(np.float32), rank)
         whole = np.asarray(rows.power(2).sum(axis=0)).ravel()
@@ -107,6 +108,16 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
     scale **= -0.5
     return WoodburyEASE(_root(gram.factor, scale), scale)
+
+
+def is_compressed(users: int, items: int, rank: int = RANK) -> bool:
+    """Return whether the Gram matrix of so many histories is compressed."""
+    return 8 * users * items > FACTOR_BYTES and min(users, items) > rank + _SPARE
+
+
+def weighted_gram(users: Interactions, weights: NDArray[Any]) -> Gram:
+    """Return the Gram matrix of users' histories, each times its weight, shape [users]."""
+    return Gram.of_histories(sparse.csr_array(users.matrix(np.float64).multiply(np.sqrt(weights)[:, None])))
 
 
 def is_dense(items: int) -> bool:
