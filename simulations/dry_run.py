@@ -41,7 +41,9 @@ class CostForecast:
     evaluation : float
         Bytes of one evaluation for a client, both ways; 0 where devices report no metrics.
     rounds, evaluations : int
-        How many there are of both.
+        How many there are of both; a round in which nobody has anything left to contribute does not count.
+    answers : int
+        Answers of all clients in all rounds.
     seconds : dict of str to float
         Seconds on this machine as it is now, by stage: ``training``, ``teaching``, ``evaluation``, and each baseline.
     memory : int
@@ -60,6 +62,7 @@ class CostForecast:
     down: float
     evaluation: float
     rounds: int
+    answers: int
     evaluations: int
     seconds: dict[str, float]
     memory: int
@@ -76,7 +79,7 @@ class CostForecast:
     @property
     def bytes_per_client(self) -> float:
         """Bytes that one client sends and receives in the whole run, the catalogue left out."""
-        return (self.up + self.down) * self.rounds * self.asked / self.clients + self.evaluation * self.evaluations
+        return (self.up + self.down) * self.answers / self.clients + self.evaluation * self.evaluations
 
     def lines(self, config: Config) -> list[str]:
         """Return the forecast as sentences."""
@@ -99,12 +102,12 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
     """Let one cohort play the first round, send nothing, and predict the run from it."""
     cohort = Rehearsal.of(config, together)
     mechanism, clients = cohort.simulation.mechanism, together.partition.num_clients
-    rounds, every = config.num_server_rounds, config.evaluation.every
-    evaluations = max(1, rounds // every) if every else 1
-    asked = mechanism.participants
-    share = asked / len(cohort.simulation.clients)
+    every, asked = config.evaluation.every, mechanism.participants
+    answers = min(config.num_server_rounds * asked, config.algorithm.releases(config.num_server_rounds) * clients)
+    rounds = -(-answers // asked)
+    evaluations = -(-rounds // every) if every else 1
     seconds = {
-        "training": cohort.learning * share * rounds,
+        "training": cohort.learning * answers / len(cohort.simulation.clients),
         "teaching": cohort.teaching * rounds,
         "evaluation": cohort.evaluated(evaluations),
     }
@@ -121,6 +124,7 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
         down=cohort.down,
         evaluation=0.0 if mechanism.active else cohort.evaluation_bytes,
         rounds=rounds,
+        answers=answers,
         evaluations=evaluations,
         seconds=seconds,
         memory=max(memory, peak_memory()),
@@ -210,9 +214,7 @@ class Rehearsal:
         """Return the bytes of the run's folder in the end: checkpoint, models, clients' states, catalogue, report."""
         simulation, clients = self.simulation, self.simulation.together.partition.num_clients
         with tempfile.TemporaryDirectory() as place:
-            states = StateStore(Path(place))
-            for client, state in simulation.kept.items():
-                states.save(np.array([client, client + 1]), [state, {}], 1)
+            StateStore(Path(place)).save(np.array([*simulation.kept]), [*simulation.kept.values()], 1)
             kept = (disk_usage(Path(place)) - Path(place).lstat().st_blocks * 512) * clients // len(simulation.clients)
         arrays = sum(array.nbytes for array in self.state.arrays.values()) + 9 * 8 * clients
         models = sum(model.size()[1] for model in self.models())
