@@ -19,6 +19,8 @@ from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import disk_usage, peak_memory
 from fedkd.training.client_states import StateStore
+from server.progress import COUNTS
+from server.run_writer import TEACHER
 from simulations.calibration import Stopwatch, fitting, rating, resampling
 
 REPORT_BYTES = 250_000
@@ -129,7 +131,7 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
         seconds=seconds,
         memory=max(memory, peak_memory()),
         disk=folder + len(config.evaluation.baselines) * REPORT_BYTES // 5,
-        disk_at_most=folder + kept,
+        disk_at_most=folder + max(kept, sum(model.size()[1] for model in cohort.models())),
         noise=mechanism.noise,
         catalogue=catalogue_bytes(together.fold.train.catalogue),
     )
@@ -216,6 +218,7 @@ class Rehearsal:
         with tempfile.TemporaryDirectory() as place:
             StateStore(Path(place)).save(np.array([*simulation.kept]), [*simulation.kept.values()], 1)
             kept = (disk_usage(Path(place)) - Path(place).lstat().st_blocks * 512) * clients // len(simulation.clients)
-        arrays = sum(array.nbytes for array in self.state.arrays.values()) + 9 * 8 * clients
+        state = {name: array for name, array in self.state.arrays.items() if not name.startswith(f"{TEACHER}.")}
+        arrays = sum(array.nbytes for array in state.values()) + len(COUNTS) * 8 * clients
         models = sum(model.size()[1] for model in self.models())
         return kept + arrays + models + catalogue_bytes(simulation.together.fold.train.catalogue) + REPORT_BYTES

@@ -20,7 +20,7 @@ LIMITS = (
 
 def available_memory() -> int:
     """Return the bytes that this process may still take: what is free, within the limits of its group and its own."""
-    return max(0, min((psutil.virtual_memory().available, *_limits())))
+    return max(0, min((int(psutil.virtual_memory().available), *_limits())))
 
 
 def room_for_arrays() -> int:

@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 from clients.app import app as client_app
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks
+from fedkd.models.arrays import model_arrays
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
+from server.run_writer import RunWriter
 from server.strategy import Distillation
 from simulations import baselines
 from simulations import run as runner
@@ -320,6 +322,17 @@ def test_a_simulation_says_that_real_clients_would_refuse_so_small_a_sum(
         said.clear()
         simulated(tmp_path / str(minimum), f"privacy.minimum-cohort={minimum}")
         assert any("real clients would answer no question" in line for line in said) == warned
+
+
+def test_a_finished_run_keeps_its_teacher_once_and_goes_on_from_it(tmp_path: Path) -> None:
+    simulated(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert not any(name.startswith("teacher.") for name in folder.read_arrays("checkpoint/state.safetensors"))
+    settings = folder.config()
+    state = RunWriter(folder, settings).progress(federation(settings).setup(settings)).state
+    teacher = settings.algorithm.teacher(state)
+    assert teacher is not None
+    assert np.array_equal(model_arrays(teacher)["weights"], folder.read_arrays("teacher.safetensors")["weights"])
 
 
 def test_a_baseline_leaves_no_models_on_the_disk_unless_it_is_told_to(tmp_path: Path) -> None:
