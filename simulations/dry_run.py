@@ -118,7 +118,7 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
         fit = fitting(name, config, together, cohort.teaching)
         seconds[name] = fit.seconds
         memory, kept = max(memory, fit.memory), max(kept, fit.disk)
-    folder = cohort.disk()
+    folder = cohort.disk(-(-answers // clients))
     return CostForecast(
         clients=clients,
         asked=asked,
@@ -212,11 +212,19 @@ class Rehearsal:
         # Tables by slices of users and items resample four times as much as a row does.
         return (devices + teacher) * evaluations + sum(central) + 6 * len(models) * resampling(together)
 
-    def disk(self) -> int:
-        """Return the bytes of the run's folder in the end: checkpoint, models, clients' states, catalogue, report."""
+    def disk(self, often: int) -> int:
+        """Return the bytes of the run's folder in the end: checkpoint, models, clients' states, catalogue, report.
+
+        Parameters
+        ----------
+        often : int
+            How many times a client answers.
+        """
         simulation, clients = self.simulation, self.simulation.together.partition.num_clients
         with tempfile.TemporaryDirectory() as place:
-            StateStore(Path(place)).save(np.array([*simulation.kept]), [*simulation.kept.values()], 1)
+            clients_kept, states = np.array([*simulation.kept], np.int64), [*simulation.kept.values()]
+            for number in range(1, min(2, often) + 1):  # the state before a round stays beside the one after it
+                StateStore(Path(place)).save(clients_kept, states, number)
             kept = (disk_usage(Path(place)) - Path(place).lstat().st_blocks * 512) * clients // len(simulation.clients)
         state = {name: array for name, array in self.state.arrays.items() if not name.startswith(f"{TEACHER}.")}
         arrays = sum(array.nbytes for array in state.values()) + len(COUNTS) * 8 * clients
