@@ -29,7 +29,7 @@ class EvaluationOptions(Options):
         Rounds of FedAvg, the federated baseline.
     baseline_updates : float
         The most that the clients of a federated baseline may work: clients times rounds times the student's parameters.
-        A baseline that needs more is left out, and the run says so. A thousand million take about a minute on one core.
+        A baseline that needs more is left out, and the run says so. A thousand million take a core one or two minutes.
     keep_baselines : bool
         Whether the models of federated baselines, and their clients' students, stay in the run's folder.
     """
