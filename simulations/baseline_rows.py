@@ -82,8 +82,8 @@ def federated_row(name: str, config: Config, folder: Path) -> dict[str, Any]:
     other = federated_baseline(name, config, folder)
     if not RunFolder(folder).finished:
         simulate(other)
-        if not config.evaluation.keep_baselines:
-            RunFolder(folder).forget_models()
+    if not config.evaluation.keep_baselines:
+        RunFolder(folder).forget_models()
     done = RunFolder.at(folder, other).read_json("summary.json")
     if METRICS[0] not in done["models"].get("student", {}):
         raise UserError("no client measured its student")
