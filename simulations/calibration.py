@@ -118,7 +118,7 @@ def neighbours(train: Interactions) -> float:
     users = np.arange(0, train.num_users, max(1, train.num_users // SAMPLE))
     watch = Stopwatch()
     fit_item_knn(train.take(users))
-    return watch.seconds() * (1.0 + np.log2(train.num_users / len(users)))
+    return watch.seconds() * float(1.0 + np.log2(train.num_users / len(users)))
 
 
 def compressing(train: Interactions) -> float:

@@ -104,7 +104,7 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
         Whether to use the items x items form; chosen by its size without it. Both give the same scores.
     """
     if is_dense(gram.num_items) if dense is None else dense:
-        return EASE(ease_weights(gram.dense(), ridge))
+        return EASE(ease_weights(np.asarray(gram.dense(), np.float64), ridge))
     scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
     scale **= -0.5
     return WoodburyEASE(_root(gram.factor, scale), scale)
@@ -156,7 +156,7 @@ def _taught(rows: NDArray[np.float32], teacher: WoodburyEASE) -> NDArray[np.floa
     scaled = rows * scale
     scaled -= (scaled @ root) @ root.T
     scaled *= scale * stiffness
-    return np.subtract(rows, scaled, out=scaled)
+    return np.asarray(np.subtract(rows, scaled, out=scaled))
 
 
 def _right_singular(rows: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
