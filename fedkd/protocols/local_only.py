@@ -73,7 +73,10 @@ class LocalOnly(TrainedStudent):
 
     def unprotectable(self) -> str | None:
         """Return a message that there is nothing to protect."""
-        return "what clients learn stays with them, so there is no answer to protect; leave privacy.mode at none"
+        return (
+            "what clients learn stays with them, so there is no answer to protect; leave privacy.mode, privacy.epsilon "
+            "and privacy.delta out"
+        )
 
     def kept_bytes(self, catalogue: Catalogue) -> int:
         """Return the bytes of a student, where it is kept."""
