@@ -8,15 +8,13 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.logger import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 
 from fedkd.aggregation.aggregator import Specs
-from fedkd.aggregation.sums import Sum
 from fedkd.distillation.item_popularity import PANEL as ITEMS
 from fedkd.distillation.item_popularity import panel_spec, probable_popularity
-from fedkd.errors import DivergedError
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated
+from fedkd.evaluation.device import METRICS_SUM, USERS_SUM, estimated
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.records import load_estimates
@@ -25,10 +23,11 @@ from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import Protocol
 from fedkd.protocols.rounds import play_round, remaining
-from fedkd.ragged import Ragged
-from fedkd.runs.failures import clients, diverged, unanswered, unreached
+from fedkd.runs.failures import clients, mending_divergence, unanswered, unreached
 from server.catalogue import CatalogueExchange
+from server.device_quality import check_failures, quality_of_rows, quality_of_sum
 from server.node_registry import NodeRegistry
+from server.own_rounds import OwnRounds
 from server.progress import Progress, Record, round_record
 from server.release_plan import BYTES, ReleasePlan
 from server.requests import Requests
@@ -38,7 +37,7 @@ INFO, WARNING = 20, 30
 
 
 @dataclass
-class Distillation(Strategy):
+class Distillation(OwnRounds):
     """Federated distillation by the four verbs of a protocol.
 
     Attributes
@@ -136,12 +135,13 @@ class Distillation(Strategy):
         self.summary()
         result = Result()
         self._ended = self.progress.round > 0 and (self.progress.round >= num_rounds or self._ends())
-        if self._ended:  # it was stopped after its last round
-            self._evaluated(self.progress.round)
-        while not self._ended:
-            record = self._round(self.progress.round + 1, num_rounds)
-            result.train_metrics_clientapp[record["round"]] = MetricRecord({"answers": record["answers"]})
-            result.evaluate_metrics_serverapp[record["round"]] = MetricRecord(dict(record["metrics"]))
+        with mending_divergence(self.protocol):
+            if self._ended:  # it was stopped after its last round
+                self._evaluated(self.progress.round)
+            while not self._ended:
+                record = self._round(self.progress.round + 1, num_rounds)
+                result.train_metrics_clientapp[record["round"]] = MetricRecord({"answers": record["answers"]})
+                result.evaluate_metrics_serverapp[record["round"]] = MetricRecord(dict(record["metrics"]))
         return result
 
     def _ends(self) -> bool:
@@ -170,7 +170,6 @@ class Distillation(Strategy):
             seconds=self.progress.seconds + trained,
             teaching_seconds=self.progress.teaching_seconds + played.teaching_seconds,
         )
-        self._check_finite()
         self._ended = number >= num_rounds or self._ends()
         if self._ended and number < num_rounds:
             log(INFO, "no client has more to contribute: the run ends after round %d of %d", number, num_rounds)
@@ -202,14 +201,8 @@ class Distillation(Strategy):
         if found is None and self.requests.exhausted():
             self.progress = replace(self.progress, releases=before)  # it cost nobody anything
         elif found is None and self.requests.failures:
-            raise unanswered(asks.round, self.requests.reasons, self.protocol)
+            raise unanswered(asks.round, self.requests.reasons)
         return found
-
-    def _check_finite(self) -> None:
-        """Raise a ``DivergedError`` if the server's models hold a number that is not finite."""
-        arrays = self.progress.state.arrays.values()
-        if not all(np.isfinite(array).all() for array in arrays if np.issubdtype(array.dtype, np.floating)):
-            raise diverged(self.protocol)
 
     def _released(self, plan: ReleasePlan, asks: Asks, plain: Specs, number: int | None = None) -> Estimates | None:
         """Pay for a release, ask for it, and estimate; None if the budget forbids it or nobody answers.
@@ -263,46 +256,21 @@ class Distillation(Strategy):
         """Return the metrics of the student on devices, and those that only a simulation can measure."""
         self.per_user, self.student_quality = None, {}  # a number of an earlier round is none of this one
         own = {} if self.mechanism.active else self._device_metrics(number)
-        try:
-            return own | self._measured()
-        except DivergedError as error:
-            raise diverged(self.protocol, str(error)) from None
+        return own | self._measured()
 
     def _device_metrics(self, number: int) -> dict[str, float]:
         """Return the mean of the devices' own metrics; under masks the server sees only their sum."""
         before = len(self.requests.failures)
         self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.requests.nodes.grid)
-        found = self._mean_of_devices(number) if self.secure is None else self._mean_of_sum()
-        if not found and Missing.NOT_FINITE in {failure.reason for failure in self.requests.reasons}:
-            raise diverged(self.protocol, "the student's scores are not finite")
-        if not found and len(self.requests.failures) > before:
-            log(WARNING, "round %d: no client measured the student, so its quality has no number", number)
-        return found
-
-    def _mean_of_devices(self, number: int) -> dict[str, float]:
-        metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
-        return {name: float(value) for name, value in metrics.items() if isinstance(value, float)}
-
-    def _mean_of_sum(self) -> dict[str, float]:
-        aggregator = self.training.aggregator(USERS_SUM, masked=True)
-        total = self.requests.total("evaluate", aggregator, "evaluation-up-bytes")
-        if total is not None:
-            self.student_quality = averaged(aggregator.decode(total).values["metrics"].value)
-        return {f"student.{name}": found["mean"] for name, found in self.student_quality.items()}
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return nothing: rounds write their own messages."""
-        del server_round, arrays, config, grid
-        return []
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return nothing: rounds read their own replies."""
-        del server_round, replies
-        return None, None
+        if self.secure is None:
+            self.aggregate_evaluate(number, self.requests.send())
+        else:
+            self.student_quality = quality_of_sum(self.requests, self.training.aggregator(USERS_SUM, masked=True))
+        if self.per_user is None and not self.student_quality:
+            check_failures(self.requests, before, number)
+        means = {} if self.per_user is None else self.per_user.means()
+        means |= {name: found["mean"] for name, found in self.student_quality.items()}
+        return {f"student.{name}": mean for name, mean in means.items()}
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -314,12 +282,9 @@ class Distillation(Strategy):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average the devices' metrics over users."""
-        answers = self.requests.read(replies, Sum(DEVICE_METRICS), "evaluation-up-bytes")
-        rows: list[Ragged] = [one.values["metrics"] for one in answers]
-        if not rows:
+        self.per_user = quality_of_rows(self.requests, replies)
+        if self.per_user is None:
             return None
-        table = np.concatenate([ragged.values for ragged in rows]).astype(np.float64)
-        self.per_user = PerUser(np.arange(len(table)), table)
         return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
 
     def _count(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:

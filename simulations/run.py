@@ -19,6 +19,7 @@ from fedkd.report import render
 from fedkd.report.formatting import interval_text
 from fedkd.report.run import Interval
 from fedkd.runs.config import Config, load
+from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
 from simulations import analysis
@@ -40,9 +41,9 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         simulate(config)
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
-    found = {
-        name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
-    }
+    with mending_divergence(config.algorithm):
+        federated = analysis.federated_models(config, together, folder).items()
+        found = {name: analysis.lists_of(model, together) for name, model in federated}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
     baselines = baseline_rows(config, together, folder)
