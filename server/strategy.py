@@ -69,7 +69,7 @@ class Distillation(OwnRounds):
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
     student_quality : dict of str to dict
-        Means and intervals of the latest evaluation where devices report only sums.
+        The same of the student where devices report only sums: means and intervals.
     quality : dict of str to float
         The student's quality from the release of metrics.
     """
@@ -107,9 +107,9 @@ class Distillation(OwnRounds):
 
     def summary(self) -> None:
         """Log the protocol and the sizes of the run."""
-        setup = self.progress.state.setup
+        setup, asked = self.progress.state.setup, self.mechanism.participants
         log(INFO, "\t├── protocol: %s", self.protocol.name)
-        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self.mechanism.participants)
+        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, asked)
         log(INFO, "\t└── public users: %d, items: %d", setup.public.num_users, setup.public.num_items)
 
     def start(
@@ -147,10 +147,10 @@ class Distillation(OwnRounds):
     def _ends(self) -> bool:
         """Return whether no client is left to be asked, after waiting for those that are not connected."""
         left = remaining(self.protocol, self.progress.state)
-        if len(left) and not self.requests.reaches(left, self.wait):
-            log(WARNING, "not connected, and without a contribution: %s", clients(len(left)))
-            return True
-        return not len(left)
+        if not len(left) or self.requests.reaches(left, self.wait):
+            return not len(left)
+        log(WARNING, "not connected, and without a contribution: %s", clients(len(left)))
+        return True
 
     def _round(self, number: int, num_rounds: int) -> Record:
         """Play a round, evaluate, and call the sinks; an error if everybody who was asked failed."""
@@ -182,15 +182,14 @@ class Distillation(OwnRounds):
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.mechanism.active:
             guarantee = self.mechanism.guarantee
-            record |= {"epsilon": self.spent, "epsilon-planned": guarantee.budget[0], **guarantee.conditions}
+            record |= {
+                "epsilon": self.mechanism.spent(self.progress.releases),
+                "epsilon-planned": guarantee.budget[0],
+                **guarantee.conditions,
+            }
         for sink in self.sinks:
             sink(record, self.progress)
         return record
-
-    @property
-    def spent(self) -> float:
-        """Epsilon of all releases so far."""
-        return self.mechanism.spent(self.progress.releases)
 
     def _collect(self, asks: Asks) -> Estimates | None:
         """Return the estimates from a round's answers."""
@@ -221,7 +220,7 @@ class Distillation(OwnRounds):
         if plan is self.training:
             self._count("asked", asks.clients, 1)
         self.requests.write(asks, plan.message, down)
-        plan.announce(number, self.spent)
+        plan.announce(number, self.mechanism.spent(self.progress.releases))
         aggregator = plan.aggregator(plain, masked=self.secure is not None)
         total = self.requests.total(plan.message, aggregator, up)
         if total is None:
@@ -253,7 +252,7 @@ class Distillation(OwnRounds):
         return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
 
     def _evaluated(self, number: int) -> dict[str, float]:
-        """Return the metrics of the student on devices, and those that only a simulation can measure."""
+        """Return the metrics of devices, and those of a simulation."""
         self.per_user, self.student_quality = None, {}  # a number of an earlier round is none of this one
         own = {} if self.mechanism.active else self._device_metrics(number)
         return own | self._measured()
@@ -268,8 +267,8 @@ class Distillation(OwnRounds):
             self.student_quality = quality_of_sum(self.requests, self.training.aggregator(USERS_SUM, masked=True))
         if self.per_user is None and not self.student_quality:
             check_failures(self.requests, before, number)
-        means = {} if self.per_user is None else self.per_user.means()
-        means |= {name: found["mean"] for name, found in self.student_quality.items()}
+        of_sum = {name: found["mean"] for name, found in self.student_quality.items()}
+        means = of_sum if self.per_user is None else self.per_user.means()
         return {f"student.{name}": mean for name, mean in means.items()}
 
     def configure_evaluate(
