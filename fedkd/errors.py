@@ -9,7 +9,13 @@ class UserError(ValueError):
 
 
 class DivergedError(UserError):
-    """A model whose numbers are no longer finite."""
+    """A model whose numbers are no longer finite.
 
-    def __init__(self, message: str = "the model diverged: it holds or gives numbers that are not finite") -> None:
-        super().__init__(message)
+    Parameters
+    ----------
+    seen : str
+        What shows it.
+    """
+
+    def __init__(self, seen: str) -> None:
+        super().__init__(f"the model diverged: {seen}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,6 @@ from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import room_for_arrays
-from fedkd.training.options import LocalTraining
-
-FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
-"""Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
@@ -153,10 +148,10 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or LinearConfig(width=getattr(algorithm, "rank", 32))
-    noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
-    local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
+    noisy = config.privacy.student.epsilon is not None  # noisy students take steps of the size that the run uses
+    local = {"local": algorithm.local} if noisy and hasattr(algorithm, "local") else {}
     alone = LocalOnly(model=model, keep=config.evaluation.keep_baselines)
-    protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else alone
+    protocol = FedAvg(model=model, **local) if name == "fedavg" else alone
     same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None, "adaptive": False})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(

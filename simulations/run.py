@@ -18,6 +18,7 @@ from fedkd.report import render
 from fedkd.report.formatting import interval_text
 from fedkd.report.run import Interval
 from fedkd.runs.config import Config, load
+from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
 from fedkd.runs.machine import peak_memory
@@ -41,8 +42,9 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         simulate(config)
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
-    ours = analysis.federated_models(config, together, folder)
-    found = {name: analysis.lists_of(model, together, name) for name, model in ours.items()}
+    with mending_divergence(config.algorithm):
+        federated = analysis.federated_models(config, together, folder).items()
+        found = {name: analysis.lists_of(model, together, name) for name, model in federated}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
     baselines = baseline_rows(config, together, folder)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded, plain_table, say, show, start
+from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
@@ -69,8 +69,8 @@ def _done(config: Config, path: Path, seed: int) -> Run:
     runtime = config.runtime.model_copy(update={"run_folder": path})
     config = config.model_copy(update={"seed": seed, "runtime": runtime})
     folder = _folder(config, path)
-    if not _whole(folder):
-        run(config, folder)
+    if not _whole(folder) and (failed := run(config, folder)["failed"]):
+        raise UserError(f"{path}: {'; '.join(f'{name} has no number: {why}' for name, why in failed.items())}")
     return Run.read(path)
 
 
@@ -130,7 +130,8 @@ def main(
 ) -> None:
     """Print, draw and save quality against epsilon."""
     budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
-    found = sweep(budgets, seeds, out)
+    with going_on(lambda: "the same command goes on where it was"):
+        found = sweep(budgets, seeds, out)
     say(f"NDCG@20 against epsilon: {found.promise}")
     show(table(found))
     for name, value in found.setting.items():

@@ -156,9 +156,7 @@ def main(
 def _said(client: int, staying: dict[int, str], contributed: bool) -> str:
     if client in staying:
         return f"stays, and its contribution too: nothing was subtracted ({staying[client]})"
-    return (
-        "has left: its contribution was subtracted" if contributed else "had contributed nothing; nothing to subtract"
-    )
+    return f"has left: {'its contribution was subtracted' if contributed else 'nothing of it was in the sum'}"
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
         A score is not finite.
     """
     if not np.isfinite(scores).all():
-        raise DivergedError("the model diverged: its scores hold NaN or infinite values, which cannot be ranked")
+        raise DivergedError("its scores hold NaN or infinite values, which cannot be ranked")
     masked = scores.astype(np.float32, copy=True)
     masked[seen.row_index, seen.values] = -np.inf
     depth = min(depth, masked.shape[1])

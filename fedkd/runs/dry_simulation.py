@@ -14,7 +14,7 @@ from fedkd.protocols.base import State
 from fedkd.protocols.rounds import Round, play_round
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
-from fedkd.runs.failures import unanswered
+from fedkd.runs.failures import mending_divergence, unanswered
 from fedkd.runs.federation import Federation, mechanisms, student_noise
 from fedkd.training.cohort import ClientState, Cohort
 
@@ -58,7 +58,8 @@ class DrySimulation:
         """Yield the outcome of every round."""
         protocol, state = self.config.algorithm, self.begin()
         for number in range(1, self.config.num_server_rounds + 1):
-            played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
+            with mending_divergence(protocol):
+                played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
             state = played.state
             yield played
             if not len(protocol.invite(state, self.clients)):
@@ -85,7 +86,7 @@ class DrySimulation:
         self._received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
         if not len(self._received.clients):
             failures = {Failure(reason): len(clients) for reason, clients in self._received.refused.items()}
-            raise unanswered(asks.round, failures, self.config.algorithm)
+            raise unanswered(asks.round, failures)
         return aggregator.decode(self._received)
 
     def cohort(self, clients: Ids) -> Cohort:

@@ -1,6 +1,7 @@
 """What is said of a round, a baseline or a run that has no result."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from fedkd.errors import DivergedError, UserError
 from fedkd.messages.missing import Failure, Missing
@@ -43,11 +44,11 @@ def by_reason(failures: Mapping[str, int]) -> str:
     return "; ".join(f"{count:,}: {reason}" for reason, count in ordered)
 
 
-def unanswered(number: int, failures: Mapping[Failure, int], protocol: Protocol) -> UserError:
+def unanswered(number: int, failures: Mapping[Failure, int]) -> UserError:
     """Return the error of a round in which every client that was asked failed."""
     reasons = {failure.reason for failure in failures}
     if reasons == {Missing.NOT_FINITE}:
-        return diverged(protocol, f"in round {number} no client's values were finite")
+        return DivergedError(f"in round {number} no client's values were finite")
     said = by_reason({str(failure): count for failure, count in failures.items()})
     return UnansweredError(number, sum(failures.values()), said)
 
@@ -60,8 +61,12 @@ def unreached(number: int, waited: float) -> UserError:
     )
 
 
-def diverged(protocol: Protocol, seen: str = "") -> DivergedError:
-    """Return the error of a model that diverged, with the keys of the step sizes that may be too large."""
-    rates = [key for key in keys(type(protocol)) if key.endswith("learning-rate") and not key.startswith(COMPARISON)]
-    mend = f"; lower {' or '.join(f'algorithm.{key}' for key in rates)} and begin a new run" if rates else ""
-    return DivergedError(f"the model diverged{seen and f': {seen}'}{mend}")
+@contextmanager
+def mending_divergence(protocol: Protocol) -> Iterator[None]:
+    """Let the error of a model that diverged name the keys of the step sizes that may be too large."""
+    try:
+        yield
+    except DivergedError as error:
+        rates = [key for key in keys(type(protocol)) if key.endswith("learning-rate")]
+        named = " or ".join(f"algorithm.{key}" for key in rates if not key.startswith(COMPARISON))
+        raise UserError(f"{error}{named and f'; lower {named}, and begin a new run'}") from None

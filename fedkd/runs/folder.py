@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedkd.atomic_file import replace_file, replacing
+from fedkd.atomic_file import naming, replace_file, replacing
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, dump, flatten, validate
 
@@ -134,7 +134,7 @@ class RunFolder:
         A last line that a crash cut short is removed first, so that the new line is not appended to it.
         """
         path = self.path / name
-        with path.open("ab") as file:
+        with naming(path), path.open("ab") as file:
             file.truncate(_whole_bytes(path))
             file.write(json.dumps(line).encode() + b"\n")
             file.flush()
