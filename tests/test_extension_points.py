@@ -33,7 +33,7 @@ TABLES = {
     "codec": "fedkd/messages/codecs/table.py",
 }
 CALLED = {
-    "protocol": "algorithm",
+    "protocol": r"algorithm(?:\.name)?",
     "model": "family",
     "source": "source",
     "mechanism": "mode",
@@ -52,6 +52,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         CONFIG: DEFAULT,
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
+        "fedkd/protocols/federated_ease.py": HINT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
