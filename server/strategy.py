@@ -127,7 +127,7 @@ class Distillation(OwnRounds):
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
-        known = self.secure and self.secure.directory
+        known = self.secure.directory if self.secure else None
         nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, known)
         self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
         self._requests.connect(self.wait)
