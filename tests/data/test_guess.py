@@ -111,7 +111,7 @@ def test_folders_of_the_movielens_archives_are_recognised(tmp_path: Path) -> Non
         ("a.json", '[{"secret": 1}]', "is one JSON array"),
         ("a.json", '{"secret": 1, "other": 2}\n', "no key is called user or item; set data.source=json-lines"),
         ("a.h5", b"\x89HDF\r\n\x1a\nsecret", "is an HDF5 file"),
-        ("a.gz", gzip.compress(b"1 2 secret\n" * 99)[:30], "damaged, cut short"),
+        ("a.gz", gzip.compress(b"1 2 secret\n" * 99, mtime=0)[:30], "damaged, cut short"),
         ("a.bin", bytes(range(256)) * 4, "nothing that is known"),
         ("none", None, "does not exist"),
         ("", "", "is nothing that is known here"),
