@@ -45,6 +45,7 @@ CALLED = {
 
 CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "fedkd/evaluation/rows.py"
 DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
+FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is foretold and measured"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
     "Residual": {
@@ -55,7 +56,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
-    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE},
+    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE, FORECAST: MEASURED},
+    "FedMD": {FORECAST: MEASURED},
     "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE},
     "LinearConfig": {
         "fedkd/api.py": DEFAULT,
@@ -101,6 +103,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "Central": {
         "fedkd/cli/main.py": DEFAULT,
         "simulations/sweep.py": DEFAULT,
+        FORECAST: MEASURED,
         "fedkd/cli/budget.py": HINT,
         "fedkd/privacy/guarantee.py": "a sentence names it as the example of releases that the server pays for",
         "fedkd/privacy/mechanisms/none.py": HINT,
