@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from fedkd.data.cleaning import Keep, Raw, clean, left_out
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.archive import Archive
+from fedkd.data.sources.guess import Guess
 from fedkd.errors import UserError
 from fedkd.registry import Choice
 
@@ -66,8 +67,9 @@ class Source(Choice):
 
     Attributes
     ----------
-    summary, licence, size : str
-        For a person to read, of the class: the data in one line, the terms of use, and how much it is.
+    group, summary, licence, size, homepage : str
+        For a person to read, of the class: what kind of source it is, the data in one line, the terms of use, how much
+        it is, and where the data or their format are described.
     archive : Archive, optional
         The download of the class; without one, data must lie in ``path``.
     reads_path : bool
@@ -86,9 +88,11 @@ class Source(Choice):
     """
 
     key: ClassVar[str] = "source"
+    group: ClassVar[str] = "your own files"
     summary: ClassVar[str] = ""
     licence: ClassVar[str] = "your own data: your own terms"
     size: ClassVar[str] = "any"
+    homepage: ClassVar[str] = ""
     archive: ClassVar[Archive | None] = None
     reads_path: ClassVar[bool] = True
 
@@ -156,6 +160,11 @@ class Source(Choice):
         return Loaded(interactions, {}, self.source, self.licence)
 
     @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether a file or folder may hold data of this source; None where it does not, or nobody can tell."""
+        return None
+
+    @classmethod
     def fetch(cls, folder: Path | None = None) -> Path:
         """Download the archive, once, into a folder (the user's cache without one); return where its files are.
 
@@ -165,7 +174,8 @@ class Source(Choice):
             There is nothing to download, or the download failed.
         """
         if cls.archive is None:
-            raise UserError(f"{cls.label()} needs no download; its data lie in data.path, or are made")
+            there = f" ({cls.homepage} says where they are)" if cls.homepage else ""
+            raise UserError(f"{cls.label()} needs no download; its data lie in data.path, or are made{there}")
         return cls.archive.download(cls.licence, folder)
 
     def located(self) -> Path:

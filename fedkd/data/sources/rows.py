@@ -6,8 +6,8 @@ import pandas as pd
 from fedkd.data.sources.times import blockwise, numbers_of, seconds
 from fedkd.errors import UserError
 
-WHOLE = r"-?(0|[1-9]\d{0,17})"
-"""Whole numbers that surely fit 64 bits; ``007`` is none, so that it is another id than ``7``."""
+WHOLE = r"(?:0|-?[1-9]\d{0,17})"
+"""Whole numbers that surely fit 64 bits; ``007`` and ``-0`` are other ids than ``7`` and ``0``."""
 
 LONGEST = 500
 """Characters of an id; all ids are kept as wide as the longest one."""

@@ -11,10 +11,12 @@ from fedkd.data.cleaning import Raw
 from fedkd.data.sources.base import Source
 from fedkd.data.sources.delimited import read_delimited
 from fedkd.data.sources.detection import Stated, layout_of
+from fedkd.data.sources.guess import Guess
 from fedkd.data.sources.header import is_number
 from fedkd.data.sources.parquet import is_parquet, read_parquet
 from fedkd.data.sources.records import Quoting
 from fedkd.data.sources.rows import rows_of
+from fedkd.data.sources.table_guess import guess_table
 from fedkd.data.years import FIRST, LAST, first_years, whole_years
 from fedkd.errors import UserError
 
@@ -76,6 +78,11 @@ class TableFile(Source):
     @classmethod
     def _not_stated(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say which columns of a table may be users and items, by their names or by their values."""
+        return guess_table(cls.label(), path)
 
     def read(self) -> Raw:
         """Read the columns that have a role.
