@@ -121,7 +121,7 @@ class Config(Options):
         if self.privacy.student.epsilon is not None and getattr(local, "optimiser", None) != "sgd":
             raise ValueError(
                 "privacy.student.epsilon needs students that clients train on histories by plain gradient steps; "
-                "set algorithm.name to iterated, fedavg or fedmd, and algorithm.local.optimiser to sgd"
+                "set algorithm.name=iterated, fedavg or fedmd, and algorithm.local.optimiser=sgd"
             )
         return self
 
@@ -137,7 +137,7 @@ class Config(Options):
         if self.privacy.vote_mechanism is not None and not all(self.algorithm.ballot() or (0,)):
             raise ValueError(
                 f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; set "
-                "algorithm.name to gnmax and algorithm.panel, for example to 50"
+                "algorithm.name=gnmax and algorithm.panel=50"
             )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(
