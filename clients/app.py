@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
 from clients.catalogue import answer_catalogue
-from clients.node import ClientNode, open_node
+from clients.node import ClientNode, is_device, open_node
+from clients.policy import ClientPolicy
 from clients.secure import masked, take_part
 from fedkd.aggregation.aggregator import Aggregator
 from fedkd.aggregation.noised import without_infinities
@@ -24,12 +26,22 @@ from fedkd.messages.types import Answers, Asks, mask_bits
 from fedkd.privacy.ledger_account import Account
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.ragged import Ragged
+from fedkd.registry import only_modules
 from fedkd.secure_aggregation import RefusedError
 from fedkd.secure_aggregation.identities import signed_attestation
 
 ERROR = 40
 
-app = ClientApp()
+
+def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) -> Message:
+    """Answer without importing a module that the owner of a device has not allowed."""
+    if not is_device(context):
+        return answer(message, context)
+    with only_modules(ClientPolicy.of_node(context.node_config).modules or ()):
+        return answer(message, context)
+
+
+app = ClientApp(mods=[on_own_terms])
 
 
 @app.query("whoami")
