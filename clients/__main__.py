@@ -16,7 +16,7 @@ from clients.policy import ClientPolicy, mode_named
 from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.runs.processes import end, environment, free_port, tied
+from fedkd.runs.processes import end, environment, tied
 from fedkd.runs.reach import Address
 
 
@@ -60,7 +60,7 @@ class Connection:
 def supernode(data: Path, way: Connection, policy: ClientPolicy) -> list[str]:
     """Return the command of a SuperNode that reads only ``data``, keeps its state there, and follows a policy."""
     node_config = f'data-path="{data.absolute()}" {policy.node_config()}'
-    command = [*tied("clients.supernode"), "--superlink", str(way.server), "--port", str(free_port())]
+    command = [*tied("clients.supernode"), "--superlink", str(way.server)]
     command += ["--node-config", node_config, "--max-wait-time", f"{SILENCE:g}"]
     command += ["--trusted-entities", str(way.trusted.absolute())] if way.trusted else []
     if way.authority is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
@@ -14,6 +14,7 @@ from clients.catalogue import answer_catalogue
 from clients.node import ClientNode, is_device, open_node
 from clients.policy import ClientPolicy
 from clients.secure import masked, take_part
+from clients.student import keep_student
 from fedkd.aggregation.aggregator import Aggregator
 from fedkd.aggregation.noised import without_infinities
 from fedkd.distillation.item_popularity import PANEL, panel_answer, panel_spec
@@ -56,6 +57,15 @@ def whoami(message: Message, context: Context) -> Message:
 def catalogue(message: Message, context: Context) -> Message:
     """Say which catalogue this node holds, after storing the one that was sent, if any."""
     return Message(answer_catalogue(open_node(context).holder, message.content), reply_to=message)
+
+
+@app.query("student")
+def student(message: Message, context: Context) -> Message:
+    """Keep the student that the server has made, for the owner of this device; nothing is told in return."""
+    node, asks = open_node(context), read_ask(message.content)
+    node.policy.check(node.config)
+    keep_student(node, asks)
+    return Message(RecordDict(), reply_to=message)
 
 
 @app.query("keys")
@@ -156,6 +166,8 @@ def evaluate(message: Message, context: Context) -> Message:
     def count(own: Asks) -> Answers:
         return Answers(own.round, own.clients, {"metrics": summary(_measured(node, own))})
 
+    node.policy.check(node.config)
+    keep_student(node, asks)
     aggregator, accounts = node.aggregator(mechanism, plain), _given(node.account(mechanism))
     return _respond(node, message, asks, ClientRelease("metrics", mechanism, aggregator, accounts, count))
 

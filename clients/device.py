@@ -1,7 +1,7 @@
 """A device's own data: one folder that no one else reads."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,6 +48,15 @@ class Device:
         if clients.tolist() != [self.client]:
             raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
+
+    @property
+    def had(self) -> Interactions:
+        """All that the users have had: their histories, and after them what tests hold back."""
+        parts = (self.data.history.histories, self.data.target.histories)
+        users, items = (np.concatenate([getattr(part, of) for part in parts]) for of in ("row_index", "values"))
+        table = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
+        history = _interactions(table, self.data.history.num_users, self.data.history.num_items)
+        return replace(history, catalogue=self.data.history.catalogue)
 
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: a device holds one, under its own number."""

@@ -151,7 +151,7 @@ def open_node(context: Context) -> ClientNode:
     config, own = _config(tuple(sorted(context.run_config.items())), ALLOWED.get()), context.node_config
     if is_device(context):
         device = with_catalogue(read_device(Path(str(own["data-path"]))))
-        return _device_node(config, device, ClientPolicy.of_node(own))
+        return device_node(config, device, ClientPolicy.of_node(own))
     together = federation(config)
     registered = together.partition.num_clients
     clients = shard(registered, int(own["partition-id"]), int(own["num-partitions"]))
@@ -160,7 +160,7 @@ def open_node(context: Context) -> ClientNode:
     return ClientNode(config, clients, together, store, registered, folder, config.data.name)
 
 
-def _device_node(config: Config, device: Device, policy: ClientPolicy) -> ClientNode:
+def device_node(config: Config, device: Device, policy: ClientPolicy) -> ClientNode:
     """Return the node of a device; the server chooses neither its ledger nor the students of other settings."""
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
     settings = json.dumps(_settings(config), sort_keys=True, default=str).encode()

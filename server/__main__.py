@@ -40,7 +40,8 @@ def serve(config: Config, address: Address, certificates: Path | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started ends with it
     env = environment(folder / "flower")
     _write_connection(folder / "flower" / "config.toml", address, certificates)
-    (folder / "flower" / DATABASE).unlink(missing_ok=True)
+    for left in (folder / "flower").glob(f"{DATABASE}*"):
+        left.unlink()
     settings, log = folder / "flower" / "run.toml", folder / "superlink.log"
     settings.write_text(tomli_w.dumps(flower_settings(config)), encoding="utf-8")
     with running(_superlink(folder, address, certificates), env, log) as superlink:

@@ -1,7 +1,7 @@
 """``python -m server.superlink PARENT ...``: Flower's SuperLink as the server runs it.
 
-It ends with its parent. Flower lets everyone who reaches a SuperLink start runs and register nodes, at the address where
-it meets the nodes. Here only this machine may do so.
+It ends with its parent. Flower lets everyone who reaches a SuperLink start runs and register nodes, at the address
+where it meets the nodes. Here only this machine may do so.
 """
 
 import ipaddress

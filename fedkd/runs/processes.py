@@ -51,12 +51,13 @@ def tied(module: str) -> list[str]:
     return [sys.executable, "-m", module, str(os.getpid())]
 
 
-def tie() -> None:
+def tie(*arguments: str) -> None:
     """End this process soon after its parent, even if the parent was killed; its id is the first argument.
 
-    Whatever this process started ends first, then it is asked to end itself, and after ``GRACE`` seconds it must.
+    ``arguments`` are added to those that this process was given. Whatever this process started ends first, then it is asked to end itself, and after ``GRACE`` seconds it must.
     """
     parent = int(sys.argv.pop(1))
+    sys.argv += arguments
 
     def watch() -> None:
         while os.getppid() == parent:
