@@ -1,5 +1,6 @@
 """``python -m clients DATA``: run one client's SuperNode on the data folder of its owner."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -170,6 +171,7 @@ def main(
     ] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
+    os.umask(0o077)  # whatever is written here is its owner's alone
     if (certificates is None) != insecure:
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     if (epsilon is None) != (delta is None):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fedkd.atomic_file import replace_file
+from fedkd.atomic_file import replace_file, replacing
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -65,9 +65,11 @@ class Device:
 
 def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
-    pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
+    with replacing(folder / "interactions.parquet") as new:
+        new.touch(0o600)
+        pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
     replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
 
