@@ -18,8 +18,6 @@ from pydantic.fields import FieldInfo
 from fedkd.errors import UserError
 from fedkd.options import Options, kebab
 
-PACKAGE = __name__.partition(".")[0]
-
 
 class Choice(Options):
     """Settings of a class that a configuration chooses by name.
@@ -200,12 +198,12 @@ def imported_function(path: str, kind: str) -> Callable[..., Any]:
 
 
 ALLOWED: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
-"""Modules from which a name may come, apart from the package's own; None where every module may be imported."""
+"""Modules from which a class of one's own may come; None where every module may be imported."""
 
 
 @contextmanager
 def only_modules(names: Sequence[str]) -> Iterator[None]:
-    """Refuse names from modules that are neither of the package nor among these or within them."""
+    """Refuse paths such as ``package.module:Class`` to modules that are neither among these nor within them."""
     token = ALLOWED.set(tuple(names))
     try:
         yield
@@ -217,7 +215,7 @@ def _module(path: str, kind: str, what: str) -> tuple[ModuleType, str]:
     """Return the module of ``package.module:name``, and the name."""
     module, _, name = path.partition(":")
     allowed = ALLOWED.get()
-    if allowed is not None and not any(f"{module}.".startswith(f"{one}.") for one in (PACKAGE, *allowed)):
+    if allowed is not None and not any(f"{module}.".startswith(f"{one}.") for one in allowed):
         raise UserError(
             f"the {kind} {path!r} is in a module that the owner of this device has not allowed; they allow it with "
             f"--allow-module {module}"

@@ -54,7 +54,8 @@ def tied(module: str) -> list[str]:
 def tie(*arguments: str) -> None:
     """End this process soon after its parent, even if the parent was killed; its id is the first argument.
 
-    ``arguments`` are added to those that this process was given. Whatever this process started ends first, then it is asked to end itself, and after ``GRACE`` seconds it must.
+    Whatever this process started ends first, then it is asked to end itself, and after ``GRACE`` seconds it must.
+    ``arguments`` are added to those that this process was given.
     """
     parent = int(sys.argv.pop(1))
     sys.argv += arguments
