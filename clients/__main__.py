@@ -1,6 +1,5 @@
 """``python -m clients DATA``: run one client's SuperNode on the data folder of its owner."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -114,7 +113,7 @@ STEADY = 60.0
 
 def _run(command: list[str], env: dict[str, str]) -> int:
     """Run a program in this process group, so that a signal to the group ends both, and return its exit code."""
-    process = subprocess.Popen(command, env=env)
+    process = subprocess.Popen(command, env=env, umask=0o077)  # what it writes is its owner's alone
     try:
         return process.wait()
     finally:
@@ -171,7 +170,6 @@ def main(
     ] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
-    os.umask(0o077)  # whatever is written here is its owner's alone
     if (certificates is None) != insecure:
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     if (epsilon is None) != (delta is None):

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import clients.recommend
 from clients.device import read_device
+from clients.node import device_node
+from clients.policy import ClientPolicy
 from clients.student import keep_student, recommendations
 from fedkd.errors import UserError
+from fedkd.messages.types import Asks
 from fedkd.runs.config import load
 from simulations.deployment.prepare import deal_out
 from tests.simulations.devices import DISTRIBUTED, SMALL, deployed
@@ -40,8 +44,6 @@ def data(folders: Path, tmp_path: Path) -> Path:
 
 
 def typed(*arguments: str) -> tuple[int, str]:
-    import typer
-
     app = typer.Typer()
     app.command()(clients.recommend.main)
     found = CliRunner().invoke(app, list(arguments))
@@ -111,9 +113,5 @@ def test_a_damaged_student_is_named(data: Path) -> None:
 
 
 def test_what_goes_wrong_with_a_student_stays_on_the_device(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clients.node import device_node
-    from clients.policy import ClientPolicy
-    from fedkd.messages.types import Asks
-
     node = device_node(load(None, SMALL), read_device(data / "client-0"), ClientPolicy())
     keep_student(node, Asks(1, node.clients, {"nonsense": np.zeros(3)}))
