@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clients.device import PARTS, write_device
 from fedkd.atomic_file import replace_file
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.data.catalogue import FILE, Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -98,4 +98,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

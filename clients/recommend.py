@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clients.student import LENGTH, recommendations
-from fedkd.cli.terminal import guarded, plain_table
+from fedkd.cli.terminal import guarded, plain_table, start
 from fedkd.errors import UserError
 
 
@@ -33,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, load
@@ -62,4 +62,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

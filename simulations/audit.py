@@ -22,7 +22,7 @@ from fedkd.attacks.canaries import CONFIDENCE
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
 from fedkd.attacks.guessing import top_guess
 from fedkd.attacks.membership import FALSE_ALARMS, halves, hidden_loss, likelihood_ratio, membership
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.messages.types import Kind
 from fedkd.privacy.gaussian import noise_multiplier
@@ -234,4 +234,4 @@ def _open(target: Path, overrides: list[str]) -> tuple[Config, RunFolder | None]
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
@@ -274,4 +274,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -14,7 +14,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from clients.app import app as client_app
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
@@ -217,4 +217,4 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

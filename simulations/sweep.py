@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
@@ -148,4 +148,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -9,17 +9,15 @@ import typer
 from rich.console import Console
 
 from fedkd.cli.config import config
-from fedkd.cli.terminal import check_picture, guarded, plain_table
+from fedkd.cli.terminal import application, check_picture, guarded, plain_table, start
 from fedkd.errors import UserError
 
-app = typer.Typer(
+app = application(
     name="fedkd",
     help="Look at data, at finished runs, and at what a run needs of this machine.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
 )
-data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
+data = application(help="List, download and describe data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.command()(config)
 
@@ -29,7 +27,7 @@ MOST = 10**12
 
 def main() -> None:
     """Run the command line."""
-    app()
+    start(app)
 
 
 @data.command("list")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from fedkd.cli.terminal import guarded
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
 from fedkd.protocols.ptf_fedrec import pair_loss
@@ -54,6 +55,7 @@ class Factors(nn.Module):
         return torch.as_tensor((chosen * parameters["taste"].unsqueeze(1)).sum(-1))
 
 
+@guarded
 def main(
     students: Annotated[int, typer.Option(min=1)] = 128,
     items: Annotated[int, typer.Option(min=2)] = 1682,

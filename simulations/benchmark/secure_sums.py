@@ -6,9 +6,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedkd.cli.terminal import guarded
 from fedkd.secure_aggregation.harness import measure
 
 
+@guarded
 def main(
     clients: Annotated[int, typer.Option(min=2)] = 100,
     numbers: Annotated[int, typer.Option(help="In every client's vector.", min=1)] = 10_000,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedkd.atomic_file import replace_file
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 
 DAYS = 30
@@ -138,4 +138,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)
