@@ -13,7 +13,7 @@ import typer
 from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, flower_settings, load
-from fedkd.runs.processes import GRACE, environment, program, running, tied
+from fedkd.runs.processes import GRACE, end, environment, program, running, tied
 from fedkd.runs.reach import Address
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -38,24 +38,30 @@ def serve(config: Config, address: Address, certificates: Path | None) -> None:
     assert folder is not None
     _check(config, folder, address, certificates)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started ends with it
-    env = environment(folder / "flower")
+    env, log = environment(folder / "flower"), folder / "superlink.log"
     _write_connection(folder / "flower" / "config.toml", address, certificates)
     for left in (folder / "flower").glob(f"{DATABASE}*"):
         left.unlink()
-    settings, log = folder / "flower" / "run.toml", folder / "superlink.log"
-    settings.write_text(tomli_w.dumps(flower_settings(config)), encoding="utf-8")
     with running(_superlink(folder, address, certificates), env, log) as superlink:
         _wait_for(superlink, address, certificates, log)
         for key in _keys(certificates):
             _flwr(["supernode", "register", str(key), CONNECTION], env)
         print(f"serving on {address}; clients may connect now", flush=True)
-        command = [program("flwr"), "run", str(PROJECT), CONNECTION, "--stream", "-c", str(settings)]
-        with subprocess.Popen(command, env=env) as run:
-            while run.poll() is None and superlink.poll() is None:
-                time.sleep(0.2)
-            run.terminate()
+        _play(config, superlink, env, folder / "flower" / "run.toml")
     if not (folder / "summary.json").exists():  # Flower's own exit code is 0 even if the run failed
         raise UserError(f"the run did not finish; the lines above and {log} say why. The same command goes on with it")
+
+
+def _play(config: Config, superlink: "subprocess.Popen[bytes]", env: dict[str, str], settings: Path) -> None:
+    """Let the SuperLink play the run, and show what the ServerApp says, until one of them ends."""
+    settings.write_text(tomli_w.dumps(flower_settings(config)), encoding="utf-8")
+    command = [program("flwr"), "run", str(PROJECT), CONNECTION, "--stream", "-c", str(settings)]
+    shown = subprocess.Popen(command, env=env)
+    try:
+        while shown.poll() is None and superlink.poll() is None:
+            time.sleep(0.2)
+    finally:
+        end(shown)
 
 
 def _check(config: Config, folder: Path, address: Address, certificates: Path | None) -> None:
