@@ -86,20 +86,18 @@ def keep_connected(command: Callable[[], list[str]], env: dict[str, str], way: C
         trouble = way.server.trouble(way.authority)
         if not trouble:
             begun = time.monotonic()
-            code = _run(command(), env)
+            _run(command(), env)
             if time.monotonic() - begun > STEADY:
                 pause, deadline = FIRST_PAUSE, time.monotonic() + patience
-            trouble = f"the server at {way.server} refused this client or stopped (code {code})"
+            trouble = f"the server at {way.server} stopped, or refused this client: has it the client's public key?"
         left = deadline - time.monotonic()
         if left <= 0:
-            raise UserError(f"no connection for {patience:.0f} s: {trouble}. {HINT}")
+            raise UserError(f"no connection for {patience:.0f} s: {trouble}")
         pause = min(pause, left)
         print(f"not connected: {trouble}; trying again in {pause:.0f} s", flush=True)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
-
-HINT = "If it runs, see whether it has this client's public key"
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0
 """Seconds between two attempts, at first and at most."""
@@ -111,11 +109,11 @@ STEADY = 60.0
 """A node that ran longer than this, in seconds, was accepted."""
 
 
-def _run(command: list[str], env: dict[str, str]) -> int:
-    """Run a program in this process group, so that a signal to the group ends both, and return its exit code."""
+def _run(command: list[str], env: dict[str, str]) -> None:
+    """Run a program in this process group, so that a signal to the group ends both."""
     process = subprocess.Popen(command, env=env, umask=0o077)  # what it writes is its owner's alone
     try:
-        return process.wait()
+        process.wait()
     finally:
         end(process)
 
