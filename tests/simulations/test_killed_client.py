@@ -20,7 +20,7 @@ SETTINGS = [
     "data.synthetic.mean-history=15",
     "partition.clients=silos",
     "partition.num-silos=2",
-    "num-server-rounds=8",
+    "num-server-rounds=5",
     "evaluation.every=0",
     "privacy.sums=clear",
     "evaluation.baselines=[]",
@@ -52,7 +52,7 @@ def test_a_killed_client_and_a_killed_server_come_back(tmp_path: Path) -> None:
         deployment.serve()
         deployment.finish()
     lines = [json.loads(line) for line in rounds.read_text().splitlines()]
-    assert [line["round"] for line in lines] == list(range(1, 9)), "the second server goes on where the first one was"
+    assert [line["round"] for line in lines] == [1, 2, 3, 4, 5], "the second server goes on where the first one was"
     assert rounds.read_text().splitlines()[: len(before)] == before
     lost = next(line for line in lines if line["answers"] == 1)
     assert lost["seconds"] < 200, "a dead client is missed long before the time for its answer has passed"
