@@ -13,7 +13,7 @@ import typer
 
 from clients.device import read_device
 from clients.policy import ClientPolicy, mode_named
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
 from fedkd.runs.processes import end, environment, tied
@@ -181,7 +181,8 @@ def main(
     way = Connection(Address.parse(superlink, "--superlink"), certificates, key, trusted_entities)
     way.check()
     print(f"client {read_device(data).client} connects to {way.server}", flush=True)
-    keep_connected(lambda: supernode(data, way, policy), environment(data / "flower"), way, patience)
+    with going_on(lambda: "the same command connects this client again, with its state"):
+        keep_connected(lambda: supernode(data, way, policy), environment(data / "flower"), way, patience)
 
 
 if __name__ == "__main__":

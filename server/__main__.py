@@ -10,9 +10,10 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, flower_settings, load
+from fedkd.runs.folder import RunFolder
 from fedkd.runs.processes import GRACE, end, environment, program, running, tied
 from fedkd.runs.reach import Address
 
@@ -153,7 +154,10 @@ def main(
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     places = [f"runtime.run-folder={out.absolute()}", f"runtime.server-data={data.absolute()}"]
     listen = Address.parse(address or f"{'127.0.0.1' if insecure else '0.0.0.0'}:{PORT}", "--address")
-    serve(load(conf, [*(overrides or ()), *places]), listen, certificates)
+    config = load(conf, [*(overrides or ()), *places])
+    RunFolder(out).check(config)
+    with going_on(lambda: f"the same command goes on with the run in {out}"):
+        serve(config, listen, certificates)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State
 from fedkd.runs.config import Config
+from fedkd.runs.failures import by_reason, clients
 from fedkd.runs.folder import Arrays, RunFolder
 from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
@@ -215,4 +216,4 @@ def round_line(record: Record, rounds: int) -> str:
     if "epsilon" in record:
         conditions = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
         line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({conditions})"
-    return line + (f" | {failed} failed: {record['failures']}" if failed else "")
+    return line + (f" | {clients(failed)} failed ({by_reason(record['failures'])})" if failed else "")

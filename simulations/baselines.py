@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher
 from fedkd.distillation.residual import UserWeights, ridge
-from fedkd.evaluation.rows import BY_NAME, PUBLIC
+from fedkd.errors import UserError
+from fedkd.evaluation.rows import BY_NAME
 from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
@@ -23,10 +23,6 @@ from fedkd.protocols.residual import Residual
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
-from fedkd.training.options import LocalTraining
-
-FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
-"""Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""
 
 MAX_DENSE_ITEMS = 20_000
 """Above this, items x items baselines do not fit a small machine's memory and are left out."""
@@ -79,17 +75,35 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
 """The training of every row of kind ``central``."""
 
 
-def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
-    """Return a baseline that is trained in one place; None where it is not possible.
+def central_model(name: str, config: Config, together: Federation) -> Recommender:
+    """Return a baseline that is trained in one place.
 
-    Public-only models need public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
+    Raises
+    ------
+    UnmadeError
+        It cannot be made of these data, or the protocol has none.
     """
-    row = BY_NAME[name]
-    if row.source == PUBLIC and not len(together.partition.public):
-        return None
-    if row.dense and together.fold.train.num_items > MAX_DENSE_ITEMS:
-        return None
-    return CENTRAL[name](config, together)
+    if reason := unmade(name, config, together):
+        raise UnmadeError(reason)
+    model = CENTRAL[name](config, together)
+    if model is None:
+        raise UnmadeError(f"algorithm {config.algorithm.name} has none")
+    return model
+
+
+class UnmadeError(UserError):
+    """A baseline that is left out for a reason known beforehand; nothing has failed."""
+
+
+def unmade(name: str, config: Config, together: Federation) -> str:
+    """Return why a baseline cannot be made of these data; empty where it can.
+
+    Items x items models need a catalogue of at most ``MAX_DENSE_ITEMS``.
+    """
+    items = together.fold.train.num_items
+    if BY_NAME[name].dense and items > MAX_DENSE_ITEMS:
+        return f"it takes {items:,} x {items:,} numbers, and at most {MAX_DENSE_ITEMS:,} items fit a small machine"
+    return config.unmakeable(name)
 
 
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
@@ -101,9 +115,9 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or LinearConfig(width=getattr(algorithm, "rank", 32))
-    noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
-    local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
-    protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
+    noisy = config.privacy.student.epsilon is not None  # noisy students take steps of the size that the run uses
+    local = {"local": algorithm.local} if noisy and hasattr(algorithm, "local") else {}
+    protocol = FedAvg(model=model, **local) if name == "fedavg" else LocalOnly(model=model)
     same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None, "adaptive": False})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(

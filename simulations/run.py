@@ -7,48 +7,29 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from flwr.app import Context, RecordDict
-from flwr.common.logger import log
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from clients.app import app as client_app
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import AGAIN, going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.rows import AT_TERMINAL, BY_NAME, OURS
+from fedkd.evaluation.rows import AT_TERMINAL, OURS
 from fedkd.report import render
 from fedkd.report.formatting import interval_text
 from fedkd.report.run import Interval
-from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.config import Config, load
+from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
-from server.app import app as server_app
 from simulations import analysis
-from simulations.baselines import central_model, federated_baseline
+from simulations.baseline_rows import baseline_rows
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
-from simulations.grid import InProcessGrid
+from simulations.simulate import simulate
 
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
 """The metrics of the table at the terminal."""
-
-
-def simulate(config: Config) -> None:
-    """Run ServerApp, Strategy and ClientApp in this process, into the configured run folder."""
-    clients = federation(config).partition.num_clients
-    nodes = -(-clients // (config.runtime.cohort_size * NODE_COHORTS))
-    settings = flatten(config)
-    grid = InProcessGrid(client_app, settings, nodes, config.runtime.workers)
-    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
-    with threadpool_limits(config.runtime.threads):
-        server_app(grid, context)
-
-
-NODE_COHORTS = 4
-"""Cohorts of a simulated node, whose answer is one message: fewer nodes send fewer messages, more need less memory."""
 
 
 def run(config: Config, folder: RunFolder) -> dict[str, Any]:
@@ -60,17 +41,15 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         simulate(config)
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
-    found = {
-        name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
-    }
+    with mending_divergence(config.algorithm):
+        federated = analysis.federated_models(config, together, folder).items()
+        found = {name: analysis.lists_of(model, together) for name, model in federated}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
-    for name in config.evaluation.baselines:
-        if BY_NAME[name].kind == "protocol":
-            models[name] = federated_row(name, config, folder)
-        elif (model := central_model(name, config, together)) is not None:
-            found[name] = analysis.lists_of(model, together)
-            models[name] = analysis.row(model, found[name], config, together)
+    baselines = baseline_rows(config, together, folder)
+    models |= baselines.models
+    found |= baselines.lists
+    summary |= {"left-out": baselines.left_out, "failed": baselines.failed | unmeasured(models)}
     models.setdefault("student", {}).update(analysis.agreed(found))
     summary |= analysis.compared(found, config, together) | {
         "data": describe_data(together),
@@ -82,7 +61,11 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-INFO = 20
+def unmeasured(models: dict[str, Any]) -> dict[str, str]:
+    """Return what is said of a student that has no number."""
+    measured = METRICS[0] in models.get("student", {})
+    return {} if measured else {"student": "no client measured it after the last round"}
+
 
 SUMMED_HERE = (
     "Summed inside each simulated node, for all the clients it hosts, before the server saw them; "
@@ -97,20 +80,6 @@ def check_simulated(config: Config) -> None:
             "this is a run of a real server, which python -m server begins and continues; to simulate one, leave "
             "runtime.server-data out"
         )
-
-
-def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary."""
-    path = folder.path / "baselines" / name
-    other = federated_baseline(name, config, path)
-    done = RunFolder.at(path, other)
-    if not done.finished:
-        log(INFO, "baseline %s, a run of its own:", name)
-        simulate(other)
-    summary = done.read_json("summary.json")
-    spent = summary["traffic"]
-    total = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
-    return {**summary["models"]["student"], "bytes-per-client": total}
 
 
 def describe_split(config: Config, together: Federation) -> dict[str, str]:
@@ -176,7 +145,8 @@ def main(
             console.print(line, soft_wrap=True, highlight=False)
         return
     config, folder = _open(conf, overrides or [], out, resume)
-    summary = run(config, folder)
+    with going_on(lambda: resuming(folder)):
+        summary = run(config, folder)
     console.print(table(summary))
     spent = summary["traffic"]
     console.print(
@@ -187,6 +157,18 @@ def main(
     for line in remarks(summary["privacy"]):
         console.print(line, style="yellow")
     console.print(f"report: {render(folder.path)}", soft_wrap=True)
+    for name, reason in summary["left-out"].items():
+        console.print(f"{name} is left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+    for name, reason in summary["failed"].items():
+        console.print(f"{name} has no number: {reason}", style="bold red", markup=False, soft_wrap=True)
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def resuming(folder: RunFolder) -> str:
+    """Return how to go on with a simulation that is stopped."""
+    begun = (folder.path / "config.toml").exists()
+    return f"go on with python -m simulations.run --resume {folder.path}" if begun else AGAIN
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:
@@ -212,8 +194,9 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
     check_simulated(config)
-    federation(config).setup(config)  # mistakes in data or budget are reported before a folder is made
-    return config, RunFolder.create(path, config)
+    folder = RunFolder(path)
+    folder.check_new()
+    return config, folder  # made by the server, when nothing is left that could refuse the run
 
 
 if __name__ == "__main__":

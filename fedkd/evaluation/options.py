@@ -24,7 +24,8 @@ class EvaluationOptions(Options):
     every : int
         Rounds between evaluations on the devices; the last round is always evaluated. 0 means the last round only.
     baselines : tuple of str
-        The rows of the table beside teacher and student.
+        The rows of the table beside teacher and student. A list of your own must hold only what can be made with the
+        other settings; of the default ones, those that cannot are left out with a sentence.
     baseline_rounds : int
         Rounds of the federated baselines, FedAvg and local training.
     """

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,9 @@ class Protocol(Choice, ABC):
     its ``package.module:Class``.
     """
 
+    centralises: ClassVar[bool] = True
+    """Whether ``centralised`` returns a model."""
+
     name: str
 
     @abstractmethod
@@ -171,6 +174,11 @@ class Protocol(Choice, ABC):
             f"{self.name} cannot separate contributions again, so clients {clients.tolist()} cannot withdraw; "
             "run again without them, or use the residual protocol"
         )
+
+    def contributors(self, state: State) -> NDArray[np.int64]:
+        """Return the clients whose contributions ``withdraw`` can have taken back; none by default."""
+        del state
+        return np.zeros(0, np.int64)
 
 
 class GlobalStudent(Protocol):

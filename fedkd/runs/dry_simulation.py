@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Failure
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
@@ -13,6 +14,7 @@ from fedkd.protocols.base import State
 from fedkd.protocols.rounds import Round, play_round
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
+from fedkd.runs.failures import mending_divergence, unanswered
 from fedkd.runs.federation import Federation, mechanisms, student_noise
 from fedkd.training.cohort import ClientState, Cohort
 
@@ -54,9 +56,12 @@ class DrySimulation:
         """Yield the outcome of every round."""
         protocol, state = self.config.algorithm, self.begin()
         for number in range(1, self.config.num_server_rounds + 1):
-            played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
+            with mending_divergence(protocol):
+                played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
             state = played.state
             yield played
+            if not len(protocol.invite(state, self.clients)):
+                return
 
     def begin(self) -> State:
         """Return the server's state before the first round."""
@@ -77,7 +82,10 @@ class DrySimulation:
         size = self.config.runtime.cohort_size
         chunks = [asks.clients[start : start + size] for start in range(0, len(asks.clients), size)]
         self._received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
-        return aggregator.decode(self._received) if len(self._received.clients) else None
+        if not len(self._received.clients):
+            failures = {Failure(reason): len(clients) for reason, clients in self._received.refused.items()}
+            raise unanswered(asks.round, failures)
+        return aggregator.decode(self._received)
 
     def learnt(self, asks: Asks) -> Answers:
         """Return the clients' raw answers to asks that concern them."""

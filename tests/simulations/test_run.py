@@ -21,7 +21,6 @@ from simulations import run as runner
 from simulations.dry_run import forecast_cost
 from simulations.grid import FIRST_NODE, InProcessGrid
 from simulations.run import remarks, run, simulate
-from simulations.withdraw import withdraw
 
 SMALL = [
     "data.synthetic.users=60",
@@ -232,7 +231,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     simulated(tmp_path)
     checkpoint = tmp_path / "checkpoint" / "state.safetensors"
-    with pytest.raises(UserError, match="for its 63 clients"):
+    with pytest.raises(UserError, match=r"holds another run: its data\.synthetic\.users is 60, and 70 is asked for"):
         simulate(config(tmp_path, "data.synthetic.users=70"))
     checkpoint.write_bytes((tmp_path / "teacher.safetensors").read_bytes())
     with pytest.raises(UserError, match="was not written by this run"):
@@ -268,30 +267,6 @@ def test_a_plan_predicts_the_bytes_that_a_run_then_spends(tmp_path: Path) -> Non
     assert predicted.catalogue == spent["catalogue-bytes-per-client"]
     assert predicted.clients == predicted.asked == 54
     assert any("can read" in line for line in predicted.lines(settings))
-
-
-def test_who_withdraws_leaves_no_trace(tmp_path: Path) -> None:
-    simulated(tmp_path / "run")
-    folder = RunFolder(tmp_path / "run")
-    before = folder.read_arrays("checkpoint/state.safetensors")
-    simulate(withdraw(folder, [3, 5]))
-    after = folder.read_arrays("checkpoint/state.safetensors")
-    assert after["leaving"].nonzero()[0].tolist() == [3, 5]
-    together = federation(folder.config())
-    _, data = together.held_by(np.array([3, 5]))
-    panel, weights = after["reference.panel"], folder.config().algorithm.weights
-    seen = data.train.matrix(np.int64).toarray()
-    level = weights.of(data.train.histories.lengths)
-    theirs = (seen[:, after["reference.values"]] * level[:, None]).T @ seen[:, panel]
-    assert np.array_equal(before["sum"] - after["sum"], theirs)
-
-
-def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path) -> None:
-    settings = load(None, [*SMALL[:3], "algorithm.name=fedavg", f"runtime.run-folder={json.dumps(str(tmp_path))}"])
-    RunFolder.create(tmp_path, settings)
-    simulate(settings)
-    with pytest.raises(UserError, match="cannot separate contributions"):
-        withdraw(RunFolder(tmp_path), [0])
 
 
 @pytest.mark.parametrize(
