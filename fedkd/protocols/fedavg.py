@@ -73,7 +73,10 @@ class FedAvg(TrainedStudent):
         return {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train the student on every client, and answer with the change of its parameters."""
+        """Train the student on every client, and answer with the change of its parameters.
+
+        A student that is too large for float16, in which it would travel, has diverged: its change is not finite.
+        """
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
         parameters = replicate(student, len(cohort))
         train_locally(student, parameters, cohort, self.local, asks.round)
@@ -81,7 +84,9 @@ class FedAvg(TrainedStudent):
             (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()
         ]
-        values = {"change": np.concatenate(changes, axis=1)}
+        whole = np.concatenate(changes, axis=1)
+        whole[np.abs(whole).max(axis=1) > np.finfo(np.float16).max] = np.nan
+        values = {"change": whole}
         return cohort, Answers(asks.round, cohort.clients, values, weights=weights_of(cohort))
 
     def pool(self, state: State, estimates: Estimates) -> State:

@@ -246,12 +246,9 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_teacher_is_better_than_the_public_users_alone(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, load(None, [f"runtime.run-folder={json.dumps(str(tmp_path))}"]))
-    settings = folder.config().model_copy(
-        update={
-            "evaluation": folder.config().evaluation.model_copy(update={"baselines": ("popularity", "public-teacher")})
-        }
-    )
+    place = f"runtime.run-folder={json.dumps(str(tmp_path))}"
+    settings = load(None, [place, "evaluation.baselines=popularity,public-teacher"])
+    folder = RunFolder(tmp_path)
     models = run(settings, folder)["models"]
     assert federation(settings).partition.num_clients == 540
     assert models["student"]["ndcg@20"]["low"] > models["public-teacher"]["ndcg@20"]["high"]
