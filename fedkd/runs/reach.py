@@ -1,5 +1,6 @@
 """Addresses of servers, and why one cannot be reached."""
 
+import errno
 import socket
 import ssl
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Address:
         except PermissionError:
             raise UserError(f"--address {self}: ports below 1024 are not yours to use; take one above") from None
         except OSError as error:
-            if isinstance(error, socket.gaierror) or "assign" in str(error):
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 raise UserError(
                     f"--address {self}: this machine has no such address; 0.0.0.0:{self.port} means all it has"
                 ) from None
