@@ -49,8 +49,7 @@ class Distillation(OwnRounds):
     training : ReleasePlan
         Protection of the answers, and the account that pays for it.
     panel : ReleasePlan, optional
-        The one release of the items that clients have, before the first round; without it only the public users show
-        which items are popular.
+        The one release, before the first round, of the items that clients have; else public users show what is popular.
     metrics : ReleasePlan, optional
         The one release of metrics under protection; without it devices then report no metrics.
     timeout, wait : float
@@ -58,8 +57,8 @@ class Distillation(OwnRounds):
     evaluate_every : int
         Rounds between evaluations on the devices; 0 for the last round only.
     score : callable, optional
-        Measures a model on private users, which only a simulation can; it does not count as traffic. It measures the
-        teacher, and under protection also the student, because devices' own metrics would be one more release.
+        Measures the teacher on private users, which only a simulation can, and under protection the student, whose own
+        metrics would be one more release; it does not count as traffic.
     secure : SecureExchange, optional
         Shows the server only the sum of the answers; every node must then host one client, and prove it.
     catalogue : CatalogueExchange, optional
@@ -128,8 +127,8 @@ class Distillation(OwnRounds):
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
-        directory = self.secure.directory if self.secure else None
-        nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
+        known = self.secure.directory if self.secure else None
+        nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, known)
         self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
         self._requests.connect(self.wait)
         self.summary()
@@ -246,10 +245,9 @@ class Distillation(OwnRounds):
         """Return the student's quality from one protected sum of all devices' metrics."""
         asks = self.protocol.deploy(self.progress.state, self.requests.connected, number)
         found = self._released(plan, asks, METRICS_SUM)
-        if found is None:
-            return {}
-        total = found.values["metrics"]
-        return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
+        total = None if found is None else found.values["metrics"]
+        told = {} if total is None else estimated(total.value, total.std)
+        return {f"student.private.{name}": value for name, value in told.items()}
 
     def _evaluated(self, number: int) -> dict[str, float]:
         """Return the metrics of devices, and those of a simulation."""
@@ -284,9 +282,8 @@ class Distillation(OwnRounds):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average the devices' metrics over users."""
         self.per_user = quality_of_rows(self.requests, replies)
-        if self.per_user is None:
-            return None
-        return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
+        means = {} if self.per_user is None else self.per_user.means()
+        return MetricRecord({f"student.{name}": mean for name, mean in means.items()}) if means else None
 
     def _count(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:
         self.progress = self.progress.counted(name, clients, amount)

@@ -77,6 +77,4 @@ def federated_row(name: str, config: Config, folder: Path) -> dict[str, Any]:
     done = RunFolder.at(folder, other).read_json("summary.json")
     if METRICS[0] not in done["models"].get("student", {}):
         raise UserError("no client measured its student")
-    spent = done["traffic"]
-    total = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
-    return {**done["models"]["student"], "bytes-per-client": total}
+    return {**done["models"]["student"], "traffic": done["traffic"]}

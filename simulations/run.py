@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import AGAIN, going_on, guarded, start
+from fedkd.cli.terminal import AGAIN, going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
@@ -57,6 +56,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     }
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
+    folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
 
@@ -108,11 +108,7 @@ def describe_data(together: Federation) -> dict[str, Any]:
 
 def table(summary: dict[str, Any]) -> Table:
     """Return the results as a table for the terminal."""
-    shown = Table(title=f"{summary['name']}: private users, {summary['split']['target']} part", title_justify="left")
-    shown.add_column("model", no_wrap=True)
-    for metric in SHOWN:
-        shown.add_column(metric, justify="right", no_wrap=True)
-    shown.add_column("parameters", justify="right")
+    shown = plain_table("model", numbers=(*SHOWN, "parameters"))
     measured = [(row.name, summary["models"].get(row.name, {})) for row in AT_TERMINAL]
     for name, row in measured:
         if METRICS[0] in row:
@@ -135,32 +131,31 @@ def main(
     ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
-    console = Console()
     if dry_run or predict:
         if conf is None or resume is not None:
             raise UserError("--dry-run and --forecast predict a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
         lines = forecast_cost(planned, federation(planned)).lines(planned) if dry_run else []
         for line in [*lines, *([forecast(planned, federation(planned)).line()] if predict else [])]:
-            console.print(line, soft_wrap=True, highlight=False)
+            say(line)
         return
     config, folder = _open(conf, overrides or [], out, resume)
     with going_on(lambda: resuming(folder)):
         summary = run(config, folder)
-    console.print(table(summary))
+    say(f"{summary['name']}: private users, {summary['split']['target']} part")
+    show(table(summary))
     spent = summary["traffic"]
-    console.print(
+    say(
         f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
         f"{spent['total-down-bytes-per-client']:,.0f} down"
     )
-    console.print(config.promise, style="yellow")
     for line in remarks(summary["privacy"]):
-        console.print(line, style="yellow")
-    console.print(f"report: {render(folder.path)}", soft_wrap=True)
+        say(line, style="yellow")
+    say(f"report: {render(folder.path)}", whole=True)
     for name, reason in summary["left-out"].items():
-        console.print(f"{name} is left out: {reason}", style="yellow", markup=False, soft_wrap=True)
+        say(f"{name} is left out: {reason}", style="yellow")
     for name, reason in summary["failed"].items():
-        console.print(f"{name} has no number: {reason}", style="bold red", markup=False, soft_wrap=True)
+        say(f"{name} has no number: {reason}", style="bold red")
     if summary["failed"]:
         raise typer.Exit(1)
 

@@ -5,16 +5,18 @@ import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
 import click
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
+from typer.main import get_command
 
 from fedkd.errors import UserError
 
@@ -34,18 +36,28 @@ AGAIN = "the same command begins again"
 
 
 def application(**settings: Any) -> typer.Typer:
-    """Return an empty command line, in which no traceback shows variables: they may hold private data."""
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **settings)
+    """Return an empty command line: help shows brackets as written, and no traceback shows variables.
+
+    Variables may hold private data.
+    """
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
 
 
-def start(program: typer.Typer | Callable[..., None]) -> None:
-    """Run a command line, or a function as the only command of one; after Ctrl-C wait for no thread."""
+def command_line(program: typer.Typer | Callable[..., None]) -> click.Command:
+    """Return a program, or a function as its only command, with ``--version`` besides its own options."""
     app = program
     if not isinstance(app, typer.Typer):
         app = application()
         app.command()(program)
+    whole = get_command(app)
+    click.version_option(package_name="fedkd", prog_name="fedkd", message="%(prog)s %(version)s")(whole)
+    return whole
+
+
+def start(program: typer.Typer | Callable[..., None]) -> None:
+    """Run a command line, or a function as the only command of one; after Ctrl-C wait for no thread."""
     try:
-        app()
+        command_line(program)()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             leave()
@@ -83,7 +95,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except (UserError, OSError, MemoryError) as error:
             _end(explained(error) or _fault(error), 2 if explained(error) else 1)
         except KeyboardInterrupt as stop:
-            _say(f"stopped; {stop.args[0] if stop.args else AGAIN}")
+            terminal(errors=True).print(f"stopped; {stop.args[0] if stop.args else AGAIN}", soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
@@ -122,12 +134,51 @@ def check_picture(path: Path) -> None:
         raise UserError(f"--plot {path}: the folder {path.absolute().parent} does not exist; make it first")
 
 
-def plain_table(*columns: str) -> Table:
-    """Return a table without lines, whose columns break words that have no room."""
+def plain_table(*texts: str, numbers: Sequence[str] = ()) -> Table:
+    """Return a table without lines: columns of texts, which break where there is no room, and then of numbers."""
     shown = Table(box=None, pad_edge=False)
-    for name in columns:
+    for name in texts:
         shown.add_column(name, overflow="fold")
+    for name in numbers:
+        shown.add_column(name, justify="right", no_wrap=True)
     return shown
+
+
+def terminal(errors: bool = False) -> Console:
+    """Return the terminal, to which brackets and colons are text like any other."""
+    return Console(stderr=errors, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str = "", style: str = "", whole: bool = False) -> None:
+    """Print a sentence in lines as wide as the terminal; ``whole`` keeps one to copy (a path, a command) in one."""
+    console = terminal()
+    lines = text.splitlines() if whole else [part for line in text.splitlines() for part in _wrapped(line, console)]
+    for line in lines or [""]:
+        console.print(line, style=style, soft_wrap=True)
+
+
+def _wrapped(line: str, console: Console) -> list[str]:
+    return textwrap.wrap(line, console.width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def show(table: Table) -> None:
+    """Print a table; columns of numbers are never cut, and the last ones that have no room are left out and named."""
+    out, left = terminal(), list[str]()
+    while table.columns[-1].no_wrap and len(table.columns) > 2 and _least_width(table) > out.width:
+        left.insert(0, str(table.columns.pop().header))
+    out.print(table)
+    if left:
+        say(f"no room for {', '.join(left)}; a wider terminal shows more")
+
+
+def _least_width(table: Table) -> int:
+    """Return the width of a table whose numbers, and the longest words of its texts, are whole."""
+    return sum(map(_least, table.columns)) + 2 * (len(table.columns) - 1)
+
+
+def _least(column: Column) -> int:
+    cells = [str(cell) for cell in (column.header, *column.cells)]
+    return max(cell_len(part) for cell in cells for part in ([cell] if column.no_wrap else cell.split() or [""]))
 
 
 def _fault(error: Exception) -> str:
@@ -140,9 +191,5 @@ def _fault(error: Exception) -> str:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    _say(f"[bold red]error:[/] {escape(message)}")
+    terminal(errors=True).print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
     raise typer.Exit(code) from None
-
-
-def _say(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
