@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clients.device import PARTS, write_device
 from fedkd.atomic_file import replace_file
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import guarded, say, start
 from fedkd.data.catalogue import FILE, Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -93,8 +93,8 @@ def main(
         shutil.copyfile(directory, data / DIRECTORY)
         read_directory(data)
     lost = f"; {unknown} more are with items that the catalogue lacks" if unknown else ""
-    print(f"{known.train.num_users} users, {len(known.history) + len(known.target)} interactions{lost}")
-    print(f"send {data / PUBLIC} to the server; it holds this client's public key and no data")
+    say(f"{known.train.num_users} users, {len(known.history) + len(known.target)} interactions{lost}")
+    say(f"send {data / PUBLIC} to the server; it holds this client's public key and no data")
 
 
 if __name__ == "__main__":

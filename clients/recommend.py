@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from clients.student import LENGTH, recommendations
-from fedkd.cli.terminal import guarded, plain_table, start
+from fedkd.cli.terminal import guarded, plain_table, show, start
 from fedkd.errors import UserError
 
 
@@ -26,10 +24,10 @@ def main(
     rows = found[found["user"] == user]
     if rows.empty:
         raise UserError(f"{data} has nothing to recommend to user {user}; it has users 0 to {found['user'].max()}")
-    table = plain_table("rank", "item", "title", "score")
+    table = plain_table("item", "title", numbers=["rank", "score"])
     for row in rows.itertuples():
-        table.add_row(str(row.rank), escape(str(row.item)), escape(str(row.title)), f"{row.score:.3f}")
-    Console(highlight=False).print(table)
+        table.add_row(str(row.item), str(row.title), str(row.rank), f"{row.score:.3f}")
+    show(table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import guarded, say, start
 from fedkd.errors import UserError
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, load
@@ -58,7 +58,7 @@ def main(
 ) -> None:
     """Make the server's folder."""
     setup = prepare(load(conf, overrides or ()), data, keys or [])
-    print(f"{setup.public.num_items} items, {setup.public.num_users} public users, {setup.num_clients} clients")
+    say(f"{setup.public.num_items} items, {setup.public.num_users} public users, {setup.num_clients} clients")
 
 
 if __name__ == "__main__":
