@@ -11,8 +11,9 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
-from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
+from fedkd.evaluation.evaluator import PerUser, measure_lists, model_scores, recommend
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
@@ -91,7 +92,14 @@ def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
 
     Only a simulation has their data. This evaluation adds nothing to the byte counts.
     """
-    return lambda model: evaluate(model_scores(model), together.fold, together.private)
+
+    def score(model: Recommender) -> PerUser:
+        lists = recommend(
+            model_scores(model), together.fold, together.private, watch=lambda s: tracked(s, len(s), "evaluation")
+        )
+        return measure_lists(lists, together.fold.target)
+
+    return score
 
 
 def masked_directory(config: Config, setup: Setup) -> Directory | None:

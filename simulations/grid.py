@@ -101,6 +101,11 @@ class InProcessGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
 
+def _said(sent: list[Message]) -> str:
+    """Return what messages make the clients do, in a word."""
+    return sent[0].metadata.message_type.partition(".")[0] if sent else ""
+
+
 def _context(node: int, num_nodes: int, run_config: Mapping[str, bool | int | float | str]) -> Context:
     place: dict[str, bool | int | float | str] = {"partition-id": node, "num-partitions": num_nodes}
     return Context(

@@ -21,10 +21,12 @@ from fedkd.runs.config import Config, load
 from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
+from fedkd.runs.machine import peak_memory
 from simulations import analysis
 from simulations.baseline_rows import baseline_rows
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
+from simulations.room import check_room
 from simulations.simulate import simulate
 
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
@@ -42,13 +44,14 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     models = summary["models"]
     with mending_divergence(config.algorithm):
         federated = analysis.federated_models(config, together, folder).items()
-        found = {name: analysis.lists_of(model, together) for name, model in federated}
+        found = {name: analysis.lists_of(model, together, name) for name, model in federated}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
     baselines = baseline_rows(config, together, folder)
     models |= baselines.models
     found |= baselines.lists
     summary |= {"left-out": baselines.left_out, "failed": baselines.failed | unmeasured(models)}
+    summary["notes"] = baselines.notes
     models.setdefault("student", {}).update(analysis.agreed(found))
     summary |= analysis.compared(found, config, together) | {
         "data": describe_data(together),
@@ -56,6 +59,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     }
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
+    summary["speed"]["peak-memory-bytes"] = peak_memory()  # the server's own count ends before the baselines
     folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
@@ -152,6 +156,8 @@ def main(
     for line in remarks(summary["privacy"]):
         say(line, style="yellow")
     say(f"report: {render(folder.path)}", whole=True)
+    for name, note in summary["notes"].items():
+        say(f"{name} {note}", style="yellow")
     for name, reason in summary["left-out"].items():
         say(f"{name} is left out: {reason}", style="yellow")
     for name, reason in summary["failed"].items():
@@ -191,6 +197,7 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     check_simulated(config)
     folder = RunFolder(path)
     folder.check_new()
+    check_room(config, federation(config), path)
     return config, folder  # made by the server, when nothing is left that could refuse the run
 
 

@@ -158,6 +158,11 @@ class Protocol(Choice, ABC):
         """Say whether a secure sum can hide single answers, because the server needs only their sum."""
         return True
 
+    def kept_bytes(self, catalogue: Catalogue) -> int:
+        """Return about how many bytes of models a client keeps from one round to the next."""
+        del catalogue
+        return 0
+
     def releases(self, num_rounds: int) -> int:
         """Return the largest number of releases in a number of rounds to which one client contributes."""
         return num_rounds

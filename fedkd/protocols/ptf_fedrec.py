@@ -139,7 +139,7 @@ class PTFFedRec(Protocol):
         )
         train(model, parameters, examples, pair_loss, training, streams)
         values = self._upload(cohort, parameters, (positives, negatives), asks.round)
-        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, values)
+        return keep_students(cohort, parameters, self._blank(cohort)), Answers(asks.round, cohort.clients, values)
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Collect the triples."""

@@ -14,7 +14,7 @@ from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.evaluation.rows import BASELINES, BY_NAME, PUBLIC
+from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.low_rank import LowRankStudent
@@ -101,7 +101,7 @@ class Config(Options):
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
         if baseline == "centralised" and not self.algorithm.centralises:
             return f"algorithm {self.algorithm.name} has no model of everyone's data"
-        if baseline == "fedavg" and self.privacy.vote_mechanism is not None:
+        if BY_NAME[baseline].source == PARAMETERS and self.privacy.vote_mechanism is not None:
             return f"its answers are no votes, which privacy.votes={self.privacy.votes} needs"
         return ""
 
@@ -121,7 +121,7 @@ class Config(Options):
         if self.privacy.student.epsilon is not None and getattr(local, "optimiser", None) != "sgd":
             raise ValueError(
                 "privacy.student.epsilon needs students that clients train on histories by plain gradient steps; "
-                "set algorithm.name to iterated, fedavg or fedmd, and algorithm.local.optimiser to sgd"
+                "set algorithm.name=iterated, fedavg or fedmd, and algorithm.local.optimiser=sgd"
             )
         return self
 
@@ -137,7 +137,7 @@ class Config(Options):
         if self.privacy.vote_mechanism is not None and not all(self.algorithm.ballot() or (0,)):
             raise ValueError(
                 f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; set "
-                "algorithm.name to gnmax and algorithm.panel, for example to 50"
+                "algorithm.name=gnmax and algorithm.panel=50"
             )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(

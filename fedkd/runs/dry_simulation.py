@@ -33,12 +33,14 @@ class DrySimulation:
         Everyone's data.
     clients : ndarray of int64, shape [clients]
         The clients that take part, ascending; the public constants are those of all clients.
+    kept : dict of int to ClientState
+        What each client keeps between rounds.
     """
 
     config: Config
     together: Federation
     clients: Ids
-    _kept: dict[int, ClientState] = field(default_factory=dict)
+    kept: dict[int, ClientState] = field(default_factory=dict)
     _received: Answers | None = None
 
     @property
@@ -87,13 +89,16 @@ class DrySimulation:
             raise unanswered(asks.round, failures)
         return aggregator.decode(self._received)
 
+    def cohort(self, clients: Ids) -> Cohort:
+        """Return some clients with their data and what they keep."""
+        owner, data = self.together.held_by(clients)
+        kept = tuple(self.kept.get(int(client), {}) for client in clients)
+        return Cohort(clients, owner, data, self.config.seed, kept, student_noise(self.config))
+
     def learnt(self, asks: Asks) -> Answers:
         """Return the clients' raw answers to asks that concern them."""
-        owner, data = self.together.held_by(asks.clients)
-        kept = tuple(self._kept.get(int(client), {}) for client in asks.clients)
-        cohort = Cohort(asks.clients, owner, data, self.config.seed, kept, student_noise(self.config))
-        cohort, answers = self.config.algorithm.learn(cohort, asks)
-        self._kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
+        cohort, answers = self.config.algorithm.learn(self.cohort(asks.clients), asks)
+        self.kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
         return answers
 
     def first_asks(self) -> tuple[Asks, dict[str, Spec]]:

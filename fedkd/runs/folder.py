@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import sys
 import textwrap
 import tomllib
@@ -170,6 +171,13 @@ class RunFolder:
         """Keep only the complete lines of ``rounds.jsonl`` up to a round."""
         kept = [line for line in self.rounds() if line["round"] <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def forget_models(self) -> None:
+        """Remove everything from which a finished run could go on: models, catalogue, checkpoint, clients' states."""
+        for name in ("checkpoint", "client-states"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for path in self.path.glob("*.safetensors"):
+            path.unlink()
 
     def write_json(self, name: str, content: Json) -> None:
         """Write a JSON file whole or not at all."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.closed_forms import ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
@@ -121,8 +121,7 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the student of everyone's histories in one place, without references and with exact weights."""
         del seed
         weights = UserWeights(EXACT, self.damping)
-        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
-        gram = Gram(np.asarray(rows.todense()))
+        gram = weighted_gram(train, weights.of(train.histories.lengths))
         return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
