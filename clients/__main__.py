@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,49 +16,85 @@ from clients.policy import ClientPolicy, mode_named
 from fedkd.cli.terminal import going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
-from fedkd.runs.processes import environment, free_port, program
+from fedkd.runs.processes import end, environment, tied
+from fedkd.runs.reach import Address
 
 
-def supernode(
-    data: Path, superlink: str, certificates: Path | None, key: Path | None, trusted: Path | None, policy: ClientPolicy
-) -> list[str]:
+@dataclass(frozen=True)
+class Connection:
+    """A client's way to its server.
+
+    Attributes
+    ----------
+    server : Address
+        The server's address.
+    certificates : Path, optional
+        Folder with the server's ``ca.crt``; without it there is no TLS.
+    key : Path, optional
+        The node's private key.
+    trusted : Path, optional
+        YAML file of public keys: only programs signed with one of them run here.
+    """
+
+    server: Address
+    certificates: Path | None = None
+    key: Path | None = None
+    trusted: Path | None = None
+
+    @property
+    def authority(self) -> Path | None:
+        """The certificate from which the server's own must come."""
+        return None if self.certificates is None else self.certificates / "ca.crt"
+
+    def check(self) -> None:
+        """Refuse files that do not exist, with a ``UserError``."""
+        missing = [path for path in (self.authority, self.key) if path and not path.is_file()]
+        if missing:
+            raise UserError(
+                f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR"
+            )
+        if self.trusted is not None and not self.trusted.is_file():
+            raise UserError(f"--trusted-entities {self.trusted} is no file; give a YAML file of ids and public keys")
+
+
+def supernode(data: Path, way: Connection, policy: ClientPolicy) -> list[str]:
     """Return the command of a SuperNode that reads only ``data``, keeps its state there, and follows a policy."""
     node_config = f'data-path="{data.absolute()}" {policy.node_config()}'
-    command = [program("flower-supernode"), "--superlink", superlink, "--port", str(free_port())]
-    command += ["--node-config", node_config]
-    command += ["--trusted-entities", str(trusted.absolute())] if trusted else []
-    if certificates is None:
+    command = [*tied("clients.supernode"), "--superlink", str(way.server)]
+    command += ["--node-config", node_config, "--max-wait-time", f"{SILENCE:g}"]
+    command += ["--trusted-entities", str(way.trusted.absolute())] if way.trusted else []
+    if way.authority is None:
         return [*command, "--insecure"]
-    command += ["--root-certificates", str((certificates / "ca.crt").absolute())]
-    return [*command, *(["--auth-supernode-private-key", str(key.absolute())] if key else [])]
+    command += ["--root-certificates", str(way.authority.absolute())]
+    return [*command, *(["--auth-supernode-private-key", str(way.key.absolute())] if way.key else [])]
 
 
-def keep_connected(command: Callable[[], list[str]], env: dict[str, str], patience: float) -> None:
-    """Run a SuperNode until stopped; after an error it is started again, with growing pauses.
+def keep_connected(command: Callable[[], list[str]], env: dict[str, str], way: Connection, patience: float) -> None:
+    """Run a SuperNode until this process is stopped; whenever it ends it is started again, with growing pauses.
 
-    The server refuses a node whose key is not registered yet. After a node was killed, the server refuses it until it
-    has missed its heartbeats, for about a minute. Flower's program ends when it is refused.
+    It ends when the server stops, or refuses it: because its key is not registered yet, or because it was killed and
+    has not missed its heartbeats.
 
     Raises
     ------
     UserError
-        The server refused the node for ``patience`` seconds.
+        The server could not be reached, or refused the node, for ``patience`` seconds; the message says why.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     pause, deadline = FIRST_PAUSE, time.monotonic() + patience
     while True:
-        begun = time.monotonic()
-        code = _run(command(), env)
-        if code == 0:
-            return
-        if time.monotonic() - begun > STEADY:
-            pause, deadline = FIRST_PAUSE, time.monotonic() + patience
-        if time.monotonic() + pause > deadline:
-            raise UserError(
-                f"the server did not accept this client for {patience:.0f} s (code {code}); is it running, and is the "
-                "client's public key registered there?"
-            )
-        print(f"not connected (code {code}); trying again in {pause:.0f} s", flush=True)
+        trouble = way.server.trouble(way.authority)
+        if not trouble:
+            begun = time.monotonic()
+            _run(command(), env)
+            if time.monotonic() - begun > STEADY:
+                pause, deadline = FIRST_PAUSE, time.monotonic() + patience
+            trouble = f"the server at {way.server} stopped, or refused this client: has it the client's public key?"
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UserError(f"no connection for {patience:.0f} s: {trouble}")
+        pause = min(pause, left)
+        print(f"not connected: {trouble}; trying again in {pause:.0f} s", flush=True)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -65,18 +102,20 @@ def keep_connected(command: Callable[[], list[str]], env: dict[str, str], patien
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0
 """Seconds between two attempts, at first and at most."""
 
+SILENCE = 30.0
+"""Seconds without an answer after which a SuperNode has lost the server."""
+
 STEADY = 60.0
 """A node that ran longer than this, in seconds, was accepted."""
 
 
-def _run(command: list[str], env: dict[str, str]) -> int:
-    """Run a program in this process group, so that a signal to the group ends both, and return its exit code."""
-    process = subprocess.Popen(command, env=env)
+def _run(command: list[str], env: dict[str, str]) -> None:
+    """Run a program in this process group, so that a signal to the group ends both."""
+    process = subprocess.Popen(command, env=env, umask=0o077)  # what it writes is its owner's alone
     try:
-        return process.wait()
-    finally:
-        process.terminate()
         process.wait()
+    finally:
+        end(process)
 
 
 @guarded
@@ -117,7 +156,16 @@ def main(
             help="Answer without masks too: the server sees this client's own answer. With --epsilon, mode local does.",
         ),
     ] = False,
-    patience: Annotated[float, typer.Option(help="Seconds to go on trying while the server refuses.", min=0)] = 300.0,
+    allow_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A module of your own, or a package with all in it, from which a run may name its protocol and other "
+            "classes; may be given again."
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(help="Seconds to go on trying while the server does not answer, or refuses.", min=0)
+    ] = 300.0,
 ) -> None:
     """Connect a client and serve the runs of the server until stopped."""
     if (certificates is None) != insecure:
@@ -127,20 +175,14 @@ def main(
     if adaptive and epsilon is None:
         raise UserError("--adaptive says how a budget is counted; give --epsilon and --delta too")
     budget = None if epsilon is None or delta is None else Budget(epsilon, delta, adaptive=adaptive)
-    policy = ClientPolicy(budget, mode_named(weakest_mode), minimum_cohort, allow_clear)
-    device = read_device(data)
-    print(f"client {device.client} connects to {superlink}", flush=True)
-    missing = [path for path in (certificates and certificates / "ca.crt", key) if path and not path.exists()]
-    if missing:
-        raise UserError(f"{missing[0]} does not exist; make it with python -m simulations.deployment.certificates DIR")
-    if trusted_entities is not None and not trusted_entities.is_file():
-        raise UserError(f"--trusted-entities {trusted_entities} is no file; give a YAML file of ids and public keys")
-
-    def command() -> list[str]:
-        return supernode(data, superlink, certificates, key, trusted_entities, policy)
-
+    own_mode = [weakest_mode.partition(":")[0]] if ":" in weakest_mode else []
+    modules = (*(allow_module or ()), *own_mode)
+    policy = ClientPolicy(budget, mode_named(weakest_mode), minimum_cohort, allow_clear, modules)
+    way = Connection(Address.parse(superlink, "--superlink"), certificates, key, trusted_entities)
+    way.check()
+    print(f"client {read_device(data).client} connects to {way.server}", flush=True)
     with going_on(lambda: "the same command connects this client again, with its state"):
-        keep_connected(command, environment(data / "flower"), patience)
+        keep_connected(lambda: supernode(data, way, policy), environment(data / "flower"), way, patience)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
 from clients.catalogue import answer_catalogue
-from clients.node import ClientNode, open_node
+from clients.node import ClientNode, is_device, open_node
+from clients.policy import ClientPolicy
 from clients.secure import masked, take_part, unmasked
+from clients.student import keep_student
 from fedkd.aggregation.aggregator import Aggregator
 from fedkd.aggregation.noised import without_infinities
 from fedkd.distillation.item_popularity import PANEL, panel_answer, panel_spec
@@ -24,12 +27,22 @@ from fedkd.messages.types import Answers, Asks, mask_bits
 from fedkd.privacy.ledger_account import Account
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.ragged import Ragged
+from fedkd.registry import only_modules
 from fedkd.secure_aggregation import RefusedError
 from fedkd.secure_aggregation.identities import signed_attestation
 
 ERROR = 40
 
-app = ClientApp()
+
+def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) -> Message:
+    """Answer without importing a module that the owner of a device has not allowed."""
+    if not is_device(context):
+        return answer(message, context)
+    with only_modules(ClientPolicy.of_node(context.node_config).modules or ()):
+        return answer(message, context)
+
+
+app = ClientApp(mods=[on_own_terms])
 
 
 @app.query("whoami")
@@ -44,6 +57,15 @@ def whoami(message: Message, context: Context) -> Message:
 def catalogue(message: Message, context: Context) -> Message:
     """Say which catalogue this node holds, after storing the one that was sent, if any."""
     return Message(answer_catalogue(open_node(context).holder, message.content), reply_to=message)
+
+
+@app.query("student")
+def student(message: Message, context: Context) -> Message:
+    """Keep the student that the server has made, for the owner of this device; nothing is told in return."""
+    node, asks = open_node(context), read_ask(message.content)
+    node.policy.check(node.config)
+    keep_student(node, asks)
+    return Message(RecordDict(), reply_to=message)
 
 
 @app.query("keys")
@@ -148,6 +170,8 @@ def evaluate(message: Message, context: Context) -> Message:
     def count(own: Asks) -> Answers:
         return Answers(own.round, own.clients, {"metrics": summary(_measured(node, own))})
 
+    node.policy.check(node.config)
+    keep_student(node, asks)
     aggregator, accounts = node.aggregator(mechanism, plain), _given(node.account(mechanism))
     return _respond(node, message, asks, ClientRelease("metrics", mechanism, aggregator, accounts, count))
 

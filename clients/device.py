@@ -1,7 +1,7 @@
 """A device's own data: one folder that no one else reads."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fedkd.atomic_file import replace_file
+from fedkd.atomic_file import replace_file, replacing
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -49,6 +49,15 @@ class Device:
             raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
 
+    @property
+    def had(self) -> Interactions:
+        """All that the users have had: their histories, and after them what tests hold back."""
+        parts = (self.data.history.histories, self.data.target.histories)
+        users, items = (np.concatenate([getattr(part, of) for part in parts]) for of in ("row_index", "values"))
+        table = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
+        history = _interactions(table, self.data.history.num_users, self.data.history.num_items)
+        return replace(history, catalogue=self.data.history.catalogue)
+
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: a device holds one, under its own number."""
         return str(client)
@@ -56,9 +65,11 @@ class Device:
 
 def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
-    pd.concat(frames, ignore_index=True).to_parquet(folder / "interactions.parquet", index=False)
+    with replacing(folder / "interactions.parquet") as new:
+        new.touch(0o600)
+        pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
     replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
 

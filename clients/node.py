@@ -22,6 +22,7 @@ from fedkd.messages.flower import pack_asks
 from fedkd.messages.types import Asks
 from fedkd.privacy.ledger_account import Account, open_ledger
 from fedkd.privacy.mechanisms.base import Mechanism
+from fedkd.registry import ALLOWED
 from fedkd.runs.config import Config, dump, unflatten
 from fedkd.runs.federation import Mechanisms, federation, mechanisms, shard, student_noise
 from fedkd.runs.folder import run_path
@@ -151,12 +152,17 @@ class ClientNode:
         return Cohort(clients, owner, data, self.config.seed, states, student_noise(self.config))
 
 
+def is_device(context: Context) -> bool:
+    """Return whether a Flower node is a device, with a ``data-path``, or a simulated shard, with a ``partition-id``."""
+    return "data-path" in context.node_config
+
+
 def open_node(context: Context) -> ClientNode:
-    """Return a Flower node's clients: a node with a ``data-path`` is a device, one with a ``partition-id`` a shard."""
-    config, own = _config(tuple(sorted(context.run_config.items()))), context.node_config
-    if "data-path" in own:
+    """Return a Flower node's clients."""
+    config, own = _config(tuple(sorted(context.run_config.items())), ALLOWED.get()), context.node_config
+    if is_device(context):
         device = with_catalogue(read_device(Path(str(own["data-path"]))))
-        return _device_node(config, device, ClientPolicy.of_node(own))
+        return device_node(config, device, ClientPolicy.of_node(own))
     together = federation(config)
     registered = together.partition.num_clients
     clients = shard(registered, int(own["partition-id"]), int(own["num-partitions"]))
@@ -165,7 +171,7 @@ def open_node(context: Context) -> ClientNode:
     return ClientNode(config, clients, together, store, registered, folder, config.data.name)
 
 
-def _device_node(config: Config, device: Device, policy: ClientPolicy) -> ClientNode:
+def device_node(config: Config, device: Device, policy: ClientPolicy) -> ClientNode:
     """Return the node of a device; the server chooses neither its ledger nor the students of other settings."""
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
     settings = json.dumps(_settings(config), sort_keys=True, default=str).encode()
@@ -180,5 +186,6 @@ def _settings(config: Config) -> dict[str, object]:
 
 
 @lru_cache(maxsize=4)
-def _config(items: tuple[tuple[str, bool | int | float | str], ...]) -> Config:
+def _config(items: tuple[tuple[str, bool | int | float | str], ...], allowed: tuple[str, ...] | None) -> Config:
+    del allowed  # what was read with others allowed is read again
     return unflatten(dict(items))

@@ -25,12 +25,15 @@ class ClientPolicy:
         Fewest clients whose sum may be opened.
     clear : bool
         Whether answers may leave without masks. Answers with all the noise of the owner's own budget always may.
+    modules : tuple of str, optional
+        The owner's own modules, from which a run may name classes beside the package's; None allows all modules.
     """
 
     budget: Budget | None = None
     weakest_mode: str = "none"
     minimum_cohort: int = 10
     clear: bool = False
+    modules: tuple[str, ...] | None = ()
 
     def check(self, config: Config) -> None:
         """Refuse a run that does not meet the policy.
@@ -68,6 +71,7 @@ class ClientPolicy:
             "weakest-mode": self.weakest_mode,
             "minimum-cohort": self.minimum_cohort,
             "clear": self.clear,
+            "allowed-modules": " ".join(self.modules or ()),
         }
         if self.budget is not None:
             values |= {"epsilon": float(self.budget.epsilon), "delta": float(self.budget.delta)}
@@ -83,10 +87,11 @@ class ClientPolicy:
             budget = Budget(float(str(node["epsilon"])), float(str(node["delta"])), adaptive=adaptive)
         mode = mode_named(str(node.get("weakest-mode", cls.weakest_mode)))
         cohort = int(str(node.get("minimum-cohort", cls.minimum_cohort)))
-        return cls(budget, mode, cohort, node.get("clear") is True)
+        modules = tuple(str(node.get("allowed-modules", "")).split())
+        return cls(budget, mode, cohort, node.get("clear") is True, modules)
 
 
-SIMULATION_POLICY = ClientPolicy(minimum_cohort=2, clear=True)
+SIMULATION_POLICY = ClientPolicy(minimum_cohort=2, clear=True, modules=None)
 """The policy of simulated clients, which accepts every run."""
 
 

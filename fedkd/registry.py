@@ -5,6 +5,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -195,9 +197,29 @@ def imported_function(path: str, kind: str) -> Callable[..., Any]:
     return found
 
 
+ALLOWED: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
+"""Modules from which a class of one's own may come; None where every module may be imported."""
+
+
+@contextmanager
+def only_modules(names: Sequence[str]) -> Iterator[None]:
+    """Refuse paths such as ``package.module:Class`` to modules that are neither among these nor within them."""
+    token = ALLOWED.set(tuple(names))
+    try:
+        yield
+    finally:
+        ALLOWED.reset(token)
+
+
 def _module(path: str, kind: str, what: str) -> tuple[ModuleType, str]:
     """Return the module of ``package.module:name``, and the name."""
     module, _, name = path.partition(":")
+    allowed = ALLOWED.get()
+    if allowed is not None and not any(f"{module}.".startswith(f"{one}.") for one in allowed):
+        raise UserError(
+            f"the {kind} {path!r} is in a module that the owner of this device has not allowed; they allow it with "
+            f"--allow-module {module}"
+        )
     if (here := str(Path.cwd())) not in sys.path:  # a command that was installed does not look there by itself
         sys.path.append(here)
     try:

@@ -253,6 +253,8 @@ class Distillation(OwnRounds):
         """Return the metrics of devices, and those of a simulation."""
         self.per_user, self.student_quality = None, {}  # a number of an earlier round is none of this one
         own = {} if self.mechanism.active else self._device_metrics(number)
+        if self.mechanism.active:
+            self.requests.hand_out(self.protocol.deploy(self.progress.state, self.requests.connected, number))
         return own | self._measured()
 
     def _device_metrics(self, number: int) -> dict[str, float]:

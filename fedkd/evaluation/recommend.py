@@ -39,8 +39,31 @@ def top_items(model: Recommender, histories: Interactions, k: int = 10, batch_si
         raise UserError(f"a list must have at least one item, k is {k}")
     check_catalogue(model, histories)
     users, starts = np.arange(histories.num_users), range(0, max(1, histories.num_users), batch_size)
-    parts = [_best(model, histories, users[start : start + batch_size], k) for start in starts]
+    groups = [users[start : start + batch_size] for start in starts]
+    parts = [best(score(model, histories.histories.take(group)), histories, group, k) for group in groups]
     return pd.concat(parts, ignore_index=True)
+
+
+def best(scores: NDArray[np.float32], histories: Interactions, users: NDArray[np.int64], k: int) -> pd.DataFrame:
+    """Return the best items of some users from their scores of the catalogue, as ``top_items`` does.
+
+    Parameters
+    ----------
+    scores : ndarray, shape [users, items]
+    histories : Interactions
+        All users with the items that they have had.
+    users : ndarray of int64
+        The users that the scores are of, as rows of the histories.
+    k : int
+        Length of a list.
+    """
+    catalogue = histories.catalogue
+    items = metrics.top_items(scores, histories.histories.take(users), k)
+    row, rank = np.nonzero(items >= 0)
+    item = items[row, rank]
+    titles = np.full(len(item), "") if catalogue.titles is None else catalogue.titles[item]
+    columns = {"user": users[row], "rank": rank + 1, "item": catalogue.ids[item], "title": titles}
+    return pd.DataFrame({**columns, "score": scores[row, item]})
 
 
 def check_catalogue(model: Recommender, data: Interactions) -> None:
@@ -50,14 +73,3 @@ def check_catalogue(model: Recommender, data: Interactions) -> None:
             f"the model scores {model.num_items} items and the catalogue has {data.num_items}; give the catalogue "
             "that the model was trained on"
         )
-
-
-def _best(model: Recommender, histories: Interactions, users: NDArray[np.int64], k: int) -> pd.DataFrame:
-    seen, catalogue = histories.histories.take(users), histories.catalogue
-    scores = score(model, seen)
-    items = metrics.top_items(scores, seen, k)
-    row, rank = np.nonzero(items >= 0)
-    item = items[row, rank]
-    titles = np.full(len(item), "") if catalogue.titles is None else catalogue.titles[item]
-    columns = {"user": users[row], "rank": rank + 1, "item": catalogue.ids[item], "title": titles}
-    return pd.DataFrame({**columns, "score": scores[row, item]})

@@ -6,10 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from fedkd.errors import UserError
 
@@ -22,6 +25,9 @@ QUIET = {
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
 }
 """Settings under which Flower needs no network but its own."""
+
+GRACE = 10.0
+"""Seconds that a program has to end after it was asked to."""
 
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -40,9 +46,34 @@ def program(name: str) -> str:
     return found
 
 
+def tied(module: str) -> list[str]:
+    """Return the command that runs a module which calls ``tie``, as a child of this process."""
+    return [sys.executable, "-m", module, str(os.getpid())]
+
+
+def tie(*arguments: str) -> None:
+    """End this process soon after its parent, even if the parent was killed; its id is the first argument.
+
+    Whatever this process started ends first, then it is asked to end itself, and after ``GRACE`` seconds it must.
+    ``arguments`` are added to those that this process was given.
+    """
+    parent = int(sys.argv.pop(1))
+    sys.argv += arguments
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        end_all(psutil.Process().children(recursive=True))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in its own process group, with its output in a file, and stop the group at the end."""
+    """Run a program in its own process group, with its output in a file, and stop it and all it started at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -59,34 +90,26 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
         end(process)
 
 
-def end(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
-    """Stop a process group by a signal, and after ``patience`` seconds by force."""
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, kind)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a program and all that it started: by a signal, and after ``GRACE`` seconds by force."""
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        end_all(started)
+    process.kill()
+    process.wait()
 
 
-def wait_for_port(address: str, process: subprocess.Popen[bytes], log: Path, patience: float = 60.0) -> None:
-    """Wait until a program listens on ``host:port``; a ``UserError`` if it ended or took too long."""
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise UserError(
-                f"the program ended with code {process.returncode} before it listened on {address}; see {log}"
-            )
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        time.sleep(0.1)
-    raise UserError(f"nothing listened on {address} within {patience:.0f} s; see {log}")
+def end_all(processes: Sequence[psutil.Process], patience: float = 3.0) -> None:
+    """Stop processes by a signal, and after ``patience`` seconds by force."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(processes, patience)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def free_port() -> int:

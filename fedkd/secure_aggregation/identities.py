@@ -8,7 +8,7 @@ from fedkd.errors import UserError
 from fedkd.secure_aggregation import Directory, Identity
 from fedkd.secure_aggregation.attestation import sign_attestation
 
-KEY, DIRECTORY = "identity.key", "directory.json"
+KEY, PUBLIC, DIRECTORY = "identity.key", "identity.pub", "directory.json"
 
 
 def write_identity(folder: Path, identity: Identity) -> None:

@@ -2,6 +2,9 @@
 
 import datetime
 import ipaddress
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,20 +16,32 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedkd.atomic_file import replace_file
 from fedkd.cli.terminal import guarded, start
+from fedkd.errors import UserError
 
 DAYS = 30
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-def make_certificates(folder: Path, nodes: int) -> None:
-    """Write a certificate authority, a server certificate for localhost, and one key pair per node.
+def make_certificates(folder: Path, nodes: int, hosts: Sequence[str] = ()) -> None:
+    """Write a certificate authority, a server certificate, and one key pair per node.
 
     For development only: anyone who can read the folder can act as server or node. Files: ``ca.crt``, ``server.pem``,
     ``server.key``, ``node-N`` (OpenSSH private key) and ``node-N.pub``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go.
+    nodes : int
+        Number of key pairs.
+    hosts : sequence of str
+        Names and IP addresses at which clients reach the server, beside this machine's own name for itself.
     """
+    names = [_host(host) for host in dict.fromkeys([*LOCAL, *hosts])]
     folder.mkdir(parents=True, exist_ok=True)
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key)
-    server = _server(server_key, authority, authority_key)
+    server = _server(server_key, authority, authority_key, names)
     (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
     replace_file(folder / "server.key", _private(server_key, serialization.PrivateFormat.TraditionalOpenSSL), 0o600)
@@ -66,10 +81,21 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     return builder.sign(key, hashes.SHA256())
 
 
+def _host(name: str) -> x509.GeneralName:
+    """Return an IP address or a DNS name as a certificate holds it; a ``UserError`` for anything else."""
+    with suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    if re.fullmatch(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name, re.IGNORECASE):
+        return x509.DNSName(name)
+    raise UserError(f"--host {name} is no name of a host and no IP address; for example fedkd.example.org or 192.0.2.7")
+
+
 def _server(
-    key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    names: Sequence[x509.GeneralName],
 ) -> x509.Certificate:
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     builder = _builder("localhost", authority.subject, key)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -97,10 +123,18 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
 def main(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")],
     nodes: Annotated[int, typer.Option(help="How many node key pairs.", min=1)] = 2,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or IP address at which clients on other machines reach the server; may be given again. The "
+            "certificate names this machine as localhost in any case."
+        ),
+    ] = None,
 ) -> None:
     """Make development certificates and node keys."""
-    make_certificates(folder, nodes)
-    print(f"wrote a CA, a server certificate and {nodes} node keys, valid for {DAYS} days, to {folder}")
+    make_certificates(folder, nodes, host or ())
+    named = ", ".join([*LOCAL, *(host or ())])
+    print(f"wrote a CA, a server certificate for {named} and {nodes} node keys, valid for {DAYS} days, to {folder}")
 
 
 if __name__ == "__main__":

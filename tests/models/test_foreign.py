@@ -79,7 +79,9 @@ def test_it_conforms() -> None:
 def test_it_is_trained_in_a_simulation_and_on_devices_that_were_sent_the_catalogue(tmp_path: Path) -> None:
     simulate(load(None, [*SETTINGS, f"runtime.run-folder={json.dumps(str(tmp_path / 'simulated'))}"]))
     deal_out(load(None, SETTINGS), tmp_path / "data")
-    served(placed(tmp_path / "real", tmp_path / "data", *SETTINGS), tmp_path / "data")
+    served(
+        placed(tmp_path / "real", tmp_path / "data", *SETTINGS), tmp_path / "data", node={"allowed-modules": __name__}
+    )
     start = Own(width=4).build(federation(load(None, SETTINGS)).fold.train.catalogue, 0)
     simulated, real = (load_file(tmp_path / place / "student.safetensors") for place in ("simulated", "real"))
     assert simulated.keys() == real.keys() == {"items.weight", "categories", "decoder"}

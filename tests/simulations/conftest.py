@@ -1,13 +1,15 @@
 """What tests of runs share: one SuperLink for all that ``flwr run`` starts."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedkd.runs.processes import environment, free_port, program, running, wait_for_port
+from fedkd.runs.processes import environment, free_port, program, running
+from fedkd.runs.reach import Address
 from tests.simulations.deployment import PATIENCE, ROOT, end_all
 
 
@@ -36,7 +38,9 @@ def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Pat
 
     try:
         with running(superlink, env, log) as process:
-            wait_for_port(f"127.0.0.1:{port}", process, log, PATIENCE)
+            while Address("127.0.0.1", port).trouble(None):
+                assert process.poll() is None, log.read_text()[-3000:]
+                time.sleep(0.1)
             yield run
     finally:
         end_all(home)

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Context, RecordDict
 from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
 
-from clients.__main__ import supernode
+from clients.__main__ import Connection, supernode
 from clients.device import read_device
 from clients.node import ClientNode, open_node
 from clients.policy import ClientPolicy
@@ -24,6 +24,7 @@ from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.folder import RunFolder
+from fedkd.runs.reach import Address
 from fedkd.secure_aggregation import SecureSum
 from server.secure import SecureExchange
 from server.transport import exchange
@@ -201,7 +202,8 @@ def test_a_round_is_not_answered_under_the_name_of_another(
 
 def test_a_node_may_insist_on_programs_that_someone_signed(tmp_path: Path) -> None:
     """Flower hands every node the server's program, whose terms are then the server's: the option is Flower's mend."""
-    given = supernode(tmp_path, "127.0.0.1:1", None, None, tmp_path / "trusted.yaml", ClientPolicy())
-    parsed = _parse_args_run_supernode().parse_args(given[1:])
+    way = Connection(Address("127.0.0.1", 1), trusted=tmp_path / "trusted.yaml")
+    given = supernode(tmp_path, way, ClientPolicy())
+    parsed = _parse_args_run_supernode().parse_args(given[4:])
     assert parsed.trusted_entities == tmp_path / "trusted.yaml"
     assert parsed.insecure
