@@ -13,7 +13,13 @@ from fedkd.cli.terminal import INTERRUPTED
 from fedkd.runs.folder import RunFolder
 from tests.simulations.deployment import CONF, ROOT, options
 
-QUICK = ["data.synthetic.users=60", "data.synthetic.items=60", "evaluation.baselines=[]", "algorithm.name=fedavg"]
+QUICK = [
+    "data.synthetic.users=60",
+    "data.synthetic.items=60",
+    "data.synthetic.mean-history=15",
+    "evaluation.baselines=[]",
+    "algorithm.name=fedavg",
+]
 QUICK += ["num-server-rounds=10000", "evaluation.every=0", "runtime.workers=2", "runtime.threads=1"]
 PATIENCE = 240.0
 
