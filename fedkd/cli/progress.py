@@ -7,6 +7,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fedkd.cli.terminal import terminal
+
 T = TypeVar("T")
 
 QUIET_SECONDS = 30.0
@@ -27,7 +29,7 @@ def tracked(work: Iterable[T], total: int, name: str, console: Console | None = 
     console : Console, optional
         Where to show it; standard error by default, so that results can be piped.
     """
-    console = console or Console(stderr=True)
+    console = console or terminal(errors=True)
     yield from _bar(work, total, name, console) if console.is_terminal else _lines(work, total, name, console)
 
 
@@ -43,5 +45,5 @@ def _lines(work: Iterable[T], total: int, name: str, console: Console) -> Iterat
         now = time.monotonic()
         if done and now - said >= QUIET_SECONDS:
             said, left = now, (now - begun) * (total - done) / done
-            console.print(f"{name}: {done} of {total}, about {left:,.0f} s left", highlight=False, soft_wrap=True)
+            console.print(f"{name}: {done} of {total}, about {left:,.0f} s left", soft_wrap=True)
         yield piece

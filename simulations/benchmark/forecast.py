@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from fedkd.cli.terminal import guarded
 from fedkd.errors import UserError
 from fedkd.report import render
 from fedkd.runs.config import load
@@ -37,6 +38,7 @@ CASES: dict[str, tuple[str, ...]] = {
 """File and overrides of every configuration."""
 
 
+@guarded
 def main(
     only: Annotated[list[str] | None, typer.Argument(help=f"Some of: {', '.join(CASES)}; all by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="The folder of MovieLens-100K, for ml100k.")] = None,
