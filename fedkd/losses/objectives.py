@@ -4,6 +4,8 @@
 hard labels; the student minimises the weighted sum of the latter two.
 """
 
+from collections.abc import Iterator
+
 from pydantic import Field
 from torch import Tensor
 
@@ -27,6 +29,15 @@ class LossWeights(Options):
     soft: float = Field(1.0, ge=0)
     feature: float = Field(0.0, ge=0)
     hard: float = Field(0.0, ge=0)
+
+
+def scheduled(first: LossWeights, last: LossWeights, steps: int) -> Iterator[LossWeights]:
+    """Yield the weights of every step: the first ones, the last ones, and a straight line between."""
+    names = [*LossWeights.model_fields]
+    for step in range(steps):
+        part = step / max(1, steps - 1)
+        mixed = {name: (1 - part) * getattr(first, name) + part * getattr(last, name) for name in names}
+        yield LossWeights.model_validate(mixed)
 
 
 def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:

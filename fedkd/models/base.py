@@ -75,10 +75,37 @@ class Recommender(nn.Module, ABC):
         UserError
             If the model has no such layer.
         """
-        if layer is not None:
-            has = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none to choose, leave it out"
-            raise UserError(f"{type(self).__name__} has no layer {layer} to distil; {has}")
-        return self.hidden(history).unsqueeze(-2)
+        if layer is None:
+            return self.hidden(history).unsqueeze(-2)
+        maps = self.positions(history, layer)
+        count = (history[:, -maps.shape[-2] :] < self.num_items).to(maps.dtype).sum(-1).clamp(min=1.0)
+        return (maps.sum(-2) / count.unsqueeze(-1)).unsqueeze(-2)
+
+    def positions(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return the features of a chosen layer at the most recent positions of a history.
+
+        Models whose layers have positions define it; ``features`` is the mean over the items of a history.
+
+        Parameters
+        ----------
+        history : Tensor of int64, shape [batch, length]
+            Histories, padded on the left.
+        layer : int, optional
+            One of ``layers``.
+
+        Returns
+        -------
+        Tensor, shape [batch, positions, features]
+            Zero at padding.
+
+        Raises
+        ------
+        UserError
+            If the model has no such layer.
+        """
+        del history
+        has = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none to choose, leave it out"
+        raise UserError(f"{type(self).__name__} has no layer {layer} to distil; {has}")
 
     @abstractmethod
     def forward(self, history: Tensor) -> Tensor:

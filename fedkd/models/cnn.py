@@ -106,15 +106,11 @@ class CausalCNN(Recommender):
             maps = torch.relu(convolution(causal)) * real
         return maps, real
 
-    def features(self, history: Tensor, layer: int | None = None) -> Tensor:
-        """Return the mean of a layer's maps over the history, or what ``hidden`` returns; shape [batch, 1, channels].
-
-        Layer 0 is the embedding, 1 and 2 are the convolutions.
-        """
+    def positions(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return a layer's maps: layer 0 is the embedding, 1 and 2 are the convolutions."""
         if layer not in self.layers:
-            return super().features(history, layer)
-        maps, real = self.feature_maps(history, layer)
-        return (maps.sum(-1) / real.sum(-1).clamp(min=1.0)).unsqueeze(-2)
+            return super().positions(history, layer)
+        return self.feature_maps(history, layer)[0].transpose(-1, -2)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the second layer at the most recent item plus its mean over the history, shape [batch, channels]."""

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkd.losses.soft_labels import soft_label_divergence
+from fedkd.losses.softmax import soft_label_divergence, top_divergence
 from tests.losses.naive import numbers, softmax
 
 
@@ -52,3 +52,27 @@ def test_a_masked_item_has_no_gradient() -> None:
     assert torch.isfinite(student.grad).all()
     assert student.grad[0, 1] == 0
     assert student.grad[0, 0] != 0
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 99), top=st.sampled_from([1, 3, 6, 50]), masked=st.booleans())
+def test_a_list_and_its_rest_are_the_divergence_of_list_and_bucket(seed: int, top: int, masked: bool) -> None:
+    student, teacher = numbers(seed, 3, 6), numbers(seed + 1, 3, 6)
+    counted = numbers(seed + 2, 3, 6) > -0.5 if masked else torch.ones(3, 6, dtype=torch.bool)
+    counted[:, 0] = True
+    actual = top_divergence(student, teacher, 2.0, counted if masked else None, top)
+    for row in range(3):
+        items = [i for i in range(6) if counted[row, i]]
+        p = softmax([float(teacher[row, i]) for i in items], 2.0)
+        q = softmax([float(student[row, i]) for i in items], 2.0)
+        best = sorted(range(len(items)), key=lambda i: -p[i])[:top]
+        naive = sum(p[i] * math.log(p[i] / q[i]) for i in best)
+        rest, ours = 1 - sum(p[i] for i in best), 1 - sum(q[i] for i in best)
+        naive += rest * math.log(rest / ours) if len(items) > top else 0.0
+        assert float(actual[row]) == pytest.approx(4.0 * naive, abs=1e-9)
+    assert (actual <= soft_label_divergence(student, teacher, 2.0, counted) + 1e-9).all()
+
+
+def test_a_list_of_the_whole_catalogue_is_the_divergence_of_all_items() -> None:
+    student, teacher = numbers(0, 2, 5), numbers(1, 2, 5)
+    torch.testing.assert_close(top_divergence(student, teacher, 3.0), soft_label_divergence(student, teacher, 3.0))
