@@ -1,7 +1,5 @@
 """The three phases: pretrain a teacher, distil it into a student, optimise the student on hard labels."""
 
-from collections.abc import Callable
-
 import numpy as np
 from torch import Tensor
 
@@ -10,9 +8,10 @@ from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.targets import DistillationTargets
 from fedkd.losses.objectives import optimisation_loss, pretraining_loss
 from fedkd.models.base import Recommender
+from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, Watch, train
-from fedkd.training.hard_labels import HardLabelLoss, history_losses
+from fedkd.training.hard_labels import HardLabelLoss, history_losses, untouched
 from fedkd.training.options import StepTraining
 
 
@@ -23,16 +22,14 @@ def pretrain(
 
     Returns the best quality where ``watch`` evaluates.
     """
-    loss_of = _hard_label_loss(model, histories, training.visible, rng, pretraining_loss)
-    return train(model, loss_of, len(histories), training, rng, watch, "pretrain")
+    return _on_hard_labels(model, histories, training, rng, watch, pretraining_loss, "pretrain")
 
 
 def optimise(
     model: Recommender, histories: Ragged, training: StepTraining, rng: np.random.Generator, watch: Watch | None = None
 ) -> float | None:
     """Train a student in place on hard labels (``L_opt``), usually after distillation; see `pretrain`."""
-    loss_of = _hard_label_loss(model, histories, training.visible, rng, optimisation_loss)
-    return train(model, loss_of, len(histories), training, rng, watch, "optimise")
+    return _on_hard_labels(model, histories, training, rng, watch, optimisation_loss, "optimise")
 
 
 def distil(
@@ -57,7 +54,18 @@ def distil(
     return train(student, loss_of, len(targets), options.training, rng, watch, "distil", speaking.adapter)
 
 
-def _hard_label_loss(
-    model: Recommender, histories: Ragged, visible: float, rng: np.random.Generator, loss: HardLabelLoss
-) -> Callable[[Rows], Tensor]:
-    return lambda rows: history_losses(model, histories.take(rows), visible, rng, loss).mean()
+def _on_hard_labels(
+    model: Recommender,
+    histories: Ragged,
+    training: StepTraining,
+    rng: np.random.Generator,
+    watch: Watch | None,
+    loss: HardLabelLoss,
+    phase: str,
+) -> float | None:
+    def loss_of(rows: Rows) -> Tensor:
+        return history_losses(model, histories.take(rows), training.visible, rng, loss).mean()
+
+    best = train(model, loss_of, len(histories), training, rng, watch, phase)
+    forget_own_rows(model, untouched(histories, model.num_items))
+    return best

@@ -140,38 +140,6 @@ class ModelConfig(Choice, ABC):
             return self.untrained(catalogue)
 
 
-class ItemSum(nn.Module):
-    """A linear layer over histories, ``x W + b``, whose weight has a row for every item.
-
-    Parameters
-    ----------
-    num_items, width : int
-    scale : float
-        Standard deviation of the first weights.
-    bias : bool
-        Whether there is a bias; it begins at 0.
-    """
-
-    def __init__(self, num_items: int, width: int, scale: float, bias: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(num_items, width) * scale)
-        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Return sums of rows, shape [batch, width], for weighted histories of shape [batch, items]."""
-        total = history @ self.weight
-        return total if self.bias is None else total + self.bias
-
-
-def item_scores(num_items: int, width: int, scale: float, bias: bool) -> nn.Linear:
-    """Return a linear layer to the catalogue; normal weights, a row for every item, and a bias of 0 if any."""
-    layer = nn.Linear(width, num_items, bias=bias, device="meta")  # draws nothing there
-    layer.weight = nn.Parameter(torch.randn(num_items, width) * scale)
-    if bias:
-        layer.bias = nn.Parameter(torch.zeros(num_items))
-    return layer
-
-
 def multi_hot(history: Tensor, num_items: int, weights: Tensor | None = None) -> Tensor:
     """Return histories as a matrix, shape [batch, items]; padding vanishes.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.models.base import Recommender, multi_hot, padded_histories
+from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, train
 from fedkd.training.options import CentralTraining
@@ -26,6 +27,11 @@ def sub_sampled(histories: Ragged, visible: float, rng: np.random.Generator) -> 
 def nonempty(histories: Ragged) -> Ragged:
     """Return the histories that are not empty."""
     return histories.take(np.flatnonzero(histories.lengths > 0))
+
+
+def untouched(histories: Ragged, num_items: int) -> Tensor:
+    """Return a mark for every item that occurs in no history, shape [items]."""
+    return torch.from_numpy(np.bincount(histories.values, minlength=num_items) == 0)
 
 
 def history_losses(
@@ -68,6 +74,7 @@ def train_centrally(
         return loss - sum(terms)
 
     train(model, loss_of, len(histories), training, rng)
+    forget_own_rows(model, untouched(histories, model.num_items))
     return model
 
 

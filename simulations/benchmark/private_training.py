@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
 from fedkd.protocols.ptf_fedrec import pair_loss
@@ -75,7 +76,9 @@ def main(
         for name, model in models.items():
             console.print(_table(name, _variants(model, dense, pair_loss, batch, epochs, steps), steps))
         histories = _histories(students, items, examples)
-        variants = _variants(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
+        variants = _variants(
+            Autoencoder(Catalogue.numbered(items), width), histories, history_loss(items), batch, epochs, steps
+        )
         console.print(_table("autoencoder", variants, steps))
 
 
