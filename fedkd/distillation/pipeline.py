@@ -11,7 +11,7 @@ from fedkd.models.base import Recommender
 from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, Watch, train
-from fedkd.training.hard_labels import HardLabelLoss, history_losses, untouched
+from fedkd.training.hard_labels import HardLabelLoss, hard_label_loss, untouched
 from fedkd.training.options import StepTraining
 
 
@@ -64,7 +64,7 @@ def _on_hard_labels(
     phase: str,
 ) -> float | None:
     def loss_of(rows: Rows) -> Tensor:
-        return history_losses(model, histories.take(rows), training.visible, rng, loss).mean()
+        return hard_label_loss(model, histories.take(rows), training, rng, loss)
 
     best = train(model, loss_of, len(histories), training, rng, watch, phase)
     forget_own_rows(model, untouched(histories, model.num_items))

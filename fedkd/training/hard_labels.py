@@ -11,7 +11,8 @@ from fedkd.models.base import Recommender, multi_hot, padded_histories
 from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, train
-from fedkd.training.options import CentralTraining
+from fedkd.training.next_item import next_item_losses
+from fedkd.training.options import AdamTraining, CentralTraining
 
 HardLabelLoss = Callable[[Tensor, Tensor], Tensor]
 """Scores and targets, shape [batch, items] each -> one value per history, shape [batch]."""
@@ -46,6 +47,19 @@ def history_losses(
     return loss(model(shown), multi_hot(padded_histories(whole, model.num_items), model.num_items))
 
 
+def hard_label_loss(
+    model: Recommender,
+    whole: Ragged,
+    training: AdamTraining,
+    rng: np.random.Generator,
+    loss: HardLabelLoss = multinomial_cross_entropy,
+) -> Tensor:
+    """Return the mean loss of what a training predicts: of histories, or of all their next items."""
+    if training.labels.target == "history":
+        return history_losses(model, whole, training.visible, rng, loss).mean()
+    return next_item_losses(model, whole, training.labels, rng).mean()
+
+
 def weighted_loss(model: Recommender, whole: Ragged, visible: float, rng: np.random.Generator) -> Tensor:
     """Return the mean loss of histories of which a part is shown, each weighted by the root of its length.
 
@@ -62,20 +76,28 @@ def train_centrally(
     rng: np.random.Generator,
     correction: Mapping[str, Tensor] | None = None,
 ) -> Recommender:
-    """Train a model in place on hard labels, users weighted by the root of their history's length, and return it.
+    """Train a model in place on hard labels, and return it.
+
+    Users are weighted by the root of their history's length, next items all alike.
 
     A correction of its parameters, by name, is added to the negative gradient of every step.
     """
     histories = nonempty(histories)
 
     def loss_of(rows: Rows) -> Tensor:
-        loss = weighted_loss(model, histories.take(rows), training.visible, rng)
+        loss = _central_loss(model, histories.take(rows), training, rng)
         terms = [(correction[name] * value).sum() for name, value in model.named_parameters()] if correction else []
         return loss - sum(terms)
 
     train(model, loss_of, len(histories), training, rng)
     forget_own_rows(model, untouched(histories, model.num_items))
     return model
+
+
+def _central_loss(model: Recommender, whole: Ragged, training: AdamTraining, rng: np.random.Generator) -> Tensor:
+    if training.labels.target == "history":
+        return weighted_loss(model, whole, training.visible, rng)
+    return hard_label_loss(model, whole, training, rng)
 
 
 def mean_gradient(
