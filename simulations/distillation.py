@@ -27,7 +27,7 @@ from fedkd.distillation.options import PRETRAINING, DistillationOptions
 from fedkd.distillation.pipeline import distil, optimise, pretrain
 from fedkd.distillation.targets import teacher_targets
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
-from fedkd.losses.features import feature_loss
+from fedkd.losses.features import FEATURE_LOSSES, feature_loss
 from fedkd.losses.objectives import LossWeights
 from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import EASE, fit_ease
@@ -252,12 +252,13 @@ def main(
     source: Annotated[str, typer.Option(help="A source that 'fedkd data list' names.")] = "movielens-100k",
     path: Annotated[Path | None, typer.Option(help="Its folder or file; downloaded without it.")] = None,
     division: Annotated[str, typer.Option("--split", help="official, ratio, leave-last-out, ...")] = "official",
-    teacher: Annotated[str, typer.Option(help="ease, autoencoder or cnn.")] = "ease",
-    student: Annotated[str, typer.Option(help="linear, autoencoder or cnn.")] = "linear",
+    teacher: Annotated[str, typer.Option(help=f"ease, {', '.join(MODELS.names)}.")] = "ease",
+    student: Annotated[str, typer.Option(help=f"{', '.join(MODELS.names)}.")] = "linear",
     width: Annotated[int, typer.Option(help="The student's width.")] = 16,
     feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.")] = 0.0,
     feature: Annotated[
-        str, typer.Option("--feature-loss", help="cross-entropy, mse, or your own as package.module:function.")
+        str,
+        typer.Option("--feature-loss", help=f"{', '.join(FEATURE_LOSSES)}, or your own as package.module:function."),
     ] = DistillationOptions().feature_loss,
     seeds: Annotated[int, typer.Option(help="How often the students are trained.")] = 3,
 ) -> None:

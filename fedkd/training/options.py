@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from fedkd.options import Options
 
+Target = Literal["history", "next-item"]
+"""What a model predicts on hard labels."""
+
 
 class Epochs(Options):
     """The number of passes over the data.
@@ -54,10 +57,13 @@ class LocalTraining(CohortTraining):
     ----------
     visible : float
         Probability that an item of a history is shown to the student, which then scores the whole history.
+    target : str
+        ``history``, as ``visible`` says, or ``next-item``: the item after a random part of the history.
     """
 
     epochs: int = Field(5, ge=1)
     visible: float = Field(0.5, gt=0, le=1)
+    target: Target = "history"
 
 
 class HardLabels(Options):
@@ -75,7 +81,7 @@ class HardLabels(Options):
         How far gBCE makes up for the items that were not sampled, from 0 to 1.
     """
 
-    target: Literal["history", "next-item"] = "history"
+    target: Target = "history"
     negatives: int = Field(0, ge=0)
     calibration: float = Field(0.75, ge=0, le=1)
 
