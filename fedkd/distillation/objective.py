@@ -4,6 +4,7 @@ A batch holds, by name:
 
 - ``shown``: the histories that the student sees, int64 of shape [batch, length], padded on the left;
 - ``teacher``: the teacher's logits for them, shape [batch, items];
+- ``better`` and ``worse``, where pairs have a weight: items of equal popularity, shape [batch, groups, pairs];
 - ``features``, where they are compared: the teacher's, shape [batch, positions, features];
 - ``whole``, where hard labels have a weight: the items that the users chose, padded like ``shown``.
 """
@@ -16,6 +17,7 @@ from fedkd.distillation.features import Projection
 from fedkd.distillation.options import DistillationOptions
 from fedkd.losses.features import OF_ANY_WIDTH, feature_loss
 from fedkd.losses.objectives import LossWeights, distillation_loss, optimisation_loss, student_loss
+from fedkd.losses.popularity_groups import group_pairs_loss
 from fedkd.losses.soft_labels import soft_label_loss
 from fedkd.models.base import Recommender, multi_hot, padded_histories
 from fedkd.ragged import Ragged
@@ -103,7 +105,8 @@ def example_losses(
     compare = soft_label_loss(options.soft_label_loss)
     soft = compare(scores, batch["teacher"], options.temperature, counted, options.top)
     feature = None if ours is None else _feature_losses(ours, batch["features"], options)
-    loss = distillation_loss(soft, feature, weights)
+    pairs = group_pairs_loss(scores, batch["better"], batch["worse"]) if "better" in batch else None
+    loss = distillation_loss(soft, feature, weights, pairs)
     if weights.hard == 0:
         return loss
     return student_loss(loss, optimisation_loss(scores, multi_hot(batch["whole"], scores.shape[-1])), weights)

@@ -43,6 +43,10 @@ class DistillationOptions(Options):
         Layer whose features are compared, in models with several; the last before the scores without it.
     positions : bool
         Compare the layer's features of every position of a history, not their mean.
+    groups : int
+        Groups of equally popular items, where their pairs have a weight; items are popular by the hard labels.
+    pairs : int
+        Pairs that are drawn in every group for every history in every step.
     training : StepTraining
         Length and speed. ``visible`` applies to the sub-sampled views that `teacher_targets` adds, which the teacher
         scores as they are; without views it does nothing.
@@ -58,6 +62,8 @@ class DistillationOptions(Options):
     feature_loss: str = "cross-entropy"
     layer: int | None = None
     positions: bool = False
+    groups: int = Field(4, ge=1)
+    pairs: int = Field(30, ge=1)
     training: StepTraining = StepTraining()
 
     @field_validator("feature_loss")
@@ -82,6 +88,11 @@ class DistillationOptions(Options):
     def compares_features(self) -> bool:
         """Whether the features have a weight at any time."""
         return any(weights.feature > 0 for weights in (self.weights, self.last_weights) if weights is not None)
+
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the pairs inside groups have a weight at any time."""
+        return any(weights.groups > 0 for weights in (self.weights, self.last_weights) if weights is not None)
 
     def schedule(self) -> Iterator[LossWeights]:
         """Yield the weights of every step of the training."""

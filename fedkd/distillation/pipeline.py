@@ -45,10 +45,10 @@ def distil(
     """
     width = None if targets.features is None or len(targets) == 0 else targets.features.shape[-1]
     speaking = observed(student, options, width, 0 if width is None else int(rng.integers(2**62)))
-    schedule = options.schedule()
+    schedule, groups = options.schedule(), targets.groups(options, student.num_items)
 
     def loss_of(rows: Rows) -> Tensor:
-        batch = targets.batch(rows, student.num_items)
+        batch = targets.batch(rows, student.num_items) | targets.pairs(rows, groups, options.pairs, rng)
         return example_losses(speaking, batch, options, next(schedule)).mean()
 
     return train(student, loss_of, len(targets), options.training, rng, watch, "distil", speaking.adapter)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedkd.distillation.objective import layer_features
 from fedkd.distillation.options import DistillationOptions
+from fedkd.distillation.popularity_groups import group_pairs, popularity_groups
 from fedkd.models.base import Recommender, padded_histories, score
 from fedkd.ragged import Ragged
 from fedkd.training.hard_labels import sub_sampled
@@ -43,6 +44,21 @@ class DistillationTargets:
         shown, whole = (padded_histories(part.take(rows), num_items) for part in (self.histories, self.labels))
         batch = {"shown": shown, "whole": whole, "teacher": torch.from_numpy(self.scores[rows])}
         return batch if self.features is None else batch | {"features": torch.from_numpy(self.features[rows])}
+
+    def groups(self, options: DistillationOptions, num_items: int) -> list[NDArray[np.int64]]:
+        """Return groups of equally popular items by the hard labels, none where their pairs have no weight."""
+        if not options.compares_pairs:
+            return []
+        return popularity_groups(np.bincount(self.labels.values, minlength=num_items), options.groups)
+
+    def pairs(
+        self, rows: NDArray[np.int64], groups: list[NDArray[np.int64]], pairs: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Draw pairs inside groups for some rows, in the form that `fedkd.distillation.objective` takes."""
+        if not groups:
+            return {}
+        drawn = group_pairs(self.scores[rows], groups, pairs, rng)
+        return dict(zip(("better", "worse"), map(torch.from_numpy, drawn), strict=True))
 
 
 def teacher_targets(

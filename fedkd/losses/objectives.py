@@ -14,7 +14,7 @@ from fedkd.options import Options
 
 
 class LossWeights(Options):
-    """Weights of the student's losses: ``soft * KL + feature * features + hard * cross entropy``.
+    """Weights of the student's losses: ``soft * KL + feature * features + groups * pairs + hard * cross entropy``.
 
     Attributes
     ----------
@@ -22,12 +22,15 @@ class LossWeights(Options):
         Weight of the soft labels in ``L_dist``.
     feature : float
         Weight of the features in ``L_dist``; 0 leaves them out.
+    groups : float
+        Weight of the pairs inside groups of equal popularity in ``L_dist``; 0 leaves them out.
     hard : float
         Weight of ``L_opt`` beside ``L_dist``; 0 leaves it to a phase of its own.
     """
 
     soft: float = Field(1.0, ge=0)
     feature: float = Field(0.0, ge=0)
+    groups: float = Field(0.0, ge=0)
     hard: float = Field(0.0, ge=0)
 
 
@@ -45,9 +48,12 @@ def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return multinomial_cross_entropy(scores, targets)
 
 
-def distillation_loss(soft: Tensor, feature: Tensor | None, weights: LossWeights) -> Tensor:
-    """Return ``L_dist``, the student on the teacher's soft labels and, where there are some, features."""
-    return weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
+def distillation_loss(
+    soft: Tensor, feature: Tensor | None, weights: LossWeights, groups: Tensor | None = None
+) -> Tensor:
+    """Return ``L_dist``, the student on the teacher's soft labels and, where there are some, features and pairs."""
+    loss = weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
+    return loss if groups is None else loss + weights.groups * groups
 
 
 def optimisation_loss(scores: Tensor, targets: Tensor) -> Tensor:

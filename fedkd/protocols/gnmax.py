@@ -45,7 +45,7 @@ from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows, train
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import nonempty, weighted_loss
+from fedkd.training.hard_labels import central_loss, nonempty
 
 LABEL = "label."
 """Prefix of the labels of all rounds: round, query, item, and the item's share of the confident votes."""
@@ -166,7 +166,7 @@ class GNMax(TrainedStudent):
         shown, targets = self._labelled(state)
 
         def _loss(rows: Rows) -> Tensor:
-            loss = weighted_loss(student, histories.take(rows), how.visible, rng)
+            loss = central_loss(student, histories.take(rows), how, rng)
             if not targets.shape[0]:
                 return loss
             chosen = rng.integers(targets.shape[0], size=len(rows))

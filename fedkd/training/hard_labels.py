@@ -85,7 +85,7 @@ def train_centrally(
     histories = nonempty(histories)
 
     def loss_of(rows: Rows) -> Tensor:
-        loss = _central_loss(model, histories.take(rows), training, rng)
+        loss = central_loss(model, histories.take(rows), training, rng)
         terms = [(correction[name] * value).sum() for name, value in model.named_parameters()] if correction else []
         return loss - sum(terms)
 
@@ -94,7 +94,8 @@ def train_centrally(
     return model
 
 
-def _central_loss(model: Recommender, whole: Ragged, training: AdamTraining, rng: np.random.Generator) -> Tensor:
+def central_loss(model: Recommender, whole: Ragged, training: AdamTraining, rng: np.random.Generator) -> Tensor:
+    """Return the loss that `train_centrally` minimises."""
     if training.labels.target == "history":
         return weighted_loss(model, whole, training.visible, rng)
     return hard_label_loss(model, whole, training, rng)
