@@ -8,6 +8,7 @@ from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.targets import DistillationTargets
 from fedkd.losses.objectives import optimisation_loss, pretraining_loss
 from fedkd.models.base import Recommender
+from fedkd.models.device import beside
 from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, Watch, train
@@ -49,6 +50,7 @@ def distil(
 
     def loss_of(rows: Rows) -> Tensor:
         batch = targets.batch(rows, student.num_items) | targets.pairs(rows, groups, options.pairs, rng)
+        batch = {name: beside(student, column) for name, column in batch.items()}
         return example_losses(speaking, batch, options, next(schedule)).mean()
 
     return train(student, loss_of, len(targets), options.training, rng, watch, "distil", speaking.adapter)

@@ -11,6 +11,7 @@ from fedkd.distillation.objective import layer_features
 from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.popularity_groups import group_pairs, popularity_groups
 from fedkd.models.base import Recommender, padded_histories, score
+from fedkd.models.device import computing
 from fedkd.ragged import Ragged
 from fedkd.training.hard_labels import sub_sampled
 
@@ -79,8 +80,9 @@ def _features(
     """Return a model's features of all histories, shape [rows, positions, features]."""
     model.eval()
     length = max(1, int(histories.lengths.max(initial=0))) if options.positions else None
-    parts = [
-        layer_features(model, padded_histories(histories.take(rows), model.num_items, length), options).numpy()
-        for rows in np.array_split(np.arange(len(histories)), max(1, len(histories) // batch_size))
-    ]
-    return np.concatenate(parts)
+    with computing(model) as device:
+        parts = [
+            layer_features(model, padded_histories(histories.take(rows), model.num_items, length).to(device), options)
+            for rows in np.array_split(np.arange(len(histories)), max(1, len(histories) // batch_size))
+        ]
+        return np.concatenate([part.cpu().numpy() for part in parts])

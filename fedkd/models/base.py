@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
+from fedkd.models.device import computing
 from fedkd.ragged import Ragged
 from fedkd.registry import Choice
 
@@ -188,7 +189,8 @@ def score(model: Recommender, histories: Ragged, batch_size: int = 512) -> NDArr
     model.eval()
     out = np.empty((len(histories), model.num_items), np.float32)
     order = np.argsort(histories.lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        out[rows] = model(padded_histories(histories.take(rows), model.num_items)).numpy()
+    with computing(model) as device:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            out[rows] = model(padded_histories(histories.take(rows), model.num_items).to(device)).cpu().numpy()
     return out

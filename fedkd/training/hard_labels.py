@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.models.base import Recommender, multi_hot, padded_histories
+from fedkd.models.device import beside
 from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, train
@@ -43,8 +44,9 @@ def history_losses(
     loss: HardLabelLoss = multinomial_cross_entropy,
 ) -> Tensor:
     """Return the loss of every history, shape [histories], of which a part is shown to the model."""
-    shown = padded_histories(sub_sampled(whole, visible, rng), model.num_items)
-    return loss(model(shown), multi_hot(padded_histories(whole, model.num_items), model.num_items))
+    parts = (sub_sampled(whole, visible, rng), whole)
+    shown, wanted = (beside(model, padded_histories(part, model.num_items)) for part in parts)
+    return loss(model(shown), multi_hot(wanted, model.num_items))
 
 
 def hard_label_loss(
@@ -65,7 +67,7 @@ def weighted_loss(model: Recommender, whole: Ragged, visible: float, rng: np.ran
 
     The root lies between counting users and counting interactions equally; the same weight helps EASE.
     """
-    weight = torch.from_numpy(np.sqrt(whole.lengths).astype(np.float32))
+    weight = beside(model, torch.from_numpy(np.sqrt(whole.lengths).astype(np.float32)))
     return (weight * history_losses(model, whole, visible, rng)).sum() / weight.sum()
 
 
@@ -86,7 +88,7 @@ def train_centrally(
 
     def loss_of(rows: Rows) -> Tensor:
         loss = central_loss(model, histories.take(rows), training, rng)
-        terms = [(correction[name] * value).sum() for name, value in model.named_parameters()] if correction else []
+        terms = [(beside(model, correction[n]) * p).sum() for n, p in model.named_parameters()] if correction else []
         return loss - sum(terms)
 
     train(model, loss_of, len(histories), training, rng)

@@ -8,6 +8,7 @@ from torch import Tensor
 from fedkd.losses.binary import generalised_binary_cross_entropy
 from fedkd.losses.multinomial import item_cross_entropy
 from fedkd.models.base import Recommender, padded_histories
+from fedkd.models.device import beside
 from fedkd.models.sequential import SequentialRecommender
 from fedkd.ragged import Ragged
 from fedkd.training.options import HardLabels
@@ -40,7 +41,7 @@ def next_item_losses(model: Recommender, whole: Ragged, labels: HardLabels, rng:
     scores, items = predict(model, whole, rng)  # type: ignore[arg-type]
     if labels.negatives == 0:
         return item_cross_entropy(scores, items)
-    drawn = torch.from_numpy(rng.integers(0, model.num_items, (len(items), labels.negatives)))
+    drawn = beside(model, torch.from_numpy(rng.integers(0, model.num_items, (len(items), labels.negatives))))
     positive, negatives = scores.gather(1, items.unsqueeze(1)).squeeze(1), scores.gather(1, drawn)
     return generalised_binary_cross_entropy(positive, negatives, model.num_items, labels.calibration)
 
@@ -48,7 +49,7 @@ def next_item_losses(model: Recommender, whole: Ragged, labels: HardLabels, rng:
 def _every_position(model: SequentialRecommender, whole: Ragged, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return the scores at every position of all histories, and the items that come next there."""
     del rng
-    history = padded_histories(whole, model.num_items)
+    history = beside(model, padded_histories(whole, model.num_items))
     states = model.every_state(history[:, :-1])
     shown, following = (part[:, -states.shape[1] :] for part in (history[:, :-1], history[:, 1:]))
     real = shown < model.num_items
@@ -61,4 +62,5 @@ def _random_position(model: Recommender, whole: Ragged, rng: np.random.Generator
     inside: NDArray[np.int64] = np.arange(len(whole.values)) - whole.indptr[whole.row_index]
     shown = whole.where(inside < np.repeat(count, whole.lengths))
     following = whole.values[whole.indptr[:-1] + count].astype(np.int64)
-    return model(padded_histories(shown, model.num_items)), torch.from_numpy(following)
+    inputs, wanted = padded_histories(shown, model.num_items), torch.from_numpy(following)
+    return model(beside(model, inputs)), beside(model, wanted)
