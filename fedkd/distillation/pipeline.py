@@ -21,15 +21,22 @@ def pretrain(
 ) -> float | None:
     """Train a model in place on hard labels (``L_pre``): see a part of a history, score the whole of it.
 
+    Where a model looks at content, that alone speaks in the end for items that no history holds.
+
     Returns the best quality where ``watch`` evaluates.
     """
-    return _on_hard_labels(model, histories, training, rng, watch, pretraining_loss, "pretrain")
+    best = _on_hard_labels(model, histories, training, rng, watch, pretraining_loss, "pretrain")
+    forget_own_rows(model, untouched(histories, model.num_items))
+    return best
 
 
 def optimise(
     model: Recommender, histories: Ragged, training: StepTraining, rng: np.random.Generator, watch: Watch | None = None
 ) -> float | None:
-    """Train a student in place on hard labels (``L_opt``), usually after distillation; see `pretrain`."""
+    """Train a student in place on hard labels (``L_opt``), usually after distillation; see `pretrain`.
+
+    What distillation taught about items that no history holds is kept.
+    """
     return _on_hard_labels(model, histories, training, rng, watch, optimisation_loss, "optimise")
 
 
@@ -68,6 +75,4 @@ def _on_hard_labels(
     def loss_of(rows: Rows) -> Tensor:
         return hard_label_loss(model, histories.take(rows), training, rng, loss)
 
-    best = train(model, loss_of, len(histories), training, rng, watch, phase)
-    forget_own_rows(model, untouched(histories, model.num_items))
-    return best
+    return train(model, loss_of, len(histories), training, rng, watch, phase)

@@ -92,7 +92,8 @@ def train_centrally(
         return loss - sum(terms)
 
     train(model, loss_of, len(histories), training, rng)
-    forget_own_rows(model, untouched(histories, model.num_items))
+    if correction is None:  # a correction stands for histories that are elsewhere
+        forget_own_rows(model, untouched(histories, model.num_items))
     return model
 
 

@@ -6,7 +6,7 @@ import torch
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.pipeline import pretrain
+from fedkd.distillation.pipeline import optimise, pretrain
 from fedkd.errors import UserError
 from fedkd.models.base import padded_histories, score
 from fedkd.models.content import content_features
@@ -118,6 +118,19 @@ def test_items_that_nobody_has_touched_are_scored_by_their_content(family: str) 
     taste = histories.values[histories.indptr[:-1]] // 6
     assert (best == taste).mean() > 0.9
     assert Interactions(np.arange(80).astype(str), histories, CATALOGUE).popularity()[cold].sum() == 0
+
+
+def test_what_was_learned_elsewhere_about_untouched_items_is_kept() -> None:
+    histories = Ragged.from_rows([[0, 1, 2], [3, 4]], np.int32)
+    steps = StepTraining(steps=2, learning_rate=0.01, visible=0.5)
+    for phase, kept in ((pretrain, False), (optimise, True)):
+        student = model("autoencoder", content=True)
+        with torch.no_grad():
+            student.get_parameter("decoder.table.own.weight").fill_(1.0)
+        phase(student, histories, steps, np.random.default_rng(0))
+        own = student.state_dict()["decoder.table.own.weight"]
+        assert (own[:5] != 0).all()
+        assert bool((own[5:] != 0).all()) == kept == bool((own[5:] != 0).any())
 
 
 def test_slices_of_factors_are_a_smaller_model() -> None:
