@@ -36,7 +36,7 @@ def next_item_losses(model: Recommender, whole: Ragged, labels: HardLabels, rng:
     """
     whole = whole.take(np.flatnonzero(whole.lengths > 1))
     if not len(whole):
-        return torch.zeros(1) * sum(parameter.sum() for parameter in model.parameters())
+        return beside(model, torch.zeros(1)) * sum(parameter.sum() for parameter in model.parameters())
     predict = _every_position if isinstance(model, SequentialRecommender) else _random_position
     scores, items = predict(model, whole, rng)  # type: ignore[arg-type]
     if labels.negatives == 0:
