@@ -12,7 +12,15 @@ KEYS = {
     CentralTraining: ["epochs", "learning-rate", "batch-size", "visible", "weight-decay", "labels"],
     StepTraining: ["learning-rate", "batch-size", "visible", "weight-decay", "labels", "steps"],
 }
-EVERY = {"epochs": 2, "steps": 2, "learning-rate": 0.1, "batch-size": 2, "optimiser": "sgd", "visible": 0.5, "target": "next-item"}
+EVERY = {
+    "epochs": 2,
+    "steps": 2,
+    "learning-rate": 0.1,
+    "batch-size": 2,
+    "optimiser": "sgd",
+    "visible": 0.5,
+    "target": "next-item",
+}
 
 
 @pytest.mark.parametrize("place", KEYS)

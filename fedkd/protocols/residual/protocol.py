@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.closed_forms import ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
@@ -98,7 +98,7 @@ class Residual(ResidualParameters, LowRankStudent):
         """Solve for the teacher, and distil it into the student."""
         del rng
         setup = state.setup
-        contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
+        contributors = len(self.contributors(state))
         users = round(setup.num_private_users * contributors / setup.num_clients)
         gram, strength = self.question(setup).gram(state, users)
         teacher = ease_teacher(gram, strength)
@@ -121,8 +121,7 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the student of everyone's histories in one place, without references and with exact weights."""
         del seed
         weights = UserWeights(EXACT, self.damping)
-        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
-        gram = Gram(np.asarray(rows.todense()))
+        gram = weighted_gram(train, weights.of(train.histories.lengths))
         return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
@@ -137,8 +136,13 @@ class Residual(ResidualParameters, LowRankStudent):
             raise UserError(reason)
         due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
         leaving[clients] = True
-        due[clients] = ~due[clients]  # a client that never contributed has nothing to take back
+        due[clients] = np.isin(clients, self.contributors(state))  # who contributed nothing has nothing to take back
         return state.with_arrays(due=due, leaving=leaving)
+
+    def contributors(self, state: State) -> NDArray[np.int64]:
+        """Return the clients whose contributions are in the sum."""
+        gone = state.arrays["leaving"] & ~state.arrays["due"]
+        return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
 
     def _named(self, asks: Asks) -> Question:
         """Return the question that the asks name by its code."""

@@ -7,7 +7,7 @@ answer must have a norm of 1 at most and few numbers, so a block of the Gram mat
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +25,10 @@ from fedkd.distillation.residual import (
     sizes_for_budget,
 )
 from fedkd.errors import UserError
+from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
 from fedkd.protocols.base import Setup, State
-from fedkd.protocols.residual.contributions import counted, joined, minus, remembered
+from fedkd.protocols.residual.contributions import counted, joined, minus, remembered, remembers
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import Cohort
@@ -107,9 +108,19 @@ class ScoresQuestion(Question):
         return answer_spec(reference, self.parameters.weights, num_users)
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with the difference to the earlier contribution, and remember the new one."""
+        """Answer with the difference to the earlier contribution, and remember the new one.
+
+        A client that has forgotten its earlier contribution refuses: what it sent would be counted a second time.
+        """
+        accepted = _about(asks)[0]
+        known = np.array([remembers(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)])
+        kept, refused = cohort.take(np.flatnonzero(known)), cohort.clients[~known].tolist()
+        learnt, answers = self._differences(kept, asks.take(kept.clients))
+        return learnt, replace(answers, refused={Missing.FORGOTTEN: refused} if refused else {})
+
+    def _differences(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         assert asks.reference is not None
-        accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
+        accepted, leaving = _about(asks)
         histories = cohort.data.train.histories
         gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
         staying = np.flatnonzero(~gone[cohort.owner])
@@ -117,7 +128,7 @@ class ScoresQuestion(Question):
         new = self._update(histories.take(staying), cohort.owner[staying], asks)
         old = self._update(*joined(kept), asks)
         states = tuple(
-            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), kept[row])
+            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), int(accepted[row]), kept[row])
             for row in range(len(cohort))
         )
         values = {self.name: minus(new, old)}
@@ -198,3 +209,8 @@ def state_reference(state: State) -> Reference:
     """Return the reference that a state holds."""
     lengths = state.arrays["reference.lengths"]
     return Reference(Ragged(state.arrays["reference.values"], offsets(lengths)), state.arrays["reference.panel"])
+
+
+def _about(asks: Asks) -> NDArray[np.int32]:
+    """Return of every asked client the round of its answer that counts, and whether it leaves: two rows."""
+    return np.asarray(asks.own["accepted-leaving"].values.reshape(-1, 2).T)
