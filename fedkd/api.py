@@ -113,15 +113,17 @@ def train_teacher(
     train : Interactions
         The training part of a fold.
     model : str
-        ``ease``, ``item-knn`` or ``popularity``, which need no training; ``linear``, ``autoencoder``, ``cnn``, or a
-        family of your own as ``package.module:Class``.
+        ``ease``, ``item-knn``, ``popularity`` or ``sparse``, which need no training; ``linear``, ``autoencoder``,
+        ``cnn``, ``gru``, ``transformer``, or a family of your own as ``package.module:Class``. Models of the order
+        learn most with ``training={"labels": {"target": "next-item"}}``.
     seed : int
         Of first numbers, batches and dropout.
     training : StepTraining or mapping, optional
         Length and speed for families that are trained; other keys than the given ones keep their default. Choose
         ``{"steps": 600}`` on the validation fold: on small data 600, the default, is too long.
     **options
-        The model's settings: ``l2`` of EASE, ``k`` and ``shrink`` of item-kNN, the keys of a family such as ``width``.
+        The model's settings: ``l2`` of EASE, ``k`` and ``shrink`` of item-kNN, ``kept`` weights of ``sparse``, the keys
+        of a family such as ``width``.
     """
     if model in CLOSED_FORMS:
         return fit(model, train, **options if training is None else {**options, "training": training})

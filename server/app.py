@@ -15,6 +15,7 @@ from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, measure_lists, model_scores, recommend
 from fedkd.models.base import Recommender
+from fedkd.models.device import use_device
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
@@ -39,6 +40,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federated distillation that the run configuration describes."""
     config = unflatten(context.run_config)
     torch.set_num_threads(config.runtime.threads)
+    use_device(config.runtime.device)
     warn_once(config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)

@@ -26,7 +26,7 @@ from fedkd.distillation.options import PRETRAINING, DistillationOptions
 from fedkd.distillation.pipeline import distil, optimise, pretrain
 from fedkd.distillation.targets import teacher_targets
 from fedkd.evaluation.evaluator import Interval, evaluate, model_scores, over_seeds
-from fedkd.losses.features import feature_loss
+from fedkd.losses.features import FEATURE_LOSSES, feature_loss
 from fedkd.losses.objectives import LossWeights
 from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import EASE, fit_ease
@@ -264,7 +264,8 @@ def main(
     width: Annotated[int, typer.Option(help="The student's width.", min=1)] = 16,
     feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.", min=0.0)] = 0.0,
     feature: Annotated[
-        str, typer.Option("--feature-loss", help="cross-entropy, mse, or your own as package.module:function.")
+        str,
+        typer.Option("--feature-loss", help=f"{', '.join(FEATURE_LOSSES)}, or your own as package.module:function."),
     ] = DistillationOptions().feature_loss,
     seeds: Annotated[int, typer.Option(help="How often the students are trained.", min=1)] = 3,
 ) -> None:

@@ -14,6 +14,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import AT_TERMINAL, OURS
+from fedkd.models.device import use_device
 from fedkd.report import render
 from fedkd.report.formatting import interval_text
 from fedkd.report.run import Interval
@@ -36,6 +37,7 @@ SHOWN = ("ndcg@20", "recall@20", "hr@10")
 def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Run a configuration into its folder, add the measurements that only a simulation can make, return the summary."""
     torch.set_num_threads(config.runtime.threads)
+    use_device(config.runtime.device)
     begun = time.monotonic()
     check_simulated(config)
     if not folder.finished:

@@ -16,6 +16,7 @@ import pytest
 
 from fedkd.data.sources.table import SOURCES
 from fedkd.losses.features import FEATURE_LOSSES
+from fedkd.losses.soft_labels import SOFT_LABEL_LOSSES
 from fedkd.messages.codecs.table import CODECS
 from fedkd.models.table import MODELS
 from fedkd.privacy.mechanisms.table import MECHANISMS, VOTE_MECHANISMS
@@ -30,6 +31,7 @@ TABLES = {
     "mechanism": "fedkd/privacy/mechanisms/table.py",
     "vote mechanism": "fedkd/privacy/mechanisms/table.py",
     "feature loss": "fedkd/losses/features.py",
+    "soft-label loss": "fedkd/losses/soft_labels.py",
     "codec": "fedkd/messages/codecs/table.py",
 }
 CALLED = {
@@ -39,6 +41,7 @@ CALLED = {
     "mechanism": "mode",
     "vote mechanism": "votes",
     "feature loss": "feature-loss",
+    "soft-label loss": "soft-label-loss",
     "codec": "codec",
 }
 """The word before a name in messages: ``algorithm gnmax``, ``privacy.mode=central``."""
@@ -121,6 +124,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: WORD,
     },
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
+    "soft_label_divergence": {"fedkd/distillation/options.py": DEFAULT},
 }
 """Files that name a member of a table besides its own and the table, and why they must."""
 
@@ -143,6 +147,8 @@ def members() -> Iterator[Member]:
         yield Member("vote mechanism", votes.votes, votes)
     for name, loss in FEATURE_LOSSES.items():
         yield Member("feature loss", name, loss)
+    for name, soft in SOFT_LABEL_LOSSES.items():
+        yield Member("soft-label loss", name, soft)
     for codec in CODECS:
         yield Member("codec", type(codec).__name__, type(codec))
 

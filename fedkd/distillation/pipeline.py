@@ -1,21 +1,18 @@
 """The three phases: pretrain a teacher, distil it into a student, optimise the student on hard labels."""
 
-from collections.abc import Callable
-
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fedkd.distillation.features import Projection
+from fedkd.distillation.objective import example_losses, observed
 from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.targets import DistillationTargets
-from fedkd.losses.features import feature_loss
-from fedkd.losses.objectives import distillation_loss, optimisation_loss, pretraining_loss, student_loss
-from fedkd.losses.soft_labels import soft_label_divergence
-from fedkd.models.base import Recommender, multi_hot, padded_histories
+from fedkd.losses.objectives import optimisation_loss, pretraining_loss
+from fedkd.models.base import Recommender
+from fedkd.models.device import beside
+from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, Watch, train
-from fedkd.training.hard_labels import HardLabelLoss, history_losses
+from fedkd.training.hard_labels import HardLabelLoss, hard_label_loss, untouched
 from fedkd.training.options import StepTraining
 
 
@@ -24,18 +21,23 @@ def pretrain(
 ) -> float | None:
     """Train a model in place on hard labels (``L_pre``): see a part of a history, score the whole of it.
 
+    Where a model looks at content, that alone speaks in the end for items that no history holds.
+
     Returns the best quality where ``watch`` evaluates.
     """
-    loss_of = _hard_label_loss(model, histories, training.visible, rng, pretraining_loss)
-    return train(model, loss_of, len(histories), training, rng, watch, "pretrain")
+    best = _on_hard_labels(model, histories, training, rng, watch, pretraining_loss, "pretrain")
+    forget_own_rows(model, untouched(histories, model.num_items))
+    return best
 
 
 def optimise(
     model: Recommender, histories: Ragged, training: StepTraining, rng: np.random.Generator, watch: Watch | None = None
 ) -> float | None:
-    """Train a student in place on hard labels (``L_opt``), usually after distillation; see `pretrain`."""
-    loss_of = _hard_label_loss(model, histories, training.visible, rng, optimisation_loss)
-    return train(model, loss_of, len(histories), training, rng, watch, "optimise")
+    """Train a student in place on hard labels (``L_opt``), usually after distillation; see `pretrain`.
+
+    What distillation taught about items that no history holds is kept.
+    """
+    return _on_hard_labels(model, histories, training, rng, watch, optimisation_loss, "optimise")
 
 
 def distil(
@@ -49,49 +51,28 @@ def distil(
 
     Returns the best quality where ``watch`` evaluates.
     """
-    projection = _projection(student, targets, options, rng)
+    width = None if targets.features is None or len(targets) == 0 else targets.features.shape[-1]
+    speaking = observed(student, options, width, 0 if width is None else int(rng.integers(2**62)))
+    schedule, groups = options.schedule(), targets.groups(options, student.num_items)
 
     def loss_of(rows: Rows) -> Tensor:
-        return _student_loss(student, targets, rows, options, projection)
+        batch = targets.batch(rows, student.num_items) | targets.pairs(rows, groups, options.pairs, rng)
+        batch = {name: beside(student, column) for name, column in batch.items()}
+        return example_losses(speaking, batch, options, next(schedule)).mean()
 
-    return train(student, loss_of, len(targets), options.training, rng, watch, "distil", projection)
-
-
-def _hard_label_loss(
-    model: Recommender, histories: Ragged, visible: float, rng: np.random.Generator, loss: HardLabelLoss
-) -> Callable[[Rows], Tensor]:
-    return lambda rows: history_losses(model, histories.take(rows), visible, rng, loss).mean()
+    return train(student, loss_of, len(targets), options.training, rng, watch, "distil", speaking.adapter)
 
 
-def _student_loss(
-    student: Recommender,
-    targets: DistillationTargets,
-    rows: Rows,
-    options: DistillationOptions,
-    projection: nn.Module | None,
-) -> Tensor:
-    """Return the student's loss on some rows of its targets."""
-    shown = padded_histories(targets.histories.take(rows), student.num_items)
-    scores = student(shown)
-    counted = multi_hot(shown, student.num_items) == 0 if options.unseen_only else None
-    soft = soft_label_divergence(scores, torch.from_numpy(targets.scores[rows]), options.temperature, counted).mean()
-    feature = None
-    if projection is not None and targets.features is not None:
-        ours = projection(student.features(shown, options.layer))
-        feature = feature_loss(options.feature_loss)(ours, torch.from_numpy(targets.features[rows])).mean()
-    loss = distillation_loss(soft, feature, options.weights)
-    if options.weights.hard == 0:
-        return loss
-    labels = multi_hot(padded_histories(targets.labels.take(rows), student.num_items), student.num_items)
-    return student_loss(loss, optimisation_loss(scores, labels).mean(), options.weights)
+def _on_hard_labels(
+    model: Recommender,
+    histories: Ragged,
+    training: StepTraining,
+    rng: np.random.Generator,
+    watch: Watch | None,
+    loss: HardLabelLoss,
+    phase: str,
+) -> float | None:
+    def loss_of(rows: Rows) -> Tensor:
+        return hard_label_loss(model, histories.take(rows), training, rng, loss)
 
-
-def _projection(
-    student: Recommender, targets: DistillationTargets, options: DistillationOptions, rng: np.random.Generator
-) -> Projection | None:
-    """Return a projection to the teacher's features, where the targets have some."""
-    if targets.features is None or len(targets) == 0:
-        return None
-    first = padded_histories(targets.histories.take(np.zeros(1, np.int64)), student.num_items)
-    width = student.features(first, options.layer).shape[-1]
-    return Projection(width, targets.features.shape[-1], int(rng.integers(2**62)))
+    return train(model, loss_of, len(histories), training, rng, watch, phase)

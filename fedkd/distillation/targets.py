@@ -5,9 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from fedkd.distillation.objective import layer_features
 from fedkd.distillation.options import DistillationOptions
+from fedkd.distillation.popularity_groups import group_pairs, popularity_groups
 from fedkd.models.base import Recommender, padded_histories, score
+from fedkd.models.device import computing
 from fedkd.ragged import Ragged
 from fedkd.training.hard_labels import sub_sampled
 
@@ -24,8 +28,8 @@ class DistillationTargets:
         The teacher's logits.
     labels : Ragged of int32
         Hard labels: the items that the user is known to have chosen.
-    features : ndarray of float32, shape [histories, 1, features], optional
-        The teacher's features of the chosen layer.
+    features : ndarray of float32, shape [histories, positions, features], optional
+        The teacher's features of the chosen layer; one position where they are not compared position by position.
     """
 
     histories: Ragged
@@ -36,6 +40,27 @@ class DistillationTargets:
     def __len__(self) -> int:
         return len(self.histories)
 
+    def batch(self, rows: NDArray[np.int64], num_items: int) -> dict[str, Tensor]:
+        """Return some rows in the form that `fedkd.distillation.objective` takes."""
+        shown, whole = (padded_histories(part.take(rows), num_items) for part in (self.histories, self.labels))
+        batch = {"shown": shown, "whole": whole, "teacher": torch.from_numpy(self.scores[rows])}
+        return batch if self.features is None else batch | {"features": torch.from_numpy(self.features[rows])}
+
+    def groups(self, options: DistillationOptions, num_items: int) -> list[NDArray[np.int64]]:
+        """Return groups of equally popular items by the hard labels, none where their pairs have no weight."""
+        if not options.compares_pairs:
+            return []
+        return popularity_groups(np.bincount(self.labels.values, minlength=num_items), options.groups)
+
+    def pairs(
+        self, rows: NDArray[np.int64], groups: list[NDArray[np.int64]], pairs: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Draw pairs inside groups for some rows, in the form that `fedkd.distillation.objective` takes."""
+        if not groups:
+            return {}
+        drawn = group_pairs(self.scores[rows], groups, pairs, rng)
+        return dict(zip(("better", "worse"), map(torch.from_numpy, drawn), strict=True))
+
 
 def teacher_targets(
     teacher: Recommender, histories: Ragged, options: DistillationOptions, views: int, rng: np.random.Generator
@@ -44,16 +69,20 @@ def teacher_targets(
     copies = [histories] + [sub_sampled(histories, options.training.visible, rng) for _ in range(views)]
     shown = Ragged.concatenate(copies)
     scores = score(teacher, shown) * np.float32(options.teacher_scale)
-    features = _features(teacher, shown, options.layer) if options.weights.feature else None
+    features = _features(teacher, shown, options) if options.compares_features else None
     return DistillationTargets(shown, scores, Ragged.concatenate([histories] * len(copies)), features)
 
 
 @torch.no_grad()
-def _features(model: Recommender, histories: Ragged, layer: int | None, batch_size: int = 512) -> NDArray[np.float32]:
-    """Return a model's features of all histories, shape [rows, 1, features]."""
+def _features(
+    model: Recommender, histories: Ragged, options: DistillationOptions, batch_size: int = 512
+) -> NDArray[np.float32]:
+    """Return a model's features of all histories, shape [rows, positions, features]."""
     model.eval()
-    parts = [
-        model.features(padded_histories(histories.take(rows), model.num_items), layer).numpy()
-        for rows in np.array_split(np.arange(len(histories)), max(1, len(histories) // batch_size))
-    ]
-    return np.concatenate(parts)
+    length = max(1, int(histories.lengths.max(initial=0))) if options.positions else None
+    with computing(model) as device:
+        parts = [
+            layer_features(model, padded_histories(histories.take(rows), model.num_items, length).to(device), options)
+            for rows in np.array_split(np.arange(len(histories)), max(1, len(histories) // batch_size))
+        ]
+        return np.concatenate([part.cpu().numpy() for part in parts])

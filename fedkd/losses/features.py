@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from fedkd.errors import UserError
-from fedkd.registry import imported_function
+from fedkd.losses.attention import attention_difference
+from fedkd.losses.names import named_loss
+from fedkd.losses.relations import angle_relations, distance_relations
 
 SMALLEST = 1e-6
 """Added to features before they are normalised, so that a row of zeros is the uniform distribution."""
@@ -57,8 +58,14 @@ def feature_mse(student: Tensor, teacher: Tensor) -> Tensor:
 FEATURE_LOSSES: Mapping[str, FeatureLoss] = {
     "cross-entropy": feature_cross_entropy,
     "mse": feature_mse,
+    "attention": attention_difference,
+    "distances": distance_relations,
+    "angles": angle_relations,
 }
 """The feature losses that a configuration names."""
+
+OF_ANY_WIDTH: frozenset[FeatureLoss] = frozenset({attention_difference, distance_relations, angle_relations})
+"""Losses that compare the features of layers of different widths; for others an adapter learns to translate."""
 
 
 def feature_loss(name: str) -> FeatureLoss:
@@ -69,11 +76,4 @@ def feature_loss(name: str) -> FeatureLoss:
     UserError
         There is no such name, module or function.
     """
-    if ":" in name:
-        return imported_function(name, "feature loss")
-    if name not in FEATURE_LOSSES:
-        raise UserError(
-            f"there is no feature loss {name!r}; allowed are {', '.join(FEATURE_LOSSES)}, or a function of your own as "
-            "package.module:function"
-        )
-    return FEATURE_LOSSES[name]
+    return named_loss("feature loss", name, FEATURE_LOSSES)

@@ -23,3 +23,18 @@ def multinomial_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     total = targets.sum(-1)
     total = torch.where(total > 0, total, 1.0)  # a row without targets is 0 over 1
     return -(targets * torch.log_softmax(scores, -1)).sum(-1) / total
+
+
+def item_cross_entropy(scores: Tensor, item: Tensor) -> Tensor:
+    """Return ``-log softmax(s)_i``, the log loss of one chosen item, such as the next one of a history.
+
+    Parameters
+    ----------
+    scores : Tensor, shape [..., items]
+    item : Tensor of int64, shape [...]
+
+    Returns
+    -------
+    Tensor, shape [...]
+    """
+    return scores.logsumexp(-1) - scores.gather(-1, item.unsqueeze(-1)).squeeze(-1)

@@ -4,6 +4,8 @@
 hard labels; the student minimises the weighted sum of the latter two.
 """
 
+from collections.abc import Iterator
+
 from pydantic import Field
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from fedkd.options import Options
 
 
 class LossWeights(Options):
-    """Weights of the student's losses: ``soft * KL + feature * features + hard * cross entropy``.
+    """Weights of the student's losses: ``soft * KL + feature * features + groups * pairs + hard * cross entropy``.
 
     Attributes
     ----------
@@ -20,13 +22,25 @@ class LossWeights(Options):
         Weight of the soft labels in ``L_dist``.
     feature : float
         Weight of the features in ``L_dist``; 0 leaves them out.
+    groups : float
+        Weight of the pairs inside groups of equal popularity in ``L_dist``; 0 leaves them out.
     hard : float
         Weight of ``L_opt`` beside ``L_dist``; 0 leaves it to a phase of its own.
     """
 
     soft: float = Field(1.0, ge=0)
     feature: float = Field(0.0, ge=0)
+    groups: float = Field(0.0, ge=0)
     hard: float = Field(0.0, ge=0)
+
+
+def scheduled(first: LossWeights, last: LossWeights, steps: int) -> Iterator[LossWeights]:
+    """Yield the weights of every step: the first ones, the last ones, and a straight line between."""
+    names = [*LossWeights.model_fields]
+    for step in range(steps):
+        part = step / max(1, steps - 1)
+        mixed = {name: (1 - part) * getattr(first, name) + part * getattr(last, name) for name in names}
+        yield LossWeights.model_validate(mixed)
 
 
 def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:
@@ -34,9 +48,12 @@ def pretraining_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return multinomial_cross_entropy(scores, targets)
 
 
-def distillation_loss(soft: Tensor, feature: Tensor | None, weights: LossWeights) -> Tensor:
-    """Return ``L_dist``, the student on the teacher's soft labels and, where there are some, features."""
-    return weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
+def distillation_loss(
+    soft: Tensor, feature: Tensor | None, weights: LossWeights, groups: Tensor | None = None
+) -> Tensor:
+    """Return ``L_dist``, the student on the teacher's soft labels and, where there are some, features and pairs."""
+    loss = weights.soft * soft if feature is None else weights.soft * soft + weights.feature * feature
+    return loss if groups is None else loss + weights.groups * groups
 
 
 def optimisation_loss(scores: Tensor, targets: Tensor) -> Tensor:

@@ -1,34 +1,36 @@
-"""Soft labels: the student's softmax against the teacher's, both at a temperature."""
+"""Soft labels: the student's opinion of the whole catalogue against the teacher's, and the table of such losses."""
 
-import torch
+from collections.abc import Callable, Mapping
+
 from torch import Tensor
 
-MASKED = -1e9
-"""Score of an item that a softmax leaves out: its probability is 0, and no NaN arises from 0 times infinity."""
+from fedkd.losses.lists import corrected_ranking_likelihood, ranking_likelihood
+from fedkd.losses.names import named_loss
+from fedkd.losses.softmax import soft_label_divergence, top_divergence
+
+SoftLabelLoss = Callable[[Tensor, Tensor, float, Tensor | None, int], Tensor]
+"""A comparison of scores, one value per example, shape [...].
+
+Its arguments are the scores of student and teacher, shape [..., items] each, the temperature, a mark for the items that
+are compared, of the same shape, or None for all, and the length of the teacher's list. Losses of ranks have no use for
+a temperature, losses of the whole catalogue none for a list.
+"""
+
+SOFT_LABEL_LOSSES: Mapping[str, SoftLabelLoss] = {
+    "kl": soft_label_divergence,
+    "top-k": top_divergence,
+    "rrd": ranking_likelihood,
+    "dcd": corrected_ranking_likelihood,
+}
+"""The soft-label losses that a configuration names."""
 
 
-def soft_label_divergence(
-    student: Tensor, teacher: Tensor, temperature: float, counted: Tensor | None = None
-) -> Tensor:
-    """Return ``T^2 KL(softmax(t / T) || softmax(s / T))``, the soft-label loss of Hinton et al.
+def soft_label_loss(name: str) -> SoftLabelLoss:
+    """Return the soft-label loss of a name, or of a path such as ``package.module:function``.
 
-    The factor ``T^2`` keeps gradients of one size whatever the temperature (Hinton, Vinyals & Dean, Distilling the
-    knowledge in a neural network, 2015, section 2); it stands here and nowhere else.
-
-    Parameters
-    ----------
-    student, teacher : Tensor, shape [..., items]
-        Scores.
-    temperature : float
-        High ones flatten the teacher's distribution; EASE, whose scores lie between 0 and 1, wants about 0.05.
-    counted : Tensor of bool, shape [..., items], optional
-        The items that are compared; all of them by default.
-
-    Returns
-    -------
-    Tensor, shape [...]
+    Raises
+    ------
+    UserError
+        There is no such name, module or function.
     """
-    if counted is not None:
-        student, teacher = (scores.masked_fill(~counted, MASKED) for scores in (student, teacher))
-    ours, theirs = (torch.log_softmax(scores / temperature, -1) for scores in (student, teacher))
-    return temperature**2 * (theirs.exp() * (theirs - ours)).sum(-1)
+    return named_loss("soft-label loss", name, SOFT_LABEL_LOSSES)

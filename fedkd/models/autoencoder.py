@@ -4,14 +4,15 @@ Wu et al., Collaborative denoising auto-encoders, WSDM 2016 (without its user no
 autoencoders for collaborative filtering, WWW 2018 (Mult-DAE: input of unit length, input dropout).
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from fedkd.data.catalogue import Catalogue
-from fedkd.models.base import ItemSum, ModelConfig, Recommender, item_scores, multi_hot
+from fedkd.models.base import ModelConfig, Recommender, multi_hot
+from fedkd.models.item_table import FULL, ItemTableOptions, item_scores, item_sum, item_tables
 
 
 class AutoencoderConfig(ModelConfig):
@@ -23,15 +24,18 @@ class AutoencoderConfig(ModelConfig):
         Hidden units.
     dropout : float
         Share of a history's items that is hidden in training.
+    items : ItemTableOptions
+        The item tables.
     """
 
     family: Literal["autoencoder"] = "autoencoder"
     width: int = Field(32, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    items: ItemTableOptions = ItemTableOptions()
 
     def untrained(self, catalogue: Catalogue) -> "Autoencoder":
         """Return a new model."""
-        return Autoencoder(len(catalogue), self.width, self.dropout)
+        return Autoencoder(catalogue, self.width, self.dropout, self.items)
 
 
 class Autoencoder(Recommender):
@@ -39,27 +43,28 @@ class Autoencoder(Recommender):
 
     Parameters
     ----------
-    num_items : int
-        Size of the catalogue.
+    catalogue : Catalogue
+        The items.
     width : int
         Hidden units; about 200 makes a teacher of MovieLens, 32 a student.
     dropout : float
         Share of a history's items that is hidden in training; the rest is scaled up.
+    items : ItemTableOptions
+        The item tables.
     """
 
-    item_tables: ClassVar[dict[str, int]] = {"encoder.weight": 0, "decoder.weight": 0, "decoder.bias": 0}
-
-    def __init__(self, num_items: int, width: int, dropout: float = 0.0) -> None:
-        super().__init__(num_items)
-        self.encoder = ItemSum(num_items, width, width**-0.5, bias=True)
-        self.decoder = item_scores(num_items, width, width**-0.5, bias=True)
+    def __init__(self, catalogue: Catalogue, width: int, dropout: float = 0.0, items: ItemTableOptions = FULL) -> None:
+        super().__init__(len(catalogue))
+        self.encoder = item_sum(catalogue, width, width**-0.5, True, items)
+        self.decoder = item_scores(catalogue, width, width**-0.5, True, items, self.encoder)
         self.dropout = nn.Dropout(dropout)
+        vars(self)["item_tables"] = item_tables(self)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the tanh layer, shape [batch, width]."""
-        items, kind = len(self.encoder.weight), self.encoder.weight.dtype
-        count = (history < items).to(kind).sum(-1, keepdim=True).clamp(min=1.0)
-        shown = self.dropout(torch.ones_like(history, dtype=kind))
+        items = self.encoder.num_items
+        count = (history < items).float().sum(-1, keepdim=True).clamp(min=1.0)
+        shown = self.dropout(torch.ones(history.shape, device=history.device))
         return torch.tanh(self.encoder(multi_hot(history, items, shown) / count.sqrt()))
 
     def forward(self, history: Tensor) -> Tensor:

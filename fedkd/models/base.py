@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
+from fedkd.models.device import computing
 from fedkd.ragged import Ragged
 from fedkd.registry import Choice
 
@@ -75,10 +76,37 @@ class Recommender(nn.Module, ABC):
         UserError
             If the model has no such layer.
         """
-        if layer is not None:
-            has = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none to choose, leave it out"
-            raise UserError(f"{type(self).__name__} has no layer {layer} to distil; {has}")
-        return self.hidden(history).unsqueeze(-2)
+        if layer is None:
+            return self.hidden(history).unsqueeze(-2)
+        maps = self.positions(history, layer)
+        count = (history[:, -maps.shape[-2] :] < self.num_items).to(maps.dtype).sum(-1).clamp(min=1.0)
+        return (maps.sum(-2) / count.unsqueeze(-1)).unsqueeze(-2)
+
+    def positions(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return the features of a chosen layer at the most recent positions of a history.
+
+        Models whose layers have positions define it; ``features`` is the mean over the items of a history.
+
+        Parameters
+        ----------
+        history : Tensor of int64, shape [batch, length]
+            Histories, padded on the left.
+        layer : int, optional
+            One of ``layers``.
+
+        Returns
+        -------
+        Tensor, shape [batch, positions, features]
+            Zero at padding.
+
+        Raises
+        ------
+        UserError
+            If the model has no such layer.
+        """
+        del history
+        has = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none to choose, leave it out"
+        raise UserError(f"{type(self).__name__} has no layer {layer} to distil; {has}")
 
     @abstractmethod
     def forward(self, history: Tensor) -> Tensor:
@@ -111,38 +139,6 @@ class ModelConfig(Choice, ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.untrained(catalogue)
-
-
-class ItemSum(nn.Module):
-    """A linear layer over histories, ``x W + b``, whose weight has a row for every item.
-
-    Parameters
-    ----------
-    num_items, width : int
-    scale : float
-        Standard deviation of the first weights.
-    bias : bool
-        Whether there is a bias; it begins at 0.
-    """
-
-    def __init__(self, num_items: int, width: int, scale: float, bias: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(num_items, width) * scale)
-        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
-
-    def forward(self, history: Tensor) -> Tensor:
-        """Return sums of rows, shape [batch, width], for weighted histories of shape [batch, items]."""
-        total = history @ self.weight
-        return total if self.bias is None else total + self.bias
-
-
-def item_scores(num_items: int, width: int, scale: float, bias: bool) -> nn.Linear:
-    """Return a linear layer to the catalogue; normal weights, a row for every item, and a bias of 0 if any."""
-    layer = nn.Linear(width, num_items, bias=bias, device="meta")  # draws nothing there
-    layer.weight = nn.Parameter(torch.randn(num_items, width) * scale)
-    if bias:
-        layer.bias = nn.Parameter(torch.zeros(num_items))
-    return layer
 
 
 def multi_hot(history: Tensor, num_items: int, weights: Tensor | None = None) -> Tensor:
@@ -220,7 +216,8 @@ def score(model: Recommender, histories: Ragged, batch_size: int = 512) -> NDArr
     model.eval()
     out = np.empty((len(histories), model.num_items), np.float32)
     order = np.argsort(histories.lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        out[rows] = model(padded_histories(histories.take(rows), model.num_items)).numpy()
+    with computing(model) as device:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            out[rows] = model(padded_histories(histories.take(rows), model.num_items).to(device)).cpu().numpy()
     return out

@@ -10,12 +10,14 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
+from fedkd.models.sparse import fit_sparse
 from fedkd.registry import unknown
 
 CLOSED_FORMS: dict[str, Callable[..., Recommender]] = {
     "ease": partial(fit_ease, l2=300.0),
     "item-knn": fit_item_knn,
     "popularity": fit_popularity,
+    "sparse": fit_sparse,
 }
 """The functions that fit them; their settings are the arguments after the training set."""
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedkd.data.catalogue import Catalogue
+from fedkd.errors import UserError
 from fedkd.models.base import ModelConfig, Recommender, lookup
+from fedkd.models.item_table import FULL, ItemTableOptions, item_scores, item_tables
 
 KERNEL = 3
 DILATIONS = (1, 2)
@@ -31,6 +33,8 @@ class CNNConfig(ModelConfig):
         The most recent items of a history that are looked at.
     dropout : float
         Dropout on the embedded items and on the features in training.
+    items : ItemTableOptions
+        The item tables; tied ones need a width that equals the channels of the second convolution.
     """
 
     family: Literal["cnn"] = "cnn"
@@ -38,10 +42,11 @@ class CNNConfig(ModelConfig):
     channels: tuple[PositiveInt, PositiveInt] = (16, 32)
     length: int = Field(100, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    items: ItemTableOptions = ItemTableOptions()
 
     def untrained(self, catalogue: Catalogue) -> "CausalCNN":
         """Return a new model."""
-        return CausalCNN(len(catalogue), self.width, self.channels, self.length, self.dropout)
+        return CausalCNN(catalogue, self.width, self.channels, self.length, self.dropout, self.items)
 
 
 class CausalCNN(Recommender):
@@ -52,8 +57,8 @@ class CausalCNN(Recommender):
 
     Parameters
     ----------
-    num_items : int
-        Size of the catalogue.
+    catalogue : Catalogue
+        The items.
     width : int
         Width of an item's embedding.
     channels : tuple of int
@@ -62,25 +67,37 @@ class CausalCNN(Recommender):
         The most recent items that are looked at; older ones are forgotten.
     dropout : float
         Dropout on the embedded items and on the features in training.
+    items : ItemTableOptions
+        The item tables.
     """
 
-    item_tables: ClassVar[dict[str, int]] = {"embedding": 0, "head": 0, "item_bias": 0}
     layers: ClassVar[tuple[int, ...]] = (0, 1, 2)
 
     def __init__(
-        self, num_items: int, width: int, channels: tuple[int, int], length: int = 100, dropout: float = 0.0
+        self,
+        catalogue: Catalogue,
+        width: int,
+        channels: tuple[int, int],
+        length: int = 100,
+        dropout: float = 0.0,
+        items: ItemTableOptions = FULL,
     ) -> None:
-        super().__init__(num_items)
-        self.length = length
-        self.embedding = nn.Parameter(torch.randn(num_items, width) * width**-0.5)
+        super().__init__(len(catalogue))
         first, second = channels
+        if items.tied and width != second:
+            raise UserError(
+                f"a tied item table is {width} wide at the input and {second} at the output; set width to {second}, or "
+                "items.tied = false"
+            )
+        self.length = length
+        self.embedding = items.rows(catalogue, width, width**-0.5)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(before, after, KERNEL, dilation=dilation)
             for before, after, dilation in zip((width, first), (first, second), DILATIONS, strict=True)
         )
-        self.head = nn.Parameter(torch.randn(num_items, second) * second**-0.5)
-        self.item_bias = nn.Parameter(torch.zeros(num_items))
+        self.head = item_scores(catalogue, second, second**-0.5, True, items, self.embedding)
         self.dropout = nn.Dropout(dropout)
+        vars(self)["item_tables"] = item_tables(self)
 
     def feature_maps(self, history: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Return ``f(x)_l = ReLU(Conv_l(...))`` of a chosen layer.
@@ -98,7 +115,7 @@ class CausalCNN(Recommender):
         real : Tensor, shape [batch, 1, positions]
             1 at items, 0 at padding.
         """
-        rows, mask = lookup(self.embedding, history[:, -self.length :])
+        rows, mask = lookup(self.embedding(), history[:, -self.length :])
         real = mask.transpose(-1, -2)
         maps = self.dropout(rows * mask).transpose(-1, -2)
         for convolution, dilation in zip(list(self.convolutions)[:layer], DILATIONS, strict=False):
@@ -106,15 +123,11 @@ class CausalCNN(Recommender):
             maps = torch.relu(convolution(causal)) * real
         return maps, real
 
-    def features(self, history: Tensor, layer: int | None = None) -> Tensor:
-        """Return the mean of a layer's maps over the history, or what ``hidden`` returns; shape [batch, 1, channels].
-
-        Layer 0 is the embedding, 1 and 2 are the convolutions.
-        """
+    def positions(self, history: Tensor, layer: int | None = None) -> Tensor:
+        """Return a layer's maps: layer 0 is the embedding, 1 and 2 are the convolutions."""
         if layer not in self.layers:
-            return super().features(history, layer)
-        maps, real = self.feature_maps(history, layer)
-        return (maps.sum(-1) / real.sum(-1).clamp(min=1.0)).unsqueeze(-2)
+            return super().positions(history, layer)
+        return self.feature_maps(history, layer)[0].transpose(-1, -2)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the second layer at the most recent item plus its mean over the history, shape [batch, channels]."""
@@ -123,5 +136,5 @@ class CausalCNN(Recommender):
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
-        features: Tensor = self.dropout(self.hidden(history))
-        return features @ self.head.T + self.item_bias
+        scores: Tensor = self.head(self.dropout(self.hidden(history)))
+        return scores

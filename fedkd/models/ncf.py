@@ -63,7 +63,8 @@ class NCF(nn.Module):
         items : Tensor of int64, shape [clients, batch]
         """
         table, user = parameters["item.weight"], parameters["user.weight"]
-        first = torch.arange(0, table.shape[0] * table.shape[1], table.shape[1]).unsqueeze(1)
+        ends = table.shape[0] * table.shape[1]
+        first = torch.arange(0, ends, table.shape[1], device=items.device).unsqueeze(1)
         item = table.flatten(0, 1).index_select(0, (items + first).flatten()).view(*items.shape, -1)
         for_user, for_item = parameters["first.weight"].mT.chunk(2, dim=1)
         of_user = torch.baddbmm(parameters["first.bias"].unsqueeze(1), user, for_user)

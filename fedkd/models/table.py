@@ -7,7 +7,9 @@ from pydantic import BeforeValidator, SerializeAsAny
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig
 from fedkd.models.cnn import CNNConfig
+from fedkd.models.gru import GRUConfig
 from fedkd.models.linear import LinearConfig
+from fedkd.models.transformer import TransformerConfig
 from fedkd.registry import Registry
 
 MODELS = Registry[ModelConfig](
@@ -16,6 +18,8 @@ MODELS = Registry[ModelConfig](
     LinearConfig,
     AutoencoderConfig,
     CNNConfig,
+    GRUConfig,
+    TransformerConfig,
 )
 
 AnyModel = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(MODELS.parse("autoencoder"))]

@@ -16,6 +16,7 @@ from fedkd.losses.scores import mean_absolute_difference
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, padded_histories
+from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
 from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
@@ -202,8 +203,9 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(reference.panel.astype(np.int64))
 
         def loss_of(rows: Rows) -> Tensor:
-            scores = student(history[rows])[:, panel]
-            return mean_absolute_difference(scores.flatten(), consensus[rows].flatten())  # of all pairs at once
+            scores = student(beside(student, history[rows]))[:, beside(student, panel)]
+            wanted = beside(student, consensus[rows])
+            return mean_absolute_difference(scores.flatten(), wanted.flatten())  # of all pairs at once
 
         with torch.no_grad():
             before = float(loss_of(np.arange(len(history))))
@@ -225,7 +227,8 @@ class FedMD(TrainedStudent):
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
 
         def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-            return mean_absolute_difference(model(history[batch["row"]])[..., panel], consensus[batch["row"]])
+            shown, items, wanted = (beside(student, part) for part in (history, panel, consensus))
+            return mean_absolute_difference(model(shown[batch["row"]])[..., items], wanted[batch["row"]])
 
         rows = Ragged.from_rows([np.arange(len(history))] * len(cohort), np.int64)
         streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]

@@ -38,6 +38,7 @@ from fedkd.errors import UserError
 from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
 from fedkd.models.base import Recommender, multi_hot, padded_histories, score
+from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, student_arrays
 from fedkd.protocols.trained import TrainedStudent
@@ -45,7 +46,7 @@ from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows, train
 from fedkd.training.cohort import Cohort
-from fedkd.training.hard_labels import nonempty, weighted_loss
+from fedkd.training.hard_labels import central_loss, nonempty
 
 LABEL = "label."
 """Prefix of the labels of all rounds: round, query, item, and the item's share of the confident votes."""
@@ -166,12 +167,12 @@ class GNMax(TrainedStudent):
         shown, targets = self._labelled(state)
 
         def _loss(rows: Rows) -> Tensor:
-            loss = weighted_loss(student, histories.take(rows), how.visible, rng)
+            loss = central_loss(student, histories.take(rows), how, rng)
             if not targets.shape[0]:
                 return loss
             chosen = rng.integers(targets.shape[0], size=len(rows))
-            wanted = torch.from_numpy(targets[chosen].toarray())
-            query = padded_histories(shown.take(chosen), student.num_items)
+            wanted = beside(student, torch.from_numpy(targets[chosen].toarray()))
+            query = beside(student, padded_histories(shown.take(chosen), student.num_items))
             unseen = student(query) + HIDDEN * multi_hot(query, student.num_items)
             return loss + self.label_weight * multinomial_cross_entropy(unseen, wanted).mean()
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedkd.distillation.gauss_newton import parameter_change
 from fedkd.distillation.residual import history_reference
@@ -79,6 +79,15 @@ class Iterated(TrainedStudent):
     solver_steps: int = Field(60, ge=1)
     clip: float = Field(0.6, gt=0)
     corrected: CentralTraining = CentralTraining(epochs=16, learning_rate=0.001)
+
+    @model_validator(mode="after")
+    def _gradients_of_whole_histories(self) -> Self:
+        if {self.local.target, self.corrected.labels.target} != {"history"}:
+            raise ValueError(
+                "private and public gradients are compared, and both are those of whole histories; set local.target "
+                "and corrected.labels.target to history"
+            )
+        return self
 
     def begin(self, setup: Setup) -> State:
         """Train the student on the public users."""

@@ -33,7 +33,7 @@ class LowRankStudent(GlobalStudent):
 
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""
-        return LowRank(len(catalogue), self.rank)
+        return LowRank(catalogue, self.rank)
 
     def releases(self, num_rounds: int) -> int:
         """Return 1: every client contributes once."""

@@ -15,6 +15,7 @@ from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
+from fedkd.models.device import DeviceName
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.low_rank import LowRankStudent
@@ -33,6 +34,9 @@ class RuntimeOptions(Options):
         Clients trained together as one batched computation; results do not depend on it.
     workers, threads : int
         Cohorts trained at the same time in one process, and threads of each computation.
+    device : str
+        The processor that trains and scores models: ``cpu``, ``cuda``, ``mps``, or ``auto``, the fastest that torch
+        has. Closed forms, secure sums and training under noise stay on the CPU.
     timeout_seconds : float
         How long an answer may take; a later answer is lost, and the run goes on.
     wait_seconds : float
@@ -46,6 +50,7 @@ class RuntimeOptions(Options):
     cohort_size: int = Field(default=64, ge=1)
     workers: int = Field(default=1, ge=1)
     threads: int = Field(default=2, ge=1)
+    device: DeviceName = "auto"
     timeout_seconds: float = Field(default=600.0, gt=0)
     wait_seconds: float = Field(default=60.0, ge=0)
     run_folder: Path | None = None

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
+from fedkd.models.device import use_device
 from fedkd.privacy.mechanisms.base import ANSWERS
 from fedkd.protocols.base import State
 from fedkd.protocols.rounds import Round
@@ -56,6 +57,7 @@ class FederatedRun:
 def play(config: Config) -> FederatedRun:
     """Play all rounds with all clients; a ``UserError`` names what a run in memory cannot do."""
     _check(config)
+    use_device(config.runtime.device)
     data = federation(config)
     simulation = DrySimulation(config, data, np.arange(data.partition.num_clients))
     with threadpool_limits(config.runtime.threads):

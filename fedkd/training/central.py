@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedkd.models.base import Recommender
+from fedkd.models.device import computing
 from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
@@ -99,9 +100,9 @@ def train(
     if num_rows == 0 or steps == 0:
         model.eval()
         return None
-    parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
-    adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
-    with torch.random.fork_rng(devices=[]):
+    with computing(model, helper), torch.random.fork_rng(devices=[]):
+        parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
+        adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
         torch.manual_seed(int(rng.integers(2**62)))
         for step, rows in enumerate(_batches(num_rows, steps, training.batch_size, rng), start=1):
             loss = _step(model.train(), adam, loss_of, rows)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedkd.errors import UserError
+from fedkd.models.device import beside
 from fedkd.training.examples import Examples, Touched, renumber, tensor_of
 from fedkd.training.options import CohortTraining
 
@@ -80,7 +81,7 @@ def bytes_per_example(model: nn.Module, client: Examples, loss: Loss, most: int 
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    batch = {name: tensor_of(column.values[:count]) for name, column in client.columns.items()}
+    batch = {name: beside(model, tensor_of(column.values[:count])) for name, column in client.columns.items()}
     with torch.autograd.graph.saved_tensors_hooks(_keep, lambda tensor: tensor):
         result = loss(model, batch)
     del result

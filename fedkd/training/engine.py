@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from fedkd.models.device import computing, place_of
 from fedkd.training.chunks import CHUNK_BYTES, Loss, Parameters, borrow, chunks, give_back, localise
 from fedkd.training.examples import Batch, Examples, batches
 from fedkd.training.optimiser import Optimiser
@@ -41,10 +42,11 @@ def predict(model: nn.Module, parameters: Parameters, *inputs: Tensor, shared: b
     -------
     Tensor, shape [clients, ...]
     """
-    with torch.no_grad():
+    with torch.no_grad(), computing(model) as device:
         call = vmap(lambda own, *x: functional_call(model, own, x), (0, *[None if shared else 0 for _ in inputs]))
-        scores: Tensor = call(parameters, *inputs)
-    return scores
+        own = {name: stacked.to(device) for name, stacked in parameters.items()}
+        scores: Tensor = call(own, *(given.to(device) for given in inputs))
+    return scores.cpu()
 
 
 def train(
@@ -87,9 +89,10 @@ def train(
         Mean loss over each epoch, every batch measured before its step; NaN for clients without examples.
     """
     losses = np.full((len(examples), training.epochs), np.nan)
-    for rows in chunks(model, examples, loss, training, chunk_bytes):
-        chosen = [streams[row] for row in rows]
-        losses[rows] = _train_chunk(model, parameters, rows, examples.take(rows), loss, training, chosen)
+    with computing(model):
+        for rows in chunks(model, examples, loss, training, chunk_bytes):
+            chosen = [streams[row] for row in rows]
+            losses[rows] = _train_chunk(model, parameters, rows, examples.take(rows), loss, training, chosen)
     return losses
 
 
@@ -103,13 +106,14 @@ def _train_chunk(
     streams: Sequence[np.random.Generator],
 ) -> NDArray[np.float64]:
     model, examples, touched = localise(model, examples)
-    own = borrow(model, parameters, rows, touched)
+    place = place_of(model)
+    own = {name: stacked.to(place) for name, stacked in borrow(model, parameters, rows, touched).items()}
     optimise = Optimiser(own, training)
     losses = np.where(examples.lengths[:, None] > 0, np.zeros(training.epochs), np.nan)
     for batch in batches(examples, training.epochs, training.batch_size, streams):
-        mean = _step(model, own, batch, loss, optimise)
+        mean = _step(model, own, batch.at(place), loss, optimise)
         losses[np.arange(len(mean)), batch.epoch] += mean * batch.share
-    give_back(model, parameters, rows, touched, own)
+    give_back(model, parameters, rows, touched, {name: stacked.cpu() for name, stacked in own.items()})
     return losses
 
 
@@ -119,7 +123,7 @@ def _step(model: nn.Module, own: Parameters, batch: Batch, loss: Loss, optimise:
     each = losses_of(model, leaves, batch.columns, loss)
     mean = (each * batch.weight).sum(1)
     optimise(active, torch.autograd.grad(mean.sum(), list(leaves.values())))
-    return mean.detach().numpy()
+    return mean.detach().cpu().numpy()
 
 
 def losses_of(model: nn.Module, own: Parameters, columns: Mapping[str, Tensor], loss: Loss) -> Tensor:

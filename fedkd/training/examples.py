@@ -120,6 +120,10 @@ class Batch:
     epoch: NDArray[np.int64]
     share: NDArray[np.float64]
 
+    def at(self, place: torch.device) -> "Batch":
+        """Return the batch with its tensors at a place."""
+        return replace(self, columns={n: c.to(place) for n, c in self.columns.items()}, weight=self.weight.to(place))
+
 
 def batches(
     examples: Examples, epochs: int, batch_size: int, streams: Sequence[np.random.Generator]

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from fedkd.models.base import ItemSum
+from fedkd.models.item_table import ItemScores, ItemSum
 from fedkd.training.chunks import Loss, Parameters
 from fedkd.training.example_clipping import clip_factors
 from fedkd.training.examples import Examples
 
-LINEAR = (nn.Linear, ItemSum)
+LINEAR = (nn.Linear, ItemScores, ItemSum)
 
 LARGEST = 1e19
 """A longer vector counts as not finite: its square overflows in single precision."""

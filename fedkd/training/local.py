@@ -18,7 +18,7 @@ from fedkd.training.cohort import ClientState, Cohort
 from fedkd.training.dp_sgd import train_with_noise
 from fedkd.training.engine import replicate, train
 from fedkd.training.examples import Examples
-from fedkd.training.options import LocalTraining
+from fedkd.training.options import LocalTraining, Target
 
 OWN = "student."
 """Prefix of the arrays of a client's own student in its state."""
@@ -59,18 +59,21 @@ def train_locally(
             raise UserError(
                 f"students under noise take plain gradient steps: set the optimiser to sgd, not {training.optimiser}"
             )
-        examples = unseeded_views(cohort, training.visible)
+        examples = unseeded_views(cohort, training.visible, training.target)
         train_with_noise(model.eval(), parameters, examples, loss, training.learning_rate, cohort.noise)
         return
     streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
-    examples = seeded_views(cohort, training.epochs, training.visible, streams)
+    examples = seeded_views(cohort, training.epochs, training.visible, streams, training.target)
     once = training.model_copy(update={"epochs": 1})  # every epoch has a view of its own
     train(model.eval(), parameters, examples, loss, once, streams)
 
 
-def seeded_views(cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator]) -> Examples:
-    """Return ``views`` sub-sampled views of every training history: columns ``shown`` and ``whole``, both padded.
+def seeded_views(
+    cohort: Cohort, views: int, visible: float, streams: list[np.random.Generator], target: Target = "history"
+) -> Examples:
+    """Return ``views`` views of every training history: columns ``shown`` and ``whole``, both padded.
 
+    A history is sub-sampled, and ``whole`` is all of it; or its beginning is shown, and ``whole`` is the next item.
     Users without a history have no view. All draws of a client come from its own stream.
     """
     lengths, owner = cohort.data.train.histories.lengths, cohort.owner
@@ -78,28 +81,42 @@ def seeded_views(cohort: Cohort, views: int, visible: float, streams: list[np.ra
     rows = repeated[np.argsort(owner[repeated], kind="stable")]
     per_client = np.bincount(owner[rows], weights=lengths[rows], minlength=len(cohort)).astype(np.int64)
     draws = [rng.random(count) for rng, count in zip(streams, per_client, strict=True)]
-    return _views(cohort, rows, draws, visible)
+    return _views(cohort, rows, draws, visible, target)
 
 
-def unseeded_views(cohort: Cohort, visible: float) -> Examples:
-    """Return one sub-sampled view of every training history, for training under noise.
+def unseeded_views(cohort: Cohort, visible: float, target: Target = "history") -> Examples:
+    """Return one view of every training history as `seeded_views` does, for training under noise.
 
     The content of one history changes no other example: each has its own secret draws, and a history without
     interactions stays as an example whose gradient is zero.
     """
     lengths = cohort.data.train.histories.lengths
     draws = [noise_generator().random(length) for length in lengths]
-    return _views(cohort, np.arange(len(lengths)), draws, visible)
+    return _views(cohort, np.arange(len(lengths)), draws, visible, target)
 
 
-def _views(cohort: Cohort, rows: NDArray[np.int64], draws: list[NDArray[np.float64]], visible: float) -> Examples:
+def _views(
+    cohort: Cohort, rows: NDArray[np.int64], draws: list[NDArray[np.float64]], visible: float, target: Target
+) -> Examples:
     """Return some users' histories, in the order of their clients, with what one draw an item shows of them."""
-    whole = cohort.data.train.histories.take(rows)
-    keep = np.concatenate([*draws, np.zeros(0)]) < visible
+    whole, drawn = cohort.data.train.histories.take(rows), np.concatenate([*draws, np.zeros(0)])
+    shown, wanted = (whole.where(drawn < visible), whole) if target == "history" else _beginnings(whole, drawn)
     indptr = offsets(np.bincount(cohort.owner[rows], minlength=len(cohort)))
     pad = cohort.data.train.num_items
-    columns = {"shown": whole.where(keep).padded(pad), "whole": whole.padded(pad)}
+    columns = {"shown": shown.padded(pad), "whole": wanted.padded(pad)}
     return Examples({name: Ragged(values, indptr) for name, values in columns.items()}, histories=tuple(columns))
+
+
+def _beginnings(whole: Ragged, drawn: NDArray[np.float64]) -> tuple[Ragged, Ragged]:
+    """Return a random beginning of every history, by the draw of its first item, and the next item alone.
+
+    A history of one item has no next one.
+    """
+    first, last = np.zeros(len(whole)), np.maximum(whole.lengths - 1, 0)
+    first[whole.lengths > 0] = drawn[whole.indptr[:-1][whole.lengths > 0]]
+    cut = np.minimum(1 + np.floor(first * last), np.maximum(last, 1))
+    inside, at = np.arange(len(drawn)) - whole.indptr[whole.row_index], cut[whole.row_index]
+    return whole.where(inside < at), whole.where(inside == at)
 
 
 def history_loss(num_items: int) -> Callable[[Model, Mapping[str, Tensor]], Tensor]:

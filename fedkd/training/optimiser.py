@@ -26,7 +26,7 @@ class Optimiser:
         moments = training.optimiser == "adam"
         self._mean = [torch.zeros_like(p) for p in self._parameters] if moments else []
         self._square = [torch.zeros_like(p) for p in self._parameters] if moments else []
-        self._steps = [torch.zeros(()) for _ in self._parameters]
+        self._steps = [torch.zeros((), device=p.device) for p in self._parameters]
 
     def __call__(self, active: int, gradients: Sequence[Tensor]) -> None:
         """Update the first ``active`` clients."""

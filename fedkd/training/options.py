@@ -1,11 +1,14 @@
 """Settings of training by gradient, in one class for each place with just the fields that it uses."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedkd.options import Options
+
+Target = Literal["history", "next-item"]
+"""What a model predicts on hard labels."""
 
 
 class Epochs(Options):
@@ -54,10 +57,39 @@ class LocalTraining(CohortTraining):
     ----------
     visible : float
         Probability that an item of a history is shown to the student, which then scores the whole history.
+    target : str
+        ``history``, as ``visible`` says, or ``next-item``: the item after a random part of the history.
     """
 
     epochs: int = Field(5, ge=1)
     visible: float = Field(0.5, gt=0, le=1)
+    target: Target = "history"
+
+
+class HardLabels(Options):
+    """What a model predicts when it is trained on hard labels.
+
+    Attributes
+    ----------
+    target : str
+        ``history``: all items of a history of which a part is shown. ``next-item``: the item after the shown ones, at
+        every position in models that have a state there, otherwise at one random position a step.
+    negatives : int
+        Items that are sampled for every next item, with the calibrated binary cross entropy gBCE; 0 for a softmax over
+        the whole catalogue.
+    calibration : float
+        How far gBCE makes up for the items that were not sampled, from 0 to 1.
+    """
+
+    target: Target = "history"
+    negatives: int = Field(0, ge=0)
+    calibration: float = Field(0.75, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _negatives_of_a_next_item(self) -> Self:
+        if self.negatives and self.target == "history":
+            raise ValueError("negatives are sampled for next items alone; set target = next-item, or negatives = 0")
+        return self
 
 
 class AdamTraining(Training):
@@ -69,10 +101,13 @@ class AdamTraining(Training):
         Probability that an item of a history is shown to the model, which then scores the whole history.
     weight_decay : float
         L2 penalty, as Adam adds it to the gradient.
+    labels : HardLabels
+        What is predicted.
     """
 
     visible: float = Field(0.5, gt=0, le=1)
     weight_decay: float = Field(2e-4, ge=0)
+    labels: HardLabels = HardLabels()
 
     @abstractmethod
     def num_steps(self, num_rows: int) -> int:

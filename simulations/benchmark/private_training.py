@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from fedkd.cli.terminal import guarded, plain_table, say, show
+from fedkd.data.catalogue import Catalogue
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
 from fedkd.protocols.ptf_fedrec import pair_loss
@@ -74,7 +75,8 @@ def main(
         for name, model in models.items():
             show(_table(name, _variants(model, dense, pair_loss, batch, epochs, steps), steps))
         histories = _histories(students, items, examples)
-        variants = _variants(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
+        model = Autoencoder(Catalogue.numbered(items), width)
+        variants = _variants(model, histories, history_loss(items), batch, epochs, steps)
         show(_table("autoencoder", variants, steps))
 
 

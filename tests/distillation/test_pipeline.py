@@ -102,17 +102,17 @@ def test_features_alone_teach_a_student(feature_loss: str, layer: int | None) ->
     targets = teacher_targets(teacher, rows, options, 0, np.random.default_rng(0))
     assert targets.features is not None
     assert targets.features.shape == (60, 1, 64 if layer is None else 32)
-    head = student.state_dict()["head"].clone()
+    head = student.state_dict()["head.weight"].clone()
     losses: list[float] = []
     distil(student, targets, options, np.random.default_rng(0), Watch(1, report=lambda p: losses.append(p.loss)))
     assert losses[-1] < losses[0]
-    assert torch.equal(student.state_dict()["head"], head)
+    assert torch.equal(student.state_dict()["head.weight"], head)
 
 
 def test_features_of_a_layer_are_the_mean_over_real_items() -> None:
     cnn = CNNConfig(width=4, length=20).build(CATALOGUE, 0)
     padded = padded_histories(Ragged.from_rows([[1, 2, 3], [4]], np.int32), ITEMS)
-    table = cnn.state_dict()["embedding"]
+    table = cnn.state_dict()["embedding.weight"]
     expected = torch.stack([table[[1, 2, 3]].mean(0), table[4]])
     torch.testing.assert_close(cnn.features(padded, 0)[:, 0], expected)
     torch.testing.assert_close(cnn.features(padded)[:, 0], cnn.hidden(padded))

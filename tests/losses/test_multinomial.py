@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedkd.losses.multinomial import multinomial_cross_entropy
+from fedkd.losses.multinomial import item_cross_entropy, multinomial_cross_entropy
 from tests.losses.naive import numbers, softmax
 
 
@@ -92,3 +92,9 @@ def test_a_row_without_targets_has_no_gradient_whatever_it_is_multiplied_by() ->
     assert scores.grad is not None
     assert torch.equal(scores.grad[0], torch.zeros(5))
     assert scores.grad[1].abs().sum() > 0
+
+
+def test_one_item_has_the_loss_of_a_target_of_one_item() -> None:
+    scores, item = numbers(0, 3, 5), torch.tensor([4, 0, 2])
+    targets = torch.nn.functional.one_hot(item, 5).to(scores.dtype)
+    torch.testing.assert_close(item_cross_entropy(scores, item), multinomial_cross_entropy(scores, targets))

@@ -1,54 +1,45 @@
-"""Soft labels against a naive loop over rows and items."""
-
-import math
+"""The table of soft-label losses: all have names, and a configuration refuses others when it is read."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import Tensor
 
-from fedkd.losses.soft_labels import soft_label_divergence
-from tests.losses.naive import numbers, softmax
-
-
-@settings(deadline=None, max_examples=20)
-@given(seed=st.integers(0, 99), temperature=st.sampled_from([0.5, 1.0, 4.0]), masked=st.booleans())
-def test_soft_labels_are_temperature_squared_times_the_divergence(seed: int, temperature: float, masked: bool) -> None:
-    student, teacher = numbers(seed, 3, 6), numbers(seed + 1, 3, 6)
-    counted = numbers(seed + 2, 3, 6) > -0.5 if masked else torch.ones(3, 6, dtype=torch.bool)
-    counted[:, 0] = True
-    actual = soft_label_divergence(student, teacher, temperature, counted if masked else None)
-    assert actual.shape == (3,)
-    for row in range(3):
-        items = [i for i in range(6) if counted[row, i]]
-        p = softmax([float(teacher[row, i]) for i in items], temperature)
-        q = softmax([float(student[row, i]) for i in items], temperature)
-        naive = temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-        assert float(actual[row]) == pytest.approx(naive, abs=1e-9)
+from fedkd.distillation.options import DistillationOptions
+from fedkd.errors import UserError
+from fedkd.losses.soft_labels import SOFT_LABEL_LOSSES, soft_label_loss
+from tests.losses.naive import numbers
 
 
-def test_soft_labels_vanish_only_for_equal_opinions_up_to_a_constant() -> None:
-    teacher = numbers(0, 2, 5)
-    assert float(soft_label_divergence(teacher + 3.0, teacher, 2.0).abs().max()) == pytest.approx(0.0, abs=1e-12)
-    assert float(soft_label_divergence(-teacher, teacher, 2.0).min()) > 0.01
+@pytest.mark.parametrize("name", SOFT_LABEL_LOSSES)
+def test_every_loss_teaches_a_student_the_best_items_of_its_teacher(name: str) -> None:
+    teacher, student = numbers(0, 3, 12), torch.zeros(3, 12, dtype=torch.float64, requires_grad=True)
+    counted = torch.arange(12).expand(3, 12) > 1
+    adam = torch.optim.Adam([student], lr=0.1)
+    for _ in range(200):
+        adam.zero_grad()
+        soft_label_loss(name)(student, teacher, 1.0, counted, 4).sum().backward()
+        adam.step()
+    ours, theirs = (scores.masked_fill(~counted, -1e9).argmax(-1) for scores in (student, teacher))
+    assert ours.tolist() == theirs.tolist()
+    assert torch.equal(student.detach()[:, :2], torch.zeros(3, 2, dtype=torch.float64))
 
 
-def test_gradients_of_soft_labels_keep_their_size_at_high_temperature() -> None:
-    teacher = numbers(1, 4, 50)
-    sizes = []
-    for temperature in (20.0, 200.0):
-        student = torch.zeros(4, 50, dtype=torch.float64, requires_grad=True)
-        soft_label_divergence(student, teacher, temperature).mean().backward()
-        assert student.grad is not None
-        sizes.append(float(student.grad.norm()))
-    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+def squares(student: Tensor, teacher: Tensor, temperature: float, counted: Tensor | None, top: int) -> Tensor:
+    """Return the mean square difference of scores; a loss of a user's own."""
+    del temperature, counted, top
+    return (student - teacher).square().mean(-1)
 
 
-def test_a_masked_item_has_no_gradient() -> None:
-    student = torch.zeros(1, 4, requires_grad=True)
-    counted = torch.tensor([[True, False, True, True]])
-    soft_label_divergence(student, torch.tensor([[1.0, 9.0, 0.0, 2.0]]), 1.0, counted).sum().backward()
-    assert student.grad is not None
-    assert torch.isfinite(student.grad).all()
-    assert student.grad[0, 1] == 0
-    assert student.grad[0, 0] != 0
+def test_a_configuration_names_a_loss_of_ones_own() -> None:
+    options = DistillationOptions.model_validate({"soft-label-loss": f"{__name__}:squares"})
+    assert soft_label_loss(options.soft_label_loss) is squares
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("topk", r"did you mean top-k; allowed are kl, top-k"), ("no_such:loss", "cannot be imported")]
+)
+def test_a_loss_that_does_not_exist_is_refused_when_the_configuration_is_read(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        soft_label_loss(name)
+    with pytest.raises(ValueError, match=said):
+        DistillationOptions(soft_label_loss=name)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.models.cnn import CausalCNN
 
 ITEMS = 30
@@ -12,7 +13,7 @@ ITEMS = 30
 def small(length: int = 100) -> CausalCNN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CausalCNN(ITEMS, 5, (4, 6), length).eval()
+        return CausalCNN(Catalogue.numbered(ITEMS), 5, (4, 6), length).eval()
 
 
 @pytest.mark.parametrize("layer", [1, 2])
@@ -31,7 +32,7 @@ def test_feature_maps_equal_a_naive_loop() -> None:
     model = small()
     history = torch.tensor([[ITEMS, ITEMS, 3, 7, 1, 9, 4]])
     maps = np.zeros((5, 7))
-    maps[:, 2:] = model.embedding.detach().numpy()[history[0, 2:]].T
+    maps[:, 2:] = model.embedding().detach().numpy()[history[0, 2:]].T
     for layer, dilation in ((0, 1), (1, 2)):
         weight, bias = (p.detach().numpy() for p in model.convolutions[layer].parameters())
         out = np.zeros((len(weight), 7))

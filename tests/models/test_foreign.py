@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
-from fedkd.models.base import ItemSum, ModelConfig, Recommender, multi_hot
+from fedkd.models.base import ModelConfig, Recommender, multi_hot
+from fedkd.models.item_table import ItemSum
 from fedkd.runs.config import dump, flatten, load, unflatten, validate
 from fedkd.runs.federation import federation
 from fedkd.testing.models import check_model

@@ -87,10 +87,10 @@ def test_order_does_not_matter_to_bags(family: str) -> None:
 
 def test_numbers_of_parameters() -> None:
     width, channels = 8, (16, 32)
-    assert LowRank(ITEMS, width).size()[0] == 2 * ITEMS * width
-    assert Autoencoder(ITEMS, width).size()[0] == 2 * ITEMS * width + width + ITEMS
+    assert LowRank(CATALOGUE, width).size()[0] == 2 * ITEMS * width
+    assert Autoencoder(CATALOGUE, width).size()[0] == 2 * ITEMS * width + width + ITEMS
     convolutions = (3 * width * 16 + 16) + (3 * 16 * 32 + 32)
-    assert CausalCNN(ITEMS, width, channels).size()[0] == ITEMS * width + convolutions + ITEMS * 32 + ITEMS
+    assert CausalCNN(CATALOGUE, width, channels).size()[0] == ITEMS * width + convolutions + ITEMS * 32 + ITEMS
 
 
 def test_a_low_rank_model_from_factors_scores_their_product() -> None:

@@ -173,3 +173,11 @@ def test_the_step_falls_to_nothing(public_setup):
 def test_without_public_users_it_says_what_to_change(public_setup):
     with pytest.raises(UserError, match=r"partition\.public-fraction"):
         PROTOCOL.begin(public_setup(public=0))
+
+
+@pytest.mark.parametrize(
+    "given", [{"local": {"target": "next-item"}}, {"corrected": {"labels": {"target": "next-item"}}}]
+)
+def test_gradients_of_next_items_and_of_histories_are_not_mixed(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"set local\.target and corrected\.labels\.target to history"):
+        Iterated.model_validate(given)

@@ -104,8 +104,8 @@ def test_the_best_steps_come_from_the_curve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--student", "transformer"], "there is no model 'transformer'"),
-        (["--teacher", "transformer"], "allowed are linear, autoencoder, cnn"),
+        (["--student", "mamba"], "there is no model 'mamba'"),
+        (["--teacher", "mamba"], "allowed are linear, autoencoder, cnn"),
         (["--student", f"{__name__}:Narrow"], "width: no such key"),
         (["--split", "half"], "--split cannot be used"),
         (["--source", "none"], "there is no data source 'none'"),

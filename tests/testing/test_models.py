@@ -22,12 +22,12 @@ class Broken(AutoencoderConfig):
     wrong: Any = None
 
     def untrained(self, catalogue: Catalogue) -> Recommender:
-        return self.wrong(len(catalogue), 8)
+        return self.wrong(catalogue, 8)
 
 
 class Unseeded(Autoencoder):
-    def __init__(self, *sizes: int) -> None:
-        super().__init__(*sizes)
+    def __init__(self, catalogue: Catalogue, width: int) -> None:
+        super().__init__(catalogue, width)
         torch.nn.init.normal_(self.decoder.weight, generator=torch.Generator().manual_seed(torch.seed() % 1000))
 
 
@@ -53,11 +53,15 @@ class LooksAtOthers(Autoencoder):
 
 
 class WrongTable(Autoencoder):
-    item_tables = {"encoder.weight": 0, "decoder.weight": 0}  # noqa: RUF012
+    def __init__(self, catalogue: Catalogue, width: int) -> None:
+        super().__init__(catalogue, width)
+        vars(self)["item_tables"] = {"encoder.weight": 0, "decoder.weight": 0}
 
 
 class MissingTable(Autoencoder):
-    item_tables = {"encoder.wait": 0}  # noqa: RUF012
+    def __init__(self, catalogue: Catalogue, width: int) -> None:
+        super().__init__(catalogue, width)
+        vars(self)["item_tables"] = {"encoder.wait": 0}
 
 
 class WrongLayers(Autoencoder):

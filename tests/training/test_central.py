@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.models.linear import LowRank
 from fedkd.training.central import train
 from fedkd.training.options import AdamTraining, CentralTraining, StepTraining
@@ -14,7 +15,7 @@ from fedkd.training.options import AdamTraining, CentralTraining, StepTraining
 )
 def test_every_row_is_trained_on_before_any_is_repeated(training: AdamTraining) -> None:
     batches: list[list[int]] = []
-    student = LowRank(3, 1)
+    student = LowRank(Catalogue.numbered(3), 1)
 
     def loss_of(rows: np.ndarray) -> torch.Tensor:
         batches.append(rows.tolist())

@@ -8,11 +8,19 @@ from fedkd.training.options import CentralTraining, CohortTraining, LocalTrainin
 
 KEYS = {
     CohortTraining: ["epochs", "learning-rate", "batch-size", "optimiser"],
-    LocalTraining: ["epochs", "learning-rate", "batch-size", "optimiser", "visible"],
-    CentralTraining: ["epochs", "learning-rate", "batch-size", "visible", "weight-decay"],
-    StepTraining: ["learning-rate", "batch-size", "visible", "weight-decay", "steps"],
+    LocalTraining: ["epochs", "learning-rate", "batch-size", "optimiser", "visible", "target"],
+    CentralTraining: ["epochs", "learning-rate", "batch-size", "visible", "weight-decay", "labels"],
+    StepTraining: ["learning-rate", "batch-size", "visible", "weight-decay", "labels", "steps"],
 }
-EVERY = {"epochs": 2, "steps": 2, "learning-rate": 0.1, "batch-size": 2, "optimiser": "sgd", "visible": 0.5}
+EVERY = {
+    "epochs": 2,
+    "steps": 2,
+    "learning-rate": 0.1,
+    "batch-size": 2,
+    "optimiser": "sgd",
+    "visible": 0.5,
+    "target": "next-item",
+}
 
 
 @pytest.mark.parametrize("place", KEYS)
