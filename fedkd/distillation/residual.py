@@ -86,6 +86,8 @@ def history_reference(public: Interactions, popular: NDArray[np.int32], referenc
 def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -> tuple[int, int]:
     """Return the numbers of references and of panel items that fit a byte budget: six columns a reference.
 
+    Without a limit both are the whole catalogue.
+
     Parameters
     ----------
     num_items, num_users : int
@@ -93,13 +95,15 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
     levels : int
         Largest weight of a user.
     budget : int
-        Bytes that one client may send.
+        Bytes that one client may send; 0 is no limit.
 
     Returns
     -------
     tuple of int
         References and panel.
     """
+    if not budget:
+        return num_items, num_items
     bits = (levels * num_users).bit_length()
     coordinates = 8 * budget // bits
     if coordinates < 1:

@@ -198,6 +198,7 @@ def test_sizes_fit_the_budget(items, users, budget):
 
 def test_a_large_budget_takes_the_whole_catalogue():
     assert sizes_for_budget(50, 100, 7, 10**7) == (50, 50)
+    assert sizes_for_budget(50, 100, 7, 0) == (50, 50)
 
 
 def test_ridge_is_the_strength_times_the_mean_weight_of_an_interaction():

@@ -18,7 +18,7 @@ class ResidualParameters(Options):
     references, panel : int
         How many references, and how many items each is scored for; 0 lets ``upload_budget_bytes`` decide.
     upload_budget_bytes : int
-        Bytes of a client's answer without headers, from which the two sizes follow.
+        Bytes of a client's answer without headers, from which the sizes follow; 0 is no limit.
     levels : int
         Largest weight of a user; weights are whole numbers from 1.
     damping, complement : float
@@ -32,7 +32,7 @@ class ResidualParameters(Options):
     reference_kind: Literal["items", "histories"] = "items"
     references: int = Field(default=0, ge=0)
     panel: int = Field(default=0, ge=0)
-    upload_budget_bytes: int = Field(default=156_000, ge=1)
+    upload_budget_bytes: int = Field(default=156_000, ge=0)
     levels: int = Field(default=7, ge=1, le=1000)
     damping: float = Field(default=50.0, gt=0)
     complement: float = Field(default=0.25, ge=0)
