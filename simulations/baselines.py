@@ -74,7 +74,7 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": lambda config, together: public_ease(_public(together), config),
     "public-student": lambda config, together: public_student(config, together),
-    "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
+    "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""
 

@@ -179,7 +179,7 @@ def pooled_gram(
     probes = reference.histories.matrix(public.num_items, np.int64)
     private = np.zeros((0, public.num_items))
     if num_users:
-        private = _nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
+        private = nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
     share = complement * num_users / max(public.num_users, 1)
     return Gram(np.vstack([private, _public_factor(public, probes, weights, share)]))
 
@@ -195,7 +195,7 @@ def ridge(strength: float, public: Interactions, weights: UserWeights) -> float:
     return float(strength * (weights.of(lengths) @ lengths) / lengths.sum())
 
 
-def _nystroem(
+def nystroem(
     pooled: NDArray[Any], probes: sparse.csr_array, panel: NDArray[np.int32], num_items: int
 ) -> NDArray[np.float64]:
     """Return ``Z`` with ``Z^T Z = Y^T (R Y^T)^+ Y``, zero outside the panel, shape [rank, items]."""

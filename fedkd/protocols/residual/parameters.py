@@ -1,11 +1,13 @@
 """The hyper-parameters of residual distillation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fedkd.distillation.residual import UserWeights
 from fedkd.options import Options
+
+Decay = Annotated[float, Field(gt=0, le=1000)]
 
 
 class ResidualParameters(Options):
@@ -25,6 +27,10 @@ class ResidualParameters(Options):
         The proximal term of private training, in interactions; weight of public structure that references do not span.
     regularisation : float
         The teacher's ridge, over the mean weight of an interaction.
+    decays : tuple of float
+        Where order counts: the steps after which what was chosen counts less by the factor e, one or more.
+    density : int
+        Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
         Under protection: number of popular items whose Gram matrix is asked for; 0 means 15 sqrt(clients).
     """
@@ -37,6 +43,8 @@ class ResidualParameters(Options):
     damping: float = Field(default=50.0, gt=0)
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
+    decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
+    density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
 
     @property
