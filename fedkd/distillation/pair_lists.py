@@ -210,8 +210,8 @@ def contributions(histories: Ragged, statistic: Statistic, coordinates: Coordina
         for kind in range(numbers.shape[1]):
             kept = np.flatnonzero((numbers[:, kind] != 0) & (position[:, kind] >= 0))
             parts.append((position[kept, kind], numbers[kept, kind], owner[kept]))
-    entries = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return SparseUpdate(*entries, coordinates.count)
+    position, value, owner = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return SparseUpdate(position, value, owner, coordinates.count)
 
 
 def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
@@ -227,19 +227,23 @@ def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[In
 
 def known_pairs(histories: Ragged, statistic: Statistic, num_items: int) -> sparse.csr_array:
     """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty."""
-    layout, units = statistic.layout(num_items), statistic.units().reshape(-1)
-    shape = (layout.inputs, layout.width)
-    total = sparse.csr_array(shape, dtype=np.float32)
+    layout = statistic.layout(num_items)
+    total = sparse.csr_array(sparse.coo_array((layout.inputs, layout.width), dtype=np.float32))
     for start in range(0, len(histories), _USERS):
-        some = histories.take(np.arange(start, min(len(histories), start + _USERS)))
-        rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-        for _, older, newer, numbers in _ordered_pairs(some, statistic):
-            for kind in np.flatnonzero(numbers.any(axis=0)):
-                row, column = layout.places(older, newer, kind)
-                rows.append(row)
-                columns.append(column)
-                values.append(np.float32(units[kind]) * numbers[:, kind].astype(np.float32))
-        places = (np.concatenate(rows), np.concatenate(columns))
-        total += sparse.csr_array((np.concatenate(values), places), shape, np.float32)
+        some = np.arange(start, min(len(histories), start + _USERS))
+        total = sparse.csr_array(total + _known(histories.take(some), statistic, layout))
     total.eliminate_zeros()
     return total
+
+
+def _known(histories: Ragged, statistic: Statistic, layout: Layout) -> sparse.csr_array:
+    units = statistic.units().reshape(-1)
+    rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for _, older, newer, numbers in _ordered_pairs(histories, statistic):
+        for kind in np.flatnonzero(numbers.any(axis=0)).tolist():
+            row, column = layout.places(older, newer, kind)
+            rows.append(row)
+            columns.append(column)
+            values.append(np.float32(units[kind]) * numbers[:, kind].astype(np.float32))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(layout.inputs, layout.width)))

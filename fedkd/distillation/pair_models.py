@@ -53,10 +53,8 @@ class PairSums:
     def dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the matrices of the inputs and of the targets as arrays."""
         whole = self.matrix.toarray() if sparse.issparse(self.matrix) else self.matrix
-        inputs = np.array(whole[:, : self.layout.inputs], np.float32, order="F")
-        lower = np.tril_indices(len(inputs), -1)
-        inputs[lower] = inputs.T[lower]
-        return inputs, np.asarray(whole[:, self.layout.inputs :], np.float32)
+        upper = np.asarray(whole[:, : self.layout.inputs], np.float32)
+        return upper + np.triu(upper, 1).T, np.asarray(whole[:, self.layout.inputs :], np.float32)
 
 
 def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseLinear:
@@ -82,8 +80,10 @@ def _factor(matrix: NDArray[np.float32], ridge: float) -> tuple[NDArray[np.float
 
     Sums on a list beside guesses elsewhere need not belong to any users, so they may have negative eigenvalues.
     """
+    raised = matrix.copy()
+    raised[np.diag_indices(len(matrix))] += ridge
     try:
-        return linalg.cho_factor(matrix + np.diag(np.full(len(matrix), ridge, np.float32)), check_finite=False)
+        return linalg.cho_factor(raised, overwrite_a=True, check_finite=False)
     except linalg.LinAlgError:
         return _factor(matrix, 2 * ridge)
 

@@ -32,6 +32,12 @@ MOST_NUMBERS = 1 << 24
 EVERYTHING = 1 << 27
 """Statistics with at most so many numbers are asked for as a whole where the budget has no limit."""
 
+LISTED = 2.5
+"""Ridge of next-item statistics on a list over that of everything; chosen on validation."""
+
+NICHE = 0.125
+"""Ridge of the pairs of a large catalogue over that of a dense one."""
+
 NOTHING = np.zeros(0, np.int32)
 
 
@@ -49,8 +55,8 @@ class PairQuestion(RememberedQuestion):
         """The decays of the models' inputs, shape [decays]."""
 
     @abstractmethod
-    def ridge(self, public: Interactions) -> float:
-        """Return the teacher's ridge, in the statistic's units."""
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return the teacher's ridge, in the statistic's units: of a list, or of everything."""
 
     def reference(self, setup: Setup) -> Reference:
         """Return the list that the byte budget allows; everything, where it allows that."""
@@ -77,8 +83,8 @@ class PairQuestion(RememberedQuestion):
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
-        sums = self._sums(state, users)
-        teacher = pair_teacher(sums, self.ridge(state.setup.public), self.rates)
+        sums, listed = self._sums(state, users), not len(state.arrays["reference.panel"])
+        teacher = pair_teacher(sums, self.ridge(state.setup.public, listed), self.rates)
         return teacher, sparse_student(teacher, sums, self.parameters.density * sums.layout.inputs)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
@@ -86,7 +92,7 @@ class PairQuestion(RememberedQuestion):
         del rank
         layout = self.statistic.layout(train.num_items)
         sums = PairSums(layout, known_pairs(train.histories, self.statistic, train.num_items))
-        teacher = pair_teacher(sums, self.ridge(train), self.rates)
+        teacher = pair_teacher(sums, self.ridge(train, listed=False), self.rates)
         return sparse_student(teacher, sums, self.parameters.density * layout.inputs)
 
     def _sums(self, state: State, users: int) -> PairSums:
@@ -124,10 +130,10 @@ class NextItemQuestion(PairQuestion):
         """The decays as loss of weight with every step."""
         return 1.0 / np.asarray(self.parameters.decays)
 
-    def ridge(self, public: Interactions) -> float:
-        """Return the regularisation: every prefix weighs 1."""
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return the regularisation, as every prefix weighs 1; what a list leaves out is known less well."""
         del public
-        return self.parameters.regularisation
+        return self.parameters.regularisation * (LISTED if listed else 1.0)
 
 
 class CoOccurrenceQuestion(PairQuestion):
@@ -146,9 +152,10 @@ class CoOccurrenceQuestion(PairQuestion):
         """No decay."""
         return np.zeros(1)
 
-    def ridge(self, public: Interactions) -> float:
-        """Return the regularisation times the mean weight of an interaction."""
-        return ridge(self.parameters.regularisation, public, self.parameters.weights)
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return a part of the regularisation, times the mean weight of an interaction: niches are small."""
+        del listed
+        return ridge(NICHE * self.parameters.regularisation, public, self.parameters.weights)
 
 
 def _bits(statistic: Statistic, num_users: int) -> int:
