@@ -179,6 +179,10 @@ class Chosen:
 class Statistic(Protocol):
     """The rule by which a history becomes numbers."""
 
+    @property
+    def levels(self) -> int:
+        """Largest whole number of one user."""
+
     def layout(self, num_items: int) -> Layout:
         """Return the places of the numbers."""
 
@@ -228,7 +232,7 @@ def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[In
 def known_pairs(histories: Ragged, statistic: Statistic, num_items: int) -> sparse.csr_array:
     """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty."""
     layout = statistic.layout(num_items)
-    total = sparse.csr_array(sparse.coo_array((layout.inputs, layout.width), dtype=np.float32))
+    total = _known(histories.take(np.zeros(0, np.int64)), statistic, layout)
     for start in range(0, len(histories), _USERS):
         some = np.arange(start, min(len(histories), start + _USERS))
         total = sparse.csr_array(total + _known(histories.take(some), statistic, layout))

@@ -52,7 +52,7 @@ class PairSums:
 
     def dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the matrices of the inputs and of the targets as arrays."""
-        whole = self.matrix.toarray() if sparse.issparse(self.matrix) else self.matrix
+        whole = self.matrix if isinstance(self.matrix, np.ndarray) else self.matrix.toarray()
         upper = np.asarray(whole[:, : self.layout.inputs], np.float32)
         return upper + np.triu(upper, 1).T, np.asarray(whole[:, self.layout.inputs :], np.float32)
 
@@ -109,7 +109,7 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
         near, wanted = columns.indices[own][best], columns.data[own][best]
         block = _block(inputs, near, place)
         block[np.diag_indices(len(near))] += ridge
-        rows.append(near)
+        rows.append(near.astype(np.int64))
         values.append(linalg.solve(block, wanted, assume_a="sym", check_finite=False) if len(near) else wanted)
         counts[item] = len(near)
     index = np.repeat(np.arange(len(counts)), counts)
