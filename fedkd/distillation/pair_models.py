@@ -10,7 +10,7 @@ from scipy import linalg, sparse
 
 from fedkd.distillation.likely_pairs import symmetric
 from fedkd.distillation.pair_lists import Layout
-from fedkd.models.decayed_linear import DecayedLinear, SparseLinear
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 
 DENSE_INPUTS = 12_288
 """Statistics of at most this many inputs are solved at once, in arrays of inputs x inputs."""
@@ -57,7 +57,7 @@ class PairSums:
         return upper + np.triu(upper, 1).T, np.asarray(whole[:, self.layout.inputs :], np.float32)
 
 
-def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseLinear:
+def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseDecayed:
     """Return ``(G + ridge I)^-1 K``, of every item over its own neighbours alone where the catalogue is large.
 
     Parameters
@@ -70,7 +70,7 @@ def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> De
         The decays of the inputs, of which the model makes its own.
     """
     if sums.layout.inputs > DENSE_INPUTS or not sums.layout.targets:
-        return SparseLinear(neighbour_weights(sums.inputs, sums.targets, ridge), rates)
+        return SparseDecayed(neighbour_weights(sums.inputs, sums.targets, ridge), rates)
     inputs, targets = sums.dense()
     return DecayedLinear(linalg.cho_solve(_factor(inputs, ridge), targets, overwrite_b=True, check_finite=False), rates)
 
@@ -128,7 +128,7 @@ def _block(matrix: sparse.csr_array, chosen: NDArray[Any], place: NDArray[np.int
     return out
 
 
-def sparse_student(teacher: DecayedLinear | SparseLinear, sums: PairSums, weights: int) -> SparseLinear:
+def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int) -> SparseDecayed:
     """Return the teacher with those weights alone that matter most.
 
     A weight matters as much as its size times the fourth root of how often its input is there, ``G_ii^(1/4)``: on
@@ -136,7 +136,7 @@ def sparse_student(teacher: DecayedLinear | SparseLinear, sums: PairSums, weight
 
     Parameters
     ----------
-    teacher : DecayedLinear or SparseLinear
+    teacher : DecayedLinear or SparseDecayed
         The teacher.
     sums : PairSums
         What the teacher learnt from.
@@ -149,8 +149,8 @@ def sparse_student(teacher: DecayedLinear | SparseLinear, sums: PairSums, weight
     kept = values >= np.partition(values, -weights)[-weights] if weights < len(values) else values > 0
     rows = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))[kept]
     few = sparse.csr_array((full.data[kept], (rows, full.indices[kept])), shape=full.shape)
-    return SparseLinear(few, teacher.rates.numpy())
+    return SparseDecayed(few, teacher.rates.numpy())
 
 
-def _matrix(teacher: DecayedLinear | SparseLinear) -> sparse.csr_array:
+def _matrix(teacher: DecayedLinear | SparseDecayed) -> sparse.csr_array:
     return sparse.csr_array(teacher.weights.numpy()) if isinstance(teacher, DecayedLinear) else teacher.matrix()

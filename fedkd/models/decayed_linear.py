@@ -68,7 +68,7 @@ class DecayedLinear(Decayed):
         return self.hidden(history) @ self.weights
 
 
-class SparseLinear(Decayed):
+class SparseDecayed(Decayed):
     """Scores ``phi B`` with few numbers in every row of the matrix.
 
     Parameters

@@ -9,7 +9,7 @@ from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Everything, Layout, contributions, known_pairs
 from fedkd.distillation.pair_models import PairSums, neighbour_weights, pair_teacher, sparse_student
 from fedkd.models.base import score
-from fedkd.models.decayed_linear import DecayedLinear, SparseLinear
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.ragged import Ragged
 
 ITEMS, RIDGE = 8, 2.0
@@ -48,7 +48,7 @@ def test_the_teacher_of_everything_is_the_same():
 def test_one_small_ridge_an_item_is_the_same_where_all_inputs_are_neighbours(monkeypatch):
     monkeypatch.setattr(pair_models, "DENSE_INPUTS", 1)
     large = pair_teacher(sums(), RIDGE, RATES)
-    assert isinstance(large, SparseLinear)
+    assert isinstance(large, SparseDecayed)
     held = sums().targets.toarray() != 0
     assert held.mean() > 0.8
     for item in range(ITEMS):
@@ -69,7 +69,7 @@ def test_an_item_does_not_predict_itself_in_the_plain_statistic():
     plain = PairSums(layout, sparse.csr_array(np.array([[3.0, 2, 0], [0, 3, 1], [0, 0, 3]])))
     np.testing.assert_array_equal(plain.targets.toarray(), [[0, 2, 0], [2, 0, 1], [0, 1, 0]])
     teacher = pair_teacher(plain, RIDGE, np.zeros(1))
-    assert isinstance(teacher, SparseLinear)
+    assert isinstance(teacher, SparseDecayed)
     np.testing.assert_allclose(teacher.matrix().toarray()[:, 0], [0, 0.4, 0], atol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_the_student_keeps_the_weights_that_matter_most():
 @pytest.mark.parametrize("rates", [RATES, np.zeros(2)])
 def test_scores_are_decayed_sums(rates):
     weights = np.random.default_rng(1).normal(size=(2 * ITEMS, ITEMS))
-    dense, few = DecayedLinear(weights, rates), SparseLinear(sparse.csr_array(weights), rates)
+    dense, few = DecayedLinear(weights, rates), SparseDecayed(sparse.csr_array(weights), rates)
     expected = np.zeros((len(histories()), ITEMS))
     for row, history in enumerate(histories()):
         for steps, item in enumerate(history[::-1]):

@@ -12,7 +12,7 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.models.base import score
-from fedkd.models.decayed_linear import DecayedLinear, SparseLinear
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
@@ -153,8 +153,8 @@ def test_teacher_and_student_learn_from_private_users(kind):
     alone, _ = PROTOCOL.teach(PROTOCOL.begin(few), np.random.default_rng(0))
     state, metrics = PROTOCOL.teach(state, np.random.default_rng(0))
     teacher, student, public = PROTOCOL.teacher(state), PROTOCOL.student(state), PROTOCOL.teacher(alone)
-    assert isinstance(teacher, DecayedLinear if kind is walks else SparseLinear)
-    assert isinstance(student, SparseLinear)
+    assert isinstance(teacher, DecayedLinear if kind is walks else SparseDecayed)
+    assert isinstance(student, SparseDecayed)
     assert metrics == {"contributors": 300}
     strangers = kind(100, 77, sure=True)
     assert quality(teacher, strangers) > quality(public, strangers)

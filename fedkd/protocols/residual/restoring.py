@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fedkd.models.base import Recommender
-from fedkd.models.decayed_linear import DecayedLinear, SparseLinear
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
@@ -17,7 +17,7 @@ def restored(arrays: Mapping[str, NDArray[Any]], num_items: int) -> Recommender 
     if "encoder.weight" in arrays:
         return LowRank.from_factors(arrays["encoder.weight"], arrays["decoder.weight"])
     if "values" in arrays:
-        return SparseLinear.from_arrays(arrays, num_items)
+        return SparseDecayed.from_arrays(arrays, num_items)
     if "rates" in arrays:
         return DecayedLinear(arrays["weights"], arrays["rates"])
     if "weights" in arrays:
