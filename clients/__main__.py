@@ -12,7 +12,7 @@ import typer
 
 from clients.device import read_device
 from clients.policy import ClientPolicy, mode_named
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
 from fedkd.runs.processes import environment, free_port, program
@@ -143,4 +143,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -9,7 +9,7 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, flower_settings, load
 from fedkd.runs.processes import environment, program, running, wait_for_port
@@ -99,4 +99,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

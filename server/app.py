@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import overload
 
@@ -36,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federated distillation that the run configuration describes."""
     config = unflatten(context.run_config)
     torch.set_num_threads(config.runtime.threads)
-    log(WARNING, "%s", config.promise)
+    warn_once(config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
     folder = RunFolder.at(run_path(config, context.run_id), config)
@@ -60,6 +61,12 @@ def main(grid: Grid, context: Context) -> None:
     )
     strategy.start(grid, num_rounds=config.num_server_rounds)
     writer.finish(strategy)
+
+
+@cache
+def warn_once(promise: str) -> None:
+    """Log what is promised of privacy; the baselines of a run, in the same process, do not repeat it."""
+    log(WARNING, "%s", promise)
 
 
 @overload

@@ -174,12 +174,13 @@ def traffic(progress: Progress) -> dict[str, float]:
     }
 
 
-def model_size(model: Recommender, deployed: bool) -> dict[str, int]:
-    """Return a model's number of parameters and its bytes; a deployed model counts as it is sent, in float16."""
+def model_size(model: Recommender, deployed: bool) -> dict[str, Any]:
+    """Return a model's number of parameters, its bytes and their precision; a deployed model counts as it is sent."""
     parameters, size = model.size()
+    kinds = {str(t.dtype).removeprefix("torch.") for t in model.state_dict().values() if t.is_floating_point()}
     if deployed:
-        size = sum(array.nbytes for array in export_arrays(model).values())
-    return {"parameters": parameters, "bytes": size}
+        size, kinds = sum(array.nbytes for array in export_arrays(model).values()), {"float16"}
+    return {"parameters": parameters, "bytes": size, "precision": " and ".join(sorted(kinds))}
 
 
 def clients_table(progress: Progress) -> pd.DataFrame:

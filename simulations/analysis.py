@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from fedkd.evaluation.beyond import agreement, beyond_accuracy
 from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
 from fedkd.evaluation.rows import EASE, IN_REPORT
@@ -45,6 +47,13 @@ def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -
     }
     parts = {row.name: slices(lists[row.name], together.fold, config.seed) for row in measured if row.sliced}
     return {"ratios": ratios, "slices": parts}
+
+
+def users_table(lists: Mapping[str, Lists], together: Federation) -> pd.DataFrame:
+    """Return the quality of every model for every private user, one row a user, for paired comparisons."""
+    per_user = {name: measure_lists(found, together.fold.target) for name, found in lists.items()}
+    columns = {f"{name}.{RATIO_METRIC}": pd.Series(m.column(RATIO_METRIC), m.users) for name, m in per_user.items()}
+    return pd.DataFrame(columns).rename_axis("user").reset_index()
 
 
 def agreed(lists: Mapping[str, Lists]) -> dict[str, float]:

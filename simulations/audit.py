@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from fedkd.attacks.attributes import attribute_inference
@@ -22,7 +21,7 @@ from fedkd.attacks.canaries import CONFIDENCE
 from fedkd.attacks.counting import answer_attack, count_attack, intersection_attack, upload_counts
 from fedkd.attacks.guessing import top_guess
 from fedkd.attacks.membership import FALSE_ALARMS, halves, hidden_loss, likelihood_ratio, membership
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.messages.types import Kind
 from fedkd.privacy.gaussian import noise_multiplier
@@ -140,10 +139,7 @@ def _line(found: Finding, claimed: float | None = None) -> Line:
 
 def table(lines: list[Line]) -> Table:
     """Return all attacks as a table for the terminal."""
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("attack", overflow="fold")
-    for name in ("claimed at most", "measured at least", "value", "chance"):
-        shown.add_column(name, justify="right")
+    shown = plain_table("attack", numbers=("claimed at most", "measured at least", "value", "chance"))
     for line in lines:
         style = "bold red" if line.exceeded else ""
         numbers = (line.claimed, line.measured, line.value, line.random)
@@ -176,20 +172,19 @@ def main(
     """Attack a simulated run: exit code 1 where more leaks than it claims."""
     config, folder = _open(target, overrides or [])
     torch.set_num_threads(config.runtime.threads)
-    console = Console(highlight=False)
     if repeat:
         accused, compared = _repeated(config, canaries, repeat)
-        console.print(f"{accused} of {compared} comparisons accuse ({conditions(config)})", soft_wrap=True)
+        say(f"{accused} of {compared} comparisons accuse ({conditions(config)})", whole=True)
         raise typer.Exit(1 if accused else 0)
     lines = examine(config, canaries, shadows)
     lines += record_lines(config, folder) if folder is not None and folder.finished else []
-    console.print(table(lines))
+    show(table(lines))
     for line in lines:
         if line.claimed is not None:
-            console.print(line.sentence(conditions(config)), soft_wrap=True, style=_style(line.exceeded))
+            say(line.sentence(conditions(config)), _style(line.exceeded), whole=True)
     if any(line.single for line in lines):
-        console.print(MASKED if config.masked else config.privacy.mechanism.way.attacked, soft_wrap=True)
-    console.print(verdict(lines), soft_wrap=True, style=_style(any(line.exceeded for line in lines)))
+        say(MASKED if config.masked else config.privacy.mechanism.way.attacked, whole=True)
+    say(verdict(lines), _style(any(line.exceeded for line in lines)), whole=True)
     if folder is not None:
         attacks = [asdict(line) | {"exceeded": line.exceeded} for line in lines]
         folder.write_json("audit.json", {"conditions": conditions(config), "attacks": attacks})
@@ -234,4 +229,4 @@ def _open(target: Path, overrides: list[str]) -> tuple[Config, RunFolder | None]
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

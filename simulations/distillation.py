@@ -9,15 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.table import SOURCES
@@ -36,6 +35,9 @@ from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
 from fedkd.random_streams import stream
+from fedkd.report.formatting import interval_text, percent
+from fedkd.report.run import Interval as Spread
+from fedkd.runs.mistakes import validated
 from fedkd.training.central import TrainingProgress, Watch
 from fedkd.training.options import StepTraining
 
@@ -229,22 +231,27 @@ def _said(training: StepTraining) -> str:
 
 
 def table(rows: list[ModelQuality]) -> Table:
-    """Return the comparison as a table; percentages are of EASE, gains those of the distilled student."""
+    """Return the comparison as a table; per cent are of EASE, gains those of the distilled student."""
     ease = next(row for row in rows if row.name == "ease")
     student = rows[-1].quality["mean"]
-    shown = Table("model", METRIC, "95 % over seeds", "parameters", "of EASE's", "quality of EASE's", "distilled gains")
+    shown = plain_table("model", numbers=(METRIC, "of EASE", "distilled gains", "parameters"))
     for row in rows:
-        mean, low, high = (row.quality[key] for key in ("mean", "low", "high"))
+        mean = row.quality["mean"]
         shown.add_row(
             row.name,
-            f"{mean:.4f}",
-            f"{low:.4f} - {high:.4f}" if high > low else "",
-            f"{row.parameters:,}",
-            f"{row.parameters / ease.parameters:.1%}",
-            f"{mean / ease.quality['mean']:.1%}",
+            interval_text(Spread(**row.quality)),
+            percent(mean / ease.quality["mean"]),
             f"{student / mean - 1:+.1%}",
+            f"{row.parameters:,} ({percent(row.parameters / ease.parameters)})",
         )
     return shown
+
+
+def _shape(name: str, settings: dict[str, Any], option: str) -> ModelConfig:
+    return validated(MODELS.find(name), settings, f"{option} {name}")
+
+
+OWN_MODELS = f"{', '.join(MODELS.names)}, or a class of your own as package.module:Class"
 
 
 @guarded
@@ -252,26 +259,24 @@ def main(
     source: Annotated[str, typer.Option(help="A source that 'fedkd data list' names.")] = "movielens-100k",
     path: Annotated[Path | None, typer.Option(help="Its folder or file; downloaded without it.")] = None,
     division: Annotated[str, typer.Option("--split", help="official, ratio, leave-last-out, ...")] = "official",
-    teacher: Annotated[str, typer.Option(help="ease, autoencoder or cnn.")] = "ease",
-    student: Annotated[str, typer.Option(help="linear, autoencoder or cnn.")] = "linear",
-    width: Annotated[int, typer.Option(help="The student's width.")] = 16,
-    feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.")] = 0.0,
+    teacher: Annotated[str, typer.Option(help=f"ease, {OWN_MODELS}.")] = "ease",
+    student: Annotated[str, typer.Option(help=f"{OWN_MODELS}.")] = "linear",
+    width: Annotated[int, typer.Option(help="The student's width.", min=1)] = 16,
+    feature_weight: Annotated[float, typer.Option(help="Weight of the feature loss.", min=0.0)] = 0.0,
     feature: Annotated[
         str, typer.Option("--feature-loss", help="cross-entropy, mse, or your own as package.module:function.")
     ] = DistillationOptions().feature_loss,
-    seeds: Annotated[int, typer.Option(help="How often the students are trained.")] = 3,
+    seeds: Annotated[int, typer.Option(help="How often the students are trained.", min=1)] = 3,
 ) -> None:
     """Distil a student in one place and compare it with its teacher and with itself undistilled."""
     torch.set_num_threads(1)
-    console = Console(width=140)
     feature_loss(feature)  # a wrong name is said before any work
-    loaded = SOURCES.find(source).model_validate({"path": path}).load()
-    data = split(loaded, SplitOptions.model_validate({"kind": division}), 0)
-    shape = None if teacher == "ease" else MODELS.find(teacher).model_validate(LARGE.get(teacher, {"width": 200}))
-    pair = Pair(shape, MODELS.find(student).model_validate({"width": width}), feature_weight, feature)
-    rows = compare(pair, data, seeds, lambda line: console.print(line, highlight=False))
-    console.print(table(rows))
+    shape = None if teacher == "ease" else _shape(teacher, LARGE.get(teacher, {"width": 200}), "--teacher")
+    pair = Pair(shape, _shape(student, {"width": width}, "--student"), feature_weight, feature)
+    rule = validated(SplitOptions, {"kind": division}, "--split")
+    data = split(validated(SOURCES.find(source), {"path": path}, "--source").load(), rule, 0)
+    show(table(compare(pair, data, seeds, say)))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

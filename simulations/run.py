@@ -9,12 +9,11 @@ import torch
 import typer
 from flwr.app import Context, RecordDict
 from flwr.common.logger import log
-from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from clients.app import app as client_app
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
@@ -78,6 +77,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     }
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
+    folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
 
@@ -108,9 +108,7 @@ def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any
         log(INFO, "baseline %s, a run of its own:", name)
         simulate(other)
     summary = done.read_json("summary.json")
-    spent = summary["traffic"]
-    total = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
-    return {**summary["models"]["student"], "bytes-per-client": total}
+    return {**summary["models"]["student"], "traffic": summary["traffic"]}
 
 
 def describe_split(config: Config, together: Federation) -> dict[str, str]:
@@ -139,11 +137,7 @@ def describe_data(together: Federation) -> dict[str, Any]:
 
 def table(summary: dict[str, Any]) -> Table:
     """Return the results as a table for the terminal."""
-    shown = Table(title=f"{summary['name']}: private users, {summary['split']['target']} part", title_justify="left")
-    shown.add_column("model", no_wrap=True)
-    for metric in SHOWN:
-        shown.add_column(metric, justify="right", no_wrap=True)
-    shown.add_column("parameters", justify="right")
+    shown = plain_table("model", numbers=(*SHOWN, "parameters"))
     measured = [(row.name, summary["models"].get(row.name, {})) for row in AT_TERMINAL]
     for name, row in measured:
         if METRICS[0] in row:
@@ -166,27 +160,26 @@ def main(
     ] = False,
 ) -> None:
     """Run a federated distillation in this process, ending in a table and a report."""
-    console = Console()
     if dry_run or predict:
         if conf is None or resume is not None:
             raise UserError("--dry-run and --forecast predict a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
         lines = forecast_cost(planned, federation(planned)).lines(planned) if dry_run else []
         for line in [*lines, *([forecast(planned, federation(planned)).line()] if predict else [])]:
-            console.print(line, soft_wrap=True, highlight=False)
+            say(line)
         return
     config, folder = _open(conf, overrides or [], out, resume)
     summary = run(config, folder)
-    console.print(table(summary))
+    say(f"{summary['name']}: private users, {summary['split']['target']} part")
+    show(table(summary))
     spent = summary["traffic"]
-    console.print(
+    say(
         f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
         f"{spent['total-down-bytes-per-client']:,.0f} down"
     )
-    console.print(config.promise, style="yellow")
     for line in remarks(summary["privacy"]):
-        console.print(line, style="yellow")
-    console.print(f"report: {render(folder.path)}", soft_wrap=True)
+        say(line, style="yellow")
+    say(f"report: {render(folder.path)}", whole=True)
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:
@@ -217,4 +210,4 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
@@ -93,16 +92,11 @@ def _whole(folder: RunFolder) -> bool:
 
 def table(found: Curve) -> Table:
     """Return the curve as a table for the terminal."""
-    setting = "\n".join(f"{name}: {value}" for name, value in found.setting.items())
-    shown = Table(caption=setting, caption_justify="left")
-    shown.add_column("epsilon", justify="right", no_wrap=True)
-    for name in found.models:
-        shown.add_column(name.replace("-", " "), justify="right")
-    shown.add_column("regret", justify="right")
+    shown = plain_table("epsilon", numbers=("regret", *found.models))
     for epsilon, row in found.rows.items():
         cells = [interval_text(row[n].interval) if n in row else "" for n in found.models]
         lost = regret(found, epsilon)
-        shown.add_row(epsilon_text(epsilon), *cells, "" if math.isnan(lost) else f"{lost:.4f}")
+        shown.add_row(epsilon_text(epsilon), "" if math.isnan(lost) else f"{lost:.4f}", *cells)
     return shown
 
 
@@ -140,12 +134,13 @@ def main(
     """Print, draw and save quality against epsilon."""
     budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
     found = sweep(budgets, seeds, out)
-    console = Console(highlight=False)
-    console.print(f"NDCG@20 against epsilon: {found.promise}")
-    console.print(table(found))
-    console.print(KEY)
-    console.print(f"curve: {write_curve(found, out)}", soft_wrap=True)
+    say(f"NDCG@20 against epsilon: {found.promise}")
+    show(table(found))
+    for name, value in found.setting.items():
+        say(f"{name}: {value}")
+    say(KEY)
+    say(f"curve: {write_curve(found, out)}", whole=True)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

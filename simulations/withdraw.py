@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.report import render
 from fedkd.runs.config import Config
@@ -55,4 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import check_picture
+from fedkd.cli.terminal import check_picture, plain_table, say, show
 from fedkd.errors import UserError
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL
 from fedkd.privacy.mechanisms.table import MECHANISMS
@@ -18,21 +17,21 @@ from fedkd.privacy.plan import FALSE_ALARMS, Plan
 from fedkd.report.plots import COLOURS, drawing, save
 
 
-def show(plan: Plan, plot: Path | None) -> None:
+def print_budget(plan: Plan, plot: Path | None) -> None:
     """Print the noise of a plan, an adversary's power, and cheaper plans; draw it if asked."""
     if plot is not None:
         check_picture(plot)
-    console, options = Console(highlight=False), plan.options
-    console.print(f"mode {options.mode}: {plan.mechanism.trust}{_quorum(plan)}\n")
-    console.print(f"All numbers are for epsilon {options.epsilon:g}, {plan.options.conditions_text}.")
+    options = plan.options
+    say(f"mode {options.mode}: {plan.mechanism.trust}{_quorum(plan)}")
+    say(f"\nAll numbers are for epsilon {options.epsilon:g}, {plan.options.conditions_text}.")
     for title, table in (_noise(plan), _spent(plan), _adversary(plan), _cheaper(plan)):
-        console.print(f"\n{title}")
-        console.print(table)
+        say(f"\n{title}", "bold")
+        show(table)
     if not plan.protects:
-        console.print(f"\n{HOLLOW.format(plan.power(FALSE_ALARMS[0]), FALSE_ALARMS[0])}", style="bold red")
+        say(f"\n{HOLLOW.format(plan.power(FALSE_ALARMS[0]), FALSE_ALARMS[0])}", style="bold red")
     if plot is not None:
         draw(plan, plot)
-        console.print(f"plot: {plot}", soft_wrap=True)
+        say(f"plot: {plot}", whole=True)
 
 
 HOLLOW = (
@@ -101,18 +100,11 @@ LONGEST = 100
 
 
 Titled = tuple[str, Table]
-"""A table, and the line above it; Rich would break a title of its own at the width of the table."""
-
-
-def _table(*columns: str) -> Table:
-    shown = Table()
-    for position, column in enumerate(columns):
-        shown.add_column(column, justify="right" if position else "left")
-    return shown
+"""A table, and the line above it."""
 
 
 def _noise(plan: Plan) -> Titled:
-    shown = _table("noise", "in clips")
+    shown = plain_table("noise", numbers=("in clips",))
     shown.add_row("noise multiplier of a release", f"{plan.mechanism.multiplier:.4g}")
     shown.add_row("on a coordinate of the sum", f"{plan.noise:.4g}")
     shown.add_row(f"on a coordinate of the mean of {plan.clients} clients", f"{plan.noise / plan.clients:.3g}")
@@ -128,7 +120,7 @@ def _noise(plan: Plan) -> Titled:
 def _spent(plan: Plan) -> Titled:
     every = -(-plan.releases // LONGEST)
     skipped = "" if every == 1 else f", every {every}th of {plan.releases}"
-    shown = _table("after contribution", "epsilon")
+    shown = plain_table("after contribution", numbers=("epsilon",))
     first = {PANEL: 1}
     if plan.mechanism.part(PANEL) is not None:
         shown.add_row("the items alone", f"{plan.mechanism.spent(first):.4g}")
@@ -147,7 +139,7 @@ LEARNS = {
 
 
 def _adversary(plan: Plan) -> Titled:
-    shown = _table("question", "at most", "which is")
+    shown = plain_table("question", numbers=("at most", "which is"))
     for rate in FALSE_ALARMS:
         kind = "exact" if plan.exact else "a bound"
         shown.add_row(LEARNS[plan.options.adjacency].format(rate), f"{plan.power(rate):.1%}", kind)
@@ -162,7 +154,7 @@ BOUNDED = (
 
 
 def _cheaper(plan: Plan) -> Titled:
-    shown = _table("change", "signal to noise")
+    shown = plain_table("change", numbers=("signal to noise",))
     shown.add_row("this plan", f"{plan.signal_to_noise:.3g}")
     for name, other in plan.cheaper():
         shown.add_row(name, f"{other.signal_to_noise:.3g}")

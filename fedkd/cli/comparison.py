@@ -2,45 +2,45 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-from fedkd.cli.terminal import plain_table
-from fedkd.report.comparison import ComparisonRow
-from fedkd.report.formatting import interval_text
+from fedkd.cli.terminal import plain_table, say, show
+from fedkd.evaluation.rows import title
+from fedkd.report.comparison import ComparisonRow, base, settings
+from fedkd.report.formatting import difference_text, interval_text, share_text
+from fedkd.report.page import METRIC
 
-SHOWN = ("ndcg@20", "recall@20", "hr@10")
-NUMBERS = (*SHOWN, "parameters", "bytes up", "bytes down")
+SHOWN = ("recall@20", "hr@10")
+NUMBERS = (METRIC, "difference", "of EASE", "parameters", *SHOWN, "bytes up", "bytes down")
 """The columns of numbers, the most important first."""
 
 
-def print_comparison(console: Console, rows: Sequence[ComparisonRow]) -> None:
-    """Print as many columns of numbers as fit into the terminal beside whole names, and name those left out."""
-    columns, boundless = list(NUMBERS), console.options.update(max_width=10_000)
-    while (
-        len(columns) > 1
-        and console.measure(_comparison_table(rows, columns), options=boundless).maximum > console.width
-    ):
-        columns.pop()
-    console.print(_comparison_table(rows, columns))
-    console.print("± is half a 95 % interval: over seeds where there are several, else over users")
-    if left := NUMBERS[len(columns) :]:
-        console.print(f"no room for {', '.join(left)}; a wider terminal shows them, and --out writes them")
+def print_comparison(rows: Sequence[ComparisonRow]) -> None:
+    """Print what was compared, and as many columns of numbers as fit into the terminal beside whole names."""
+    for name, setting in settings(rows).items():
+        say(f"{name}: {setting}")
+    show(_table(rows))
+    say("± is half a 95 % interval: over seeds where there are several, else over users")
+    if named := base(rows):
+        say(f"difference: {METRIC} less that of {named}, paired over the seeds or users that both have")
 
 
-def _comparison_table(rows: Sequence[ComparisonRow], columns: Sequence[str]) -> Table:
-    shown = plain_table("configuration", "model", "seeds")
-    for name in columns:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        cells = _numbers(row)
-        shown.add_row(row.configuration, row.model, str(len(row.seeds)), *(cells[name] for name in columns))
+def _table(rows: Sequence[ComparisonRow]) -> Table:
+    several, cells = len(settings(rows)) > 1, [_numbers(row) for row in rows]
+    shown = plain_table("model", *["configuration"] * several, numbers=[n for n in NUMBERS if any(c[n] for c in cells)])
+    for column in shown.columns:
+        column.no_wrap = True
+    for row, found in zip(rows, cells, strict=True):
+        names = [title(row.model), *[row.configuration] * several]
+        shown.add_row(*names, *(found[str(column.header)] for column in shown.columns[len(names) :]))
     return shown
 
 
 def _numbers(row: ComparisonRow) -> dict[str, str]:
     """Return the numbers of a row as they are shown, by column; empty where there is none."""
-    measured = {name: row.metrics.get(name) for name in SHOWN}
-    cells = {n: "" if m is None else interval_text(m) for n, m in measured.items()}
+    measured = {name: row.metrics.get(name) for name in (METRIC, *SHOWN)}
+    cells = {name: interval_text(value) if value else "" for name, value in measured.items()}
+    cells["difference"] = difference_text(row.difference) if row.difference else ""
+    cells["of EASE"] = share_text(row.of_ease) if row.of_ease else ""
     counts = {"parameters": row.parameters, "bytes up": row.bytes_up, "bytes down": row.bytes_down}
     return cells | {name: "" if count is None else f"{count:,.0f}" for name, count in counts.items()}

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from fedkd.cli.terminal import guarded, plain_table
+from fedkd.cli.terminal import guarded, plain_table, say, show
 from fedkd.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,28 +41,37 @@ def config(
         raise UserError("give one of --list, --markdown FILE and --check FILE")
     if overrides and check is None:
         raise UserError("--set belongs to --check FILE")
-    console = Console(highlight=False)
     if check is not None:
-        _check(console, check, overrides or [])
+        _check(check, overrides or [])
         return
     from fedkd.runs.reference import reference
 
     if markdown is None:
-        _list(console, reference())
+        _list(reference())
     else:
         markdown.write_text(page(reference()), encoding="utf-8")
-        console.print(f"keys: {markdown}", soft_wrap=True)
+        say(f"keys: {markdown}", whole=True)
 
 
 def page(sections: "Sequence[Section]") -> str:
     """Return the reference as a page of Markdown."""
-    return "\n".join([HEADER, *(line for section in sections for line in _markdown(section))])
+    return "\n".join([HEADER, *(line for section, same in _compared(sections) for line in _markdown(section, same))])
 
 
-def _markdown(section: "Section") -> Iterator[str]:
+def _compared(sections: "Sequence[Section]") -> Iterator[tuple["Section", str]]:
+    """Yield every section, and the title of an earlier one that has the same keys, where there is one."""
+    titles: dict[tuple[Key, ...], str] = {}
+    for section in sections:
+        yield section, titles.get(section.keys, "") if section.keys else ""
+        titles.setdefault(section.keys, section.title)
+
+
+def _markdown(section: "Section", same: str) -> Iterator[str]:
     yield f"## {section.title}\n"
     yield f"{_code(section.summary)}\n"
-    if section.keys:
+    if same:
+        yield f"Its keys are those of `{same}`.\n"
+    elif section.keys:
         yield "| " + " | ".join(COLUMNS) + " |\n|---|---|---|---|"
         yield from (f"| {' | '.join(_cells(key))} |" for key in section.keys)
         yield ""
@@ -80,21 +88,25 @@ def _code(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _list(console: Console, sections: "Sequence[Section]") -> None:
-    for section in sections:
-        console.print(f"[bold]{section.title}[/]: {section.summary}\n")
+def _list(sections: "Sequence[Section]") -> None:
+    for section, same in _compared(sections):
+        say(section.title, "bold")
+        say(section.summary)
+        say()
+        if same:
+            say(f"Its keys are those of {same}.\n")
+            continue
         shown = plain_table(*COLUMNS)
         for key in section.keys:
             shown.add_row(key.name, key.allowed, key.default, key.meaning)
-        console.print(shown)
-        console.print()
+        show(shown)
+        say()
 
 
-def _check(console: Console, path: Path, overrides: Sequence[str]) -> None:
+def _check(path: Path, overrides: Sequence[str]) -> None:
     import tomli_w
 
     from fedkd.runs.config import dump, load
 
     whole = tomli_w.dumps(dump(load(path, overrides)))
-    console.print(f"# {path} is a good configuration; this is all of it", soft_wrap=True, markup=False)
-    console.print(whole, soft_wrap=True, markup=False, end="")
+    say(f"# {path} is a good configuration; this is all of it\n{whole}", whole=True)

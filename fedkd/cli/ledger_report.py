@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from fedkd.cli.terminal import plain_table, say, show
 from fedkd.errors import UserError
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.calibration import check_delta
@@ -68,17 +68,19 @@ def _epsilon(cost: Cost, delta: float, adaptive: bool) -> float:
     return least_epsilon(cost, delta) if adaptive else epsilon(cost, delta)
 
 
-def show(contents: dict[str, Any]) -> None:
+def print_ledger(contents: dict[str, Any]) -> None:
     """Print every release of a single owner, or one line for each of several."""
-    console, owners = Console(highlight=False), contents["owners"]
-    console.print(f"{contents['ledger']}: rows verified, epsilon at delta {contents['delta']:g}", soft_wrap=True)
-    console.print(_of_one(owners[0]) if len(owners) == 1 else _of_many(owners))
+    owners = contents["owners"]
+    say(f"{contents['ledger']}: rows verified, epsilon at delta {contents['delta']:g}", whole=True)
+    if len(owners) == 1:
+        say(f"owner {owners[0]['owner'][:16]}")
+    show(_of_one(owners[0]) if len(owners) == 1 else _of_many(owners))
     for line in _conditions(owners):
-        console.print(line, soft_wrap=True)
+        say(line)
     if len(owners) > 1:
         spent = [owner["releases"][-1]["epsilon-so-far"] for owner in owners]
-        console.print(f"{len(owners):,} owners, epsilon {min(spent):.4g} to {max(spent):.4g}")
-    console.print(f"head {contents['head']}", soft_wrap=True)
+        say(f"{len(owners):,} owners, epsilon {min(spent):.4g} to {max(spent):.4g}")
+    say(f"head {contents['head']}", whole=True)
 
 
 def _mechanisms(owners: list[dict[str, Any]]) -> list[str]:
@@ -95,21 +97,20 @@ def _conditions(owners: list[dict[str, Any]]) -> list[str]:
 
 def _of_one(owner: dict[str, Any]) -> Table:
     mechanisms = _mechanisms([owner])
-    table = Table(title=f"owner {owner['owner'][:16]}")
-    for name in ("row", "time", "release", "made", "by", "epsilon", "so far"):
-        table.add_column(name, no_wrap=name != "release", overflow="fold")
+    table = plain_table("release", numbers=("row", "epsilon", "so far", "made", "by", "time"))
     for row in owner["releases"]:
         made, by = "yes" if row["made"] else "no", str(mechanisms.index(row["mechanism"]) + 1)
         numbers = (f"{row['epsilon']:.4g}", f"{row['epsilon-so-far']:.4g}")
-        table.add_row(str(row["row"]), row["time"][:19], row["release"], made, by, *numbers)
+        table.add_row(row["release"], str(row["row"]), *numbers, made, by, row["time"][:19])
     return table
 
 
 def _of_many(owners: list[dict[str, Any]]) -> Table:
-    table, mechanisms = Table("owner", "releases", "last", "by", "epsilon"), _mechanisms(owners)
+    table = plain_table("owner", numbers=("releases", "epsilon", "by", "last"))
+    mechanisms = _mechanisms(owners)
     for owner in owners:
         last, own = owner["releases"][-1], sorted(mechanisms.index(text) + 1 for text in _mechanisms([owner]))
         by = ", ".join(map(str, own))
         key, count = owner["owner"][:16], str(len(owner["releases"]))
-        table.add_row(key, count, last["time"][:19], by, f"{last['epsilon-so-far']:.4g}")
+        table.add_row(key, count, f"{last['epsilon-so-far']:.4g}", by, last["time"][:19])
     return table

@@ -6,20 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fedkd.cli.config import config
-from fedkd.cli.terminal import check_picture, guarded, plain_table
+from fedkd.cli.terminal import application, check_picture, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 
-app = typer.Typer(
-    name="fedkd",
-    help="Look at data, at finished runs, and at what a run needs of this machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
+app = application(
+    name="fedkd", help="Look at data, at finished runs, and at what a run needs of this machine.", no_args_is_help=True
 )
-data = typer.Typer(help="List, download and describe data sets.", no_args_is_help=True)
+data = application(help="List, download and describe data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.command()(config)
 
@@ -29,23 +24,41 @@ MOST = 10**12
 
 def main() -> None:
     """Run the command line."""
-    app()
+    start(app)
 
 
 @data.command("list")
 @guarded
 def list_sources() -> None:
     """List the sources of data that a configuration can name, with their terms."""
+    from fedkd.data.sources.base import Source
     from fedkd.data.sources.table import SOURCES
 
-    shown, console = plain_table("data.source", "what it is", "size"), Console(highlight=False)
-    for source in SOURCES:
-        shown.add_row(source.label(), source.summary, source.size)
-    console.print(shown)
+    for group in dict.fromkeys(source.group for source in SOURCES):
+        members = [source for source in SOURCES if source.group == group]
+        sized = any(source.size != Source.size for source in members)
+        shown = plain_table("data.source", group, *(["size"] if sized else []))
+        for source in members:
+            shown.add_row(source.label(), source.summary, *([source.size] if sized else []))
+        show(shown)
+        say()
     for licence in dict.fromkeys(source.licence for source in SOURCES):
         names = ", ".join(source.label() for source in SOURCES if source.licence == licence)
-        console.print(f"{names}: {licence}", style="yellow")
-    console.print("a source of your own: package.module:Class")
+        say(f"{names}: {licence}", style="yellow")
+    say("a source of your own: package.module:Class")
+    say("which one a file is: fedkd data guess FILE")
+
+
+@data.command("guess")
+@guarded
+def guess(
+    path: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help="The data, as they were downloaded or made.")],
+) -> None:
+    """Say what a file or folder seems to be, and print the configuration that reads it."""
+    from fedkd.cli.guess import show_guesses
+    from fedkd.data.guess import guesses
+
+    show_guesses(guesses(path))
 
 
 @data.command("get")
@@ -62,12 +75,12 @@ def get(
     """
     from fedkd.data.sources.table import SOURCES
 
-    source, console = SOURCES.find(name), Console(highlight=False)
+    source = SOURCES.find(name)
     where = source.fetch(None if folder is None else folder.absolute())
-    console.print(source.licence, style="yellow")
-    console.print(f"{name} is in {where}", soft_wrap=True)
+    say(source.licence, style="yellow")
+    say(f"{name} is in {where}", whole=True)
     if folder is not None:
-        console.print(f"use it with --set data.source={name} --set data.path={where}", soft_wrap=True)
+        say(f"use it with --set data.source={name} --set data.path={where}", whole=True)
 
 
 @data.command("describe")
@@ -94,14 +107,13 @@ def describe(
 
     if plot is not None:
         check_picture(plot)
-    description = measure(read(conf, given).data.load())
-    console = Console(highlight=False)
-    console.print(description_table(description))
+    description = measure(read(conf, given).data.cleaned())
+    show(description_table(description))
     if not description.dropped:
-        console.print("cleaning dropped nothing")
+        say("cleaning dropped nothing")
     if plot is not None:
         draw(description, plot)
-        console.print(f"plot: {plot}", soft_wrap=True)
+        say(f"plot: {plot}", whole=True)
 
 
 @app.command()
@@ -114,13 +126,13 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what was released about whom and what it cost; altered or older ledgers are refused."""
-    from fedkd.cli.ledger_report import show, statement
+    from fedkd.cli.ledger_report import print_ledger, statement
 
     contents = statement(path, delta, owner, head)
     if as_json:
         print(json.dumps(contents, indent=1))
     else:
-        show(contents)
+        print_ledger(contents)
 
 
 @app.command()
@@ -142,12 +154,12 @@ def budget(
     plot: Annotated[Path | None, typer.Option(help="Draw noise against epsilon into this file (.svg or .png).")] = None,
 ) -> None:
     """Say what a privacy budget will cost: noise, signal, what an adversary may learn, and what would be cheaper."""
-    from fedkd.cli.budget import budget_options, show
+    from fedkd.cli.budget import budget_options, print_budget
     from fedkd.privacy.plan import Plan
 
     given = {"mode": mode, "epsilon": epsilon, "delta": delta, "unit": unit, "adjacency": adjacency}
     given |= {"panel-share": panel_share, "metrics-share": metrics_share, "honest-fraction": honest_fraction}
-    show(Plan(budget_options(given), clients, rounds, dimensions).check(), plot)
+    print_budget(Plan(budget_options(given), clients, rounds, dimensions).check(), plot)
 
 
 @app.command()
@@ -156,7 +168,7 @@ def report(run: Annotated[Path, typer.Argument(help="The folder of a finished ru
     """Write report.html into a run's folder: one file that opens offline."""
     from fedkd.report import render
 
-    Console(highlight=False).print(f"report: {render(run)}", soft_wrap=True)
+    say(f"report: {render(run)}", whole=True)
 
 
 @app.command()
@@ -174,17 +186,14 @@ def compare(
     """
     from fedkd.cli.comparison import print_comparison
     from fedkd.report import compare as join
-    from fedkd.report import promises, render_comparison
+    from fedkd.report import render_comparison
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
-    console = Console(highlight=False)
-    for name, promised in promises(rows).items():
-        console.print(f"{name}: {promised}", markup=False)
-    print_comparison(console, rows)
+    print_comparison(rows)
     if out is not None:
-        console.print(f"comparison: {render_comparison(rows, out)}", soft_wrap=True)
+        say(f"comparison: {render_comparison(rows, out)}", whole=True)
 
 
 @app.command()
@@ -196,14 +205,14 @@ def doctor() -> None:
     """
     from fedkd.cli.doctor import examine
 
-    console, bad = Console(highlight=False), 0
+    bad = 0
     for check in examine():
-        mark = "[green]ok  [/]" if check.fine else "[bold yellow]warn[/]"
-        console.print(mark, f"{check.name}: {check.found}", soft_wrap=True)
+        mark, style = ("ok  ", "") if check.fine else ("warn", "yellow")
+        say(f"{mark} {check.name}: {check.found}", style, whole=True)
         if not check.fine:
-            console.print(f"       hint: {check.hint}", soft_wrap=True, markup=False)
+            say(f"       hint: {check.hint}", whole=True)
             bad += 1
-    console.print(f"{bad} thing{'s' * (bad != 1)} to put right" if bad else "everything is as it should be")
+    say(f"{bad} thing{'s' * (bad != 1)} to put right" if bad else "everything is as it should be")
 
 
 if __name__ == "__main__":

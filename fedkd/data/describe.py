@@ -40,6 +40,8 @@ class Description:
         Release years of the items, those that are known.
     dropped : dict of str to int
         Rows that cleaning left out, by reason.
+    how : str
+        How the source was read, where that was found out.
     """
 
     users: int
@@ -54,6 +56,7 @@ class Description:
     categories: tuple[str, ...]
     years: NDArray[np.int64]
     dropped: dict[str, int]
+    how: str = ""
 
 
 def describe(loaded: Loaded) -> Description:
@@ -74,6 +77,7 @@ def describe(loaded: Loaded) -> Description:
         categories=data.catalogue.categories,
         years=_known(data.catalogue.years),
         dropped=loaded.dropped,
+        how=loaded.how,
     )
 
 
@@ -94,6 +98,7 @@ def description_table(description: Description) -> Table:
     shown.add_column(overflow="fold")
     lengths = np.quantile(description.history_lengths, QUANTILES)
     for name, value in (
+        *([("read as", description.how)] if description.how else []),
         ("users", f"{description.users:,}"),
         ("items", f"{description.items:,}"),
         ("interactions", f"{description.interactions:,}"),

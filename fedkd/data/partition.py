@@ -62,7 +62,8 @@ def _clients(fold: Fold, private: Users, options: PartitionOptions, seed: int) -
         return _gather(private, silo.astype(np.int64))
     if options.num_silos > len(private):
         raise UserError(
-            f"partition.num-silos is {options.num_silos}, but there are only {len(private)} private users; lower it"
+            f"partition.num-silos is {options.num_silos}, but there are only {len(private)} private users; lower "
+            f"it to at most {len(private)}"
         )
     rng = stream(seed, "silos")
     if options.clients == "silos":

@@ -51,10 +51,10 @@ def split(loaded: Loaded | Interactions, options: SplitOptions, seed: int) -> Sp
     else:
         kind = options.kind
         test = _divide(interactions, everything, kind, options, options.test_fraction, stream(seed, "split"))
-    _check(test, "test", options)
+    _check(test, "test", options, interactions)
     rng = stream(seed, "split", "validation")
     validation = _divide(interactions, test.train, kind, options, options.validation_fraction, rng)
-    _check(validation, "validation", options)
+    _check(validation, "validation", options, interactions)
     folds = {name: _fold(interactions, parts) for name, parts in (("test", test), ("validation", validation))}
     digest = hashlib.sha256(interactions.fingerprint.encode())
     for parts in (test, validation):
@@ -62,9 +62,20 @@ def split(loaded: Loaded | Interactions, options: SplitOptions, seed: int) -> Sp
     return Split(folds["validation"], folds["test"], digest.hexdigest()[:16], _counts(folds["test"]))
 
 
-def _check(parts: Parts, name: str, options: SplitOptions) -> None:
+def _check(parts: Parts, name: str, options: SplitOptions, interactions: Interactions) -> None:
     if not parts.target.any() or not parts.train.any():
-        raise UserError(f"the {options.kind} split leaves nothing for {name}; change split.{name}-fraction or the kind")
+        raise UserError(
+            f"the {options.kind} split leaves nothing for {name}; {_other_split(interactions.histories.lengths)}"
+        )
+
+
+def _other_split(lengths: NDArray[np.int64]) -> str:
+    """Return the kind of split that these lengths of histories surely allow, as a hint."""
+    if lengths.max() >= 3:
+        return "set split.kind=leave-last-out, which needs one user with three interactions"
+    if len(lengths) >= 3 and lengths.min() >= 2:
+        return "no user has three interactions; set split.kind=user-disjoint, which needs three users with two"
+    return "more data are needed: a user with three interactions, or three users with two"
 
 
 def _divide(

@@ -60,8 +60,8 @@ def item_reference(popular: NDArray[np.int32], references: int, panel: int) -> R
     """
     if not 1 <= references <= panel <= len(popular):
         raise UserError(
-            f"{references} references and a panel of {panel} of {len(popular)} items; "
-            "references must be at least 1, at most the panel, and the panel at most the catalogue"
+            f"{references} references and a panel of {panel} of {len(popular)} items; set algorithm.references to at "
+            f"most the panel, and algorithm.panel to at most {len(popular)}; 0 leaves either to the upload budget"
         )
     return Reference(Ragged(popular[:references], np.arange(references + 1, dtype=np.int64)), popular[:panel])
 
@@ -77,7 +77,8 @@ def history_reference(public: Interactions, popular: NDArray[np.int32], referenc
     if not 1 <= references <= public.num_users:
         raise UserError(
             f"{references} reference histories were asked of {public.num_users} public users; "
-            "ask for fewer, raise partition.public-fraction, or use single items as references"
+            f"lower algorithm.references to at most {public.num_users}, raise partition.public-fraction, or set "
+            "algorithm.reference-kind to items"
         )
     shown = public.histories.take(np.arange(references))
     return Reference(shown.where(np.isin(shown.values, popular[:panel])), popular[:panel])
@@ -107,7 +108,10 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
     bits = (levels * num_users).bit_length()
     coordinates = 8 * budget // bits
     if coordinates < 1:
-        raise UserError(f"a budget of {budget} bytes does not hold one number of {bits} bits; allow more")
+        raise UserError(
+            f"a budget of {budget} bytes does not hold one number of {bits} bits; raise "
+            f"algorithm.upload-budget-bytes to at least {-(-bits // 8)}"
+        )
     panel = min(num_items, max(1, int((COLUMNS_PER_REFERENCE * coordinates) ** 0.5)))
     return min(panel, max(1, coordinates // panel)), panel
 

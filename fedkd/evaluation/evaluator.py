@@ -116,6 +116,12 @@ def intervals(per_user: PerUser, seed: int = 0) -> dict[str, Interval]:
     return {metric: {"mean": float(m), "low": float(lo), "high": float(hi)} for metric, m, lo, hi in rows}
 
 
+def mean_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
+    """Return the mean of one number for each user with its 95 % percentile-bootstrap interval, shape [users]."""
+    low, high = np.quantile(_resampled_means(values[:, None], seed), [0.025, 0.975])
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+
+
 def ratio(above: PerUser, below: PerUser, metric: str, seed: int = 0) -> Interval:
     """Return the ratio of two models' means with its 95 % interval; users are resampled jointly.
 

@@ -67,7 +67,7 @@ ROWS = (
     ),
     ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 7),
     ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 5, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, swept=True),
+    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, level=True, swept=True),
     ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 4),
     ResultRow("centralised", "Centralised model", "central", EVERYONE, 8, 3, dense=True, level=True),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 6, 1, sliced=True, swept=True, of_ease=True),

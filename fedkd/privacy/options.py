@@ -97,25 +97,28 @@ class PrivacyOptions(Guarantee):
     @model_validator(mode="after")
     def _whole(self) -> "PrivacyOptions":
         own = MECHANISMS.find(self.mode)
+        if reason := self.mechanism.refusal(self):
+            raise ValueError(reason)
         if self.mechanism.name != own.name:
             raise ValueError(
                 f"votes={self.votes} is a mechanism of mode {self.mechanism.name}; set "
                 f"privacy.mode={self.mechanism.name}"
             )
-        if reason := self.mechanism.refusal(self):
-            raise ValueError(reason)
         if own.shared and not self.masked:
             raise ValueError(
                 f"in mode {own.name} a client adds only a share of the noise, so its answer must not be seen alone; "
                 "leave privacy.sums at secure, or set privacy.mode=local"
             )
         if self.adaptive and not own.active and self.student.epsilon is None:
-            raise ValueError("adaptive says how a budget is counted, and there is none; leave it out, or set one")
+            raise ValueError(
+                "adaptive says how a budget is counted, and there is none; leave privacy.adaptive out, or set "
+                "privacy.mode=central, privacy.epsilon=4 and privacy.delta=1e-5"
+            )
         if self.answers_share < LEAST_SHARE:
             raise ValueError(
                 f"panel-share {self.panel_share:g} and metrics-share {self.metrics_share:g} leave "
                 f"{max(0.0, self.answers_share):.0%} of the budget to the answers; at least {LEAST_SHARE:.0%} must be "
-                "left to them"
+                "left to them: lower privacy.panel-share or privacy.metrics-share"
             )
         if self.epsilon_limit is not None and self.epsilon_limit < self.budget[0]:
             raise ValueError(

@@ -65,7 +65,10 @@ class LocalOnly(TrainedStudent):
 
     def unprotectable(self) -> str | None:
         """Return a message that there is nothing to protect."""
-        return "what clients learn stays with them, so there is no answer to protect; leave privacy.mode at none"
+        return (
+            "what clients learn stays with them, so there is no answer to protect; leave privacy.mode, privacy.epsilon "
+            "and privacy.delta out"
+        )
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history with the student of the user's client."""

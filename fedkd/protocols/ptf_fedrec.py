@@ -107,7 +107,10 @@ class PTFFedRec(Protocol):
 
     def unprotectable(self) -> str | None:
         """Return the reason: item ids, counted over a few rounds, reveal histories even if scores are protected."""
-        return "clients upload item ids in the clear; nothing done to their scores hides which items they hold"
+        return (
+            "clients upload item ids in the clear; nothing done to their scores hides which items they hold; set "
+            "algorithm.name to another, or leave privacy.mode, privacy.epsilon and privacy.delta out"
+        )
 
     def masks(self) -> bool:
         """Return False: the server reads every client's ids."""

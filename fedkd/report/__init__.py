@@ -1,6 +1,6 @@
 """The report of a run, the comparison of several, and the curve of quality against epsilon."""
 
-from fedkd.report.comparison import ComparisonRow, compare, promises, render_comparison
+from fedkd.report.comparison import ComparisonRow, compare, render_comparison, settings
 from fedkd.report.curve import Curve, Point, curve, regret, write_curve
 from fedkd.report.page import render
 
@@ -10,9 +10,9 @@ __all__ = [
     "Point",
     "compare",
     "curve",
-    "promises",
     "regret",
     "render",
     "render_comparison",
+    "settings",
     "write_curve",
 ]

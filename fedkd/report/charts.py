@@ -20,10 +20,13 @@ PAINT = {"popularity": "level", "public-teacher": "other", "public-student": "ot
 PAINT |= {"centralised": "ease"}
 """Colours of models that have none of their own; other series are in ``other``, other levels in ``level``."""
 
+PALETTE = ("student", "teacher", "ease", "other", "level")
+"""Looks of series that no model tells apart, in their order."""
+
 DASHES = {
     "popularity": (2, 4),
     "public-teacher": (10, 3, 2, 3),
-    "public-student": (2, 4),
+    "public-student": (3, 1.5),
     "centralised": (2, 3),
 }
 """Dashes of levels, in widths of the line; others are 6 on, 4 off."""
@@ -165,6 +168,7 @@ def _points(axes: "Axes", line: Series, aside: float, layer: int) -> None:
         color=_colour(line, "other"),
         marker=MARKERS.get(line.style, "^"),
         markersize=8,
+        linestyle=" " if len(line.x) == 1 else "-",
         markeredgecolor=COLOURS["panel"][0],
         linewidth=2.5,
         elinewidth=1.5,

@@ -11,9 +11,12 @@ import numpy as np
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.rows import ROWS, report_order
+from fedkd.evaluation.rows import BY_NAME, EASE, ROWS, report_order, title
+from fedkd.report.charts import PALETTE, Chart, Series
+from fedkd.report.differences import Measured, difference
 from fedkd.report.formatting import conditions
-from fedkd.report.page import templates
+from fedkd.report.page import METRIC, templates
+from fedkd.report.pictures import series_against_bytes
 from fedkd.report.run import Interval, Run
 
 
@@ -25,28 +28,38 @@ class ComparisonRow:
     ----------
     configuration : str
         What the configuration is called; empty for models that do not depend on it.
+    setting : str
+        Protocol, rounds, seeds and privacy of the configuration; empty for models that do not depend on it.
     model : str
         The model's name in ``summary.json``.
     seeds : tuple of int
         The seeds of the runs behind it.
     metrics : dict of str to Interval
         Over users for one seed, over seeds (Student's t) for several.
+    difference : Interval or None
+        To the first model of the comparison in ``METRIC``, paired: over common seeds, or over users where only one seed
+        is common; None where nothing is paired.
+    of_ease : Interval or None
+        The share of EASE's ``METRIC``; None where EASE was not measured.
     parameters : int or None
         Of the model.
     bytes_up, bytes_down : float or None
         What a client sent and received over the whole run, for models that a federation trained.
-    privacy : str
-        What the configuration promises; empty for models that do not depend on it.
+    trained_bytes : float
+        Both without evaluation; 0 for other models.
     """
 
     configuration: str
+    setting: str
     model: str
     seeds: tuple[int, ...]
     metrics: dict[str, Interval]
+    difference: Interval | None
+    of_ease: Interval | None
     parameters: int | None
     bytes_up: float | None
     bytes_down: float | None
-    privacy: str
+    trained_bytes: float
 
 
 def compare(folders: Sequence[Path], allow_different: bool = False) -> list[ComparisonRow]:
@@ -86,13 +99,22 @@ def render_comparison(rows: Sequence[ComparisonRow], path: Path) -> Path:
         metric: max((row.metrics[metric].mean for row in rows if metric in row.metrics), default=0.0)
         for metric in METRICS
     }
-    page = (
-        templates()
-        .get_template("comparison.html.j2")
-        .render(rows=rows, metrics=METRICS, best=best, promises=promises(rows))
-    )
+    shown = {"rows": rows, "metrics": METRICS, "best": best, "settings": settings(rows), "metric": METRIC}
+    page = templates().get_template("comparison.html.j2").render(shown, base=base(rows), chart=comparison_chart(rows))
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def settings(rows: Sequence[ComparisonRow]) -> dict[str, str]:
+    """Return protocol, rounds, seeds and privacy of every configuration among the rows."""
+    return {row.configuration: row.setting for row in rows if row.configuration}
+
+
+def base(rows: Sequence[ComparisonRow]) -> str:
+    """Return the name of the model that differences are to; empty where there is none."""
+    first = rows[0] if rows and rows[0].difference is not None else None
+    several = len(settings(rows)) > 1
+    return "" if first is None else f"{title(first.model)} of {first.configuration}" if several else title(first.model)
 
 
 def _check(first: Run, other: Run) -> None:
@@ -126,55 +148,80 @@ def _identity(run: Run) -> str:
 
 
 def _named(groups: Sequence[list[Run]]) -> dict[str, list[Run]]:
-    """Name every group after its run, and after its folder too where that is not unique."""
+    """Name every group after its run; where that is not unique, after its protocol, or else its folder too."""
     names = [str(group[0].summary.get("name", group[0].path.name)) for group in groups]
-    unique = [
-        name if names.count(name) == 1 else f"{name} ({group[0].path.name})"
-        for name, group in zip(names, groups, strict=True)
-    ]
-    return dict(zip(unique, groups, strict=True))
+    protocols = [_protocol(group[0]) for group in groups]
+    folders = [f"{name} ({group[0].path.name})" for name, group in zip(names, groups, strict=True)]
+    schemes = (names, protocols, folders)
+    return dict(zip(next(scheme for scheme in schemes if _unique(scheme)), groups, strict=True))
+
+
+def _unique(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
+
+
+def _protocol(run: Run) -> str:
+    return str(run.summary.get("algorithm") or run.config["algorithm"]["name"])
 
 
 def _rows(groups: Mapping[str, list[Run]]) -> list[ComparisonRow]:
     """Return the rows of every group, model by model, then the models that do not depend on the group."""
-    own: list[ComparisonRow] = []
+    own: list[tuple[str, str, list[Run]]] = []
     independent = {row.name for row in ROWS if row.independent}
-    shared: dict[str, ComparisonRow] = {}
+    shared: dict[str, list[Run]] = {}
     for name, runs in groups.items():
         for model in dict.fromkeys(model for run in runs for model in run.models):
             if model in independent:
-                shared.setdefault(model, _row("", model, runs))
+                shared.setdefault(model, runs)
             else:
-                own.append(_row(name, model, runs))
-    own.sort(key=lambda row: report_order(row.model)[0])
-    return [*own, *shared.values()]
+                own.append((name, model, runs))
+    own.sort(key=lambda row: report_order(row[1])[0])
+    named = [*own, *(("", model, runs) for model, runs in shared.items())]
+    return [_row(name, Measured(model, runs), Measured(*named[0][1:])) for name, model, runs in named]
 
 
-def _row(name: str, model: str, runs: Sequence[Run]) -> ComparisonRow:
-    runs = [run for run in runs if model in run.models]
-    metadata = runs[0].part("models")[model]
+def _row(name: str, measured: Measured, first: Measured) -> ComparisonRow:
+    model, runs = measured.model, [run for run in measured.runs if measured.model in run.models]
     traffic = [run.traffic(model) for run in runs]
     return ComparisonRow(
         configuration=name,
+        setting=_setting(runs) if name else "",
         model=model,
         seeds=tuple(int(run.summary.get("seed", 0)) for run in runs),
-        metrics={metric: value for metric in METRICS if (value := _over_runs(model, metric, runs)) is not None},
-        parameters=metadata.get("parameters"),
+        metrics={name: value for name in METRICS if (value := _joined([run.interval(model, name) for run in runs]))},
+        difference=difference(measured, first, METRIC),
+        of_ease=_joined([run.ratio(model, EASE, METRIC) for run in runs]),
+        parameters=runs[0].part("models")[model].get("parameters"),
         bytes_up=_mean([part.get("total-up-bytes-per-client") for part in traffic]),
         bytes_down=_mean([part.get("total-down-bytes-per-client") for part in traffic]),
-        privacy=_promised(runs[0]) if name else "",
+        trained_bytes=sum(run.trained_bytes(model) for run in runs) / len(runs),
     )
 
 
-def promises(rows: Sequence[ComparisonRow]) -> dict[str, str]:
-    """Return the privacy guarantee of every configuration among the rows."""
-    return {row.configuration: row.privacy for row in rows if row.configuration}
+def comparison_chart(rows: Sequence[ComparisonRow]) -> Chart | None:
+    """Return quality against bytes of all that a federation trained, between the levels of the rest; None without."""
+    series, several = list[Series](), len(settings(rows)) > 1
+    for row in rows:
+        value = row.metrics.get(METRIC)
+        if row.trained_bytes > 0 and value is not None:
+            label = f"{title(row.model)}, {row.configuration}" if several else title(row.model)
+            series.append(Series(label, _style(len(series), row.model, several), [row.trained_bytes], [value]))
+    levels = [row for row in rows if row.model in BY_NAME and BY_NAME[row.model].level and METRIC in row.metrics]
+    unique = {row.model: Series(title(row.model), row.model, [], [row.metrics[METRIC]]) for row in reversed(levels)}
+    return series_against_bytes("comparison", METRIC, tuple(series), tuple(reversed(unique.values())))
 
 
-def _promised(run: Run) -> str:
-    """Return mode and budget of a run with their conditions."""
-    privacy = run.part("privacy")
-    parts = [f"mode {privacy['mode']}"]
+def _style(place: int, model: str, several: bool) -> str:
+    """Return the look of a series: that of its model, or one of its own where configurations share models."""
+    return PALETTE[place % len(PALETTE)] if several else model
+
+
+def _setting(runs: Sequence[Run]) -> str:
+    """Return protocol, rounds, seeds, mode and budget of runs with their conditions."""
+    run, privacy = runs[0], runs[0].part("privacy")
+    rounds, seeds = run.summary.get("rounds", len(run.rounds)), sorted({int(r.summary.get("seed", 0)) for r in runs})
+    parts = [f"protocol {_protocol(run)}", f"{rounds} round{'' if rounds == 1 else 's'}"]
+    parts += [f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}", f"mode {privacy['mode']}"]
     if run.protected:
         parts += [f"epsilon {privacy['epsilon-planned']:g}", _at_delta(privacy)]
     if students := privacy.get("students"):
@@ -186,8 +233,9 @@ def _at_delta(privacy: Mapping[str, Any]) -> str:
     return f"delta {privacy['delta']:g}, {conditions(privacy)}"
 
 
-def _over_runs(model: str, metric: str, runs: Sequence[Run]) -> Interval | None:
-    values = [value for run in runs if (value := run.interval(model, metric)) is not None]
+def _joined(found: Sequence[Interval | None]) -> Interval | None:
+    """Return the interval over seeds of several measurements, or that of a single one."""
+    values = [value for value in found if value is not None]
     if len(values) < 2:
         return values[0] if values else None
     return Interval.read(over_seeds(np.array([value.mean for value in values])))

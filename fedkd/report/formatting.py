@@ -36,6 +36,23 @@ def interval_text(value: Interval, digits: int = 4) -> str:
     return f"{value.mean:.{digits}f} {half_width(value, digits)}".rstrip()
 
 
+def difference_text(value: Interval, digits: int = 4) -> str:
+    """Return a difference with its sign: ``−0.0032 ±0.0010``; empty for that of a thing to itself."""
+    if value == (0, 0, 0):
+        return ""
+    return f"{value.mean:+.{digits}f} {half_width(value, digits)}".rstrip().replace("-", "\N{MINUS SIGN}")
+
+
+def share_text(value: Interval) -> str:
+    """Return a share with half its interval, in per cent: ``98.2 % ±0.4``."""
+    return f"{percent(value.mean)} {half_width_percent(value)}".rstrip()
+
+
+def half_width_percent(value: Interval) -> str:
+    """Return half the width of a share's interval in hundredths: ``±0.4``."""
+    return half_width(Interval(*(100 * end for end in value)), 1)
+
+
 def epsilon_text(epsilon: float) -> str:
     """Return an epsilon, or that there is no noise."""
     return f"{epsilon:g}" if math.isfinite(epsilon) else "no noise"

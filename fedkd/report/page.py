@@ -207,6 +207,7 @@ def templates() -> Environment:
         "half_width": formatting.half_width,
         "epsilon": formatting.epsilon_text,
         "conditions": formatting.conditions,
+        "half_width_percent": formatting.half_width_percent,
     }
     environment.globals |= {"ours": OURS, "theme": theme()}
     return environment

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedkd.evaluation.rows import BY_NAME, IN_REPORT, OURS, OWN, title
+from fedkd.evaluation.rows import IN_REPORT, OURS, title
 from fedkd.report.charts import Axis, Chart, Series
 from fedkd.report.formatting import metric_title
 from fedkd.report.run import Interval, Run
@@ -12,17 +12,16 @@ SLICED = tuple(row.name for row in IN_REPORT if row.sliced)
 
 
 def learning_curve(run: Run, metric: str) -> Chart | None:
-    """Return a metric of student and teacher by round, between the levels of the baselines; None without rounds."""
+    """Return a metric of student and teacher by round, between baselines; None where one round was measured."""
     curves = {name: run.curve(f"{name}.{metric}") for name in OURS}
     series = [_line(name, points) for name, points in curves.items() if points]
-    if not series:
-        return None
     rounds = {x for line in series for x in line.x}
+    if len(rounds) < 2:
+        return None
     return Chart(
         "curve",
         "Learning curves",
-        f"{metric_title(metric)} of private users. "
-        + ("One round: one point a model." if len(rounds) == 1 else f"Measured {len(rounds)} times."),
+        f"{metric_title(metric)} of private users, measured {len(rounds)} times.",
         Axis("round", "rounds"),
         metric_title(metric),
         tuple(series),
@@ -33,22 +32,30 @@ def learning_curve(run: Run, metric: str) -> Chart | None:
 def quality_against_bytes(run: Run, metric: str) -> Chart | None:
     """Return a metric against the bytes that a client had spent, up and down; None where no model has both."""
     spent, series = run.bytes_per_client(), []
-    for name in OURS:
-        points = [(spent[number], value) for number, value in run.curve(f"{name}.{metric}") if spent.get(number)]
-        series += [_line(name, points)] if points else []
     for name in run.models:
-        count, value = _trained_with(run, name), run.interval(name, metric)
-        series += [Series(title(name), name, [count], [value])] if count > 0 and value is not None else []
+        points = [(spent[number], value) for number, value in run.curve(f"{name}.{metric}") if spent.get(number)]
+        count, value = run.trained_bytes(name), run.interval(name, metric)
+        if name in OURS and len(points) > 1:
+            series.append(_line(name, points))
+        elif count > 0 and value is not None:
+            series.append(Series(title(name), name, [count], [value]))
+    references = tuple(level for level in _levels(run, metric) if level.style not in {line.style for line in series})
+    return series_against_bytes("bytes", metric, tuple(series), references)
+
+
+def series_against_bytes(
+    name: str, metric: str, series: tuple[Series, ...], references: tuple[Series, ...]
+) -> Chart | None:
+    """Return a chart of a metric against bytes; None without series."""
     if not series:
         return None
-    references = tuple(level for level in _levels(run, metric) if level.style not in {line.style for line in series})
     return Chart(
-        "bytes",
+        name,
         "Quality against bytes",
         f"{metric_title(metric)} and what a registered client had sent and received on average, without evaluation.",
         Axis("bytes sent and received by a client", "bytes"),
         metric_title(metric),
-        tuple(series),
+        series,
         references,
     )
 
@@ -87,15 +94,6 @@ def slice_chart(run: Run, metric: str, kind: str) -> Chart | None:
 def _line(model: str, points: Sequence[tuple[float, float]]) -> Series:
     """Return single measurements as a series; they have no intervals."""
     return Series(title(model), model, [x for x, _ in points], [Interval(y, y, y) for _, y in points])
-
-
-def _trained_with(run: Run, model: str) -> float:
-    """Return the bytes that clients sent and received to train a baseline, without evaluation; 0 for other models."""
-    if model in OURS or (model in BY_NAME and BY_NAME[model].source == OWN):
-        return 0.0  # the run's own have a curve, and who trains alone sends nothing
-    spent = run.traffic(model)
-    total = sum(spent.get(f"total-{way}-bytes-per-client", 0.0) for way in ("up", "down"))
-    return float(total - sum(spent.get(f"evaluation-{way}-bytes-per-client", 0.0) for way in ("up", "down")))
 
 
 def _levels(run: Run, metric: str) -> tuple[Series, ...]:

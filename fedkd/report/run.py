@@ -11,6 +11,7 @@ It may hold besides, and reports then show:
 - ``ratios.<model>/<model>.<metric>``: an interval of a ratio of two means, over users resampled jointly;
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
+- ``models.<name>.precision``: the number format of ``bytes``: float16 as sent to devices, float32 as trained;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
 - ``exchange.<what>``: a sentence about where it was summed;
 - ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple
 
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.rows import OURS, report_order
+from fedkd.evaluation.rows import BY_NAME, OURS, OWN, report_order
 from fedkd.runs.folder import RunFolder
 
 Json = Mapping[str, Any]
@@ -140,6 +141,19 @@ class Run:
             return self.part("traffic")
         found = self.part("models").get(model, {}).get("traffic", {})
         return found if isinstance(found, Mapping) else {}
+
+    def trained_bytes(self, model: str) -> float:
+        """Return what a registered client sent and received to train a model, without evaluation; 0 where none did."""
+        if model in BY_NAME and BY_NAME[model].source == OWN:
+            return 0.0  # who trains alone sends nothing
+        if model in OURS and (spent := self.bytes_per_client()):
+            return max(spent.values())
+        found = self.traffic(model)
+        total, evaluation = (
+            sum(float(found.get(f"{part}-{way}-bytes-per-client", 0.0)) for way in ("up", "down"))
+            for part in ("total", "evaluation")
+        )
+        return total - evaluation
 
     def bytes_per_client(self) -> dict[int, float]:
         """Return the bytes up and down that a registered client had spent on average after each round."""

@@ -97,7 +97,7 @@ class Config(Options):
         if self.privacy.student.epsilon is not None and getattr(local, "optimiser", None) != "sgd":
             raise ValueError(
                 "privacy.student.epsilon needs students that clients train on histories by plain gradient steps; "
-                "choose algorithm iterated, fedavg or fedmd, and set algorithm.local.optimiser=sgd"
+                "set algorithm.name to iterated, fedavg or fedmd, and algorithm.local.optimiser to sgd"
             )
         return self
 
@@ -112,8 +112,8 @@ class Config(Options):
             )
         if self.privacy.vote_mechanism is not None and not all(self.algorithm.ballot() or (0,)):
             raise ValueError(
-                f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; choose "
-                "algorithm gnmax and set algorithm.panel, for example to 50"
+                f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; set "
+                "algorithm.name to gnmax and algorithm.panel, for example to 50"
             )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(
@@ -212,7 +212,7 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     for part in path:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
-            raise UserError(f"{key}: {part} is a value, not a table of keys")
+            raise UserError(f"{key}: {part} is a value, not a table of keys; set {key[: key.index(part)]}{part} itself")
     if isinstance(value, str) and value.startswith("["):
         value = _list(key, value)
     if key in NAMES and tree.get(last, flatten(Config()).get(key, value)) != value:
@@ -224,7 +224,8 @@ def _list(key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise UserError(f'{key}: {text} is no list; write it as ["one", "two"]') from None
+        words = json.dumps([part.strip(" '\"") for part in text.strip("[]").split(",")])
+        raise UserError(f"{key}: {text} is no list; write it as {words}, within ' and ' in a shell") from None
 
 
 def _anchor(tree: dict[str, Any], folder: Path) -> None:

@@ -57,16 +57,24 @@ def explain(detail: Any, tree: Mapping[str, Any], whole: type[Options]) -> str:
         if key in CHOSEN and isinstance(error, UserError):  # nothing has the name
             key += f".{CHOSEN[key].base.key}"
         return ": ".join(part for part in (key, str(error)) if part)
+    if detail["type"] == "model_type" or (key in CHOSEN and not isinstance(detail["input"], Mapping)):
+        return f"{key}: {detail['input']!r} is no table of keys{_name_it(key, detail['input'])}"
     return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+
+
+def _name_it(key: str, value: Any) -> str:
+    """Return how to choose a class by its name, where somebody gave the name alone."""
+    return f"; set {key}.{CHOSEN[key].base.key}={value}" if key in CHOSEN else ""
 
 
 def _did_you_mean(key: str, tree: Mapping[str, Any], whole: type[Options]) -> str:
     known = {*_keys(whole)}
     for part, registry in reversed(CHOSEN.items()):
-        others = {f"{part}.{name}" for kind in registry for name in _keys(kind)}
+        others = {f"{part}.{name}": kind.label() for kind in reversed([*registry]) for name in _keys(kind)}
         if key in others:
-            return f"; it belongs to another {registry.kind} than the chosen one"
-        known |= others | {f"{part}.{name}" for name in _keys(chosen(tree, part))}
+            name = f"{part}.{registry.base.key}={others[key]}"
+            return f"; it belongs to another {registry.kind} than the chosen one: leave it out, or set {name}"
+        known |= others.keys() | {f"{part}.{name}" for name in _keys(chosen(tree, part))}
     close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 from fedkd.runs.config import load
 from fedkd.runs.folder import RunFolder
@@ -83,4 +83,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from fedkd.cli.terminal import guarded, start
 from fedkd.data.sources.movielens_100k import MovieLens100K
 from fedkd.losses.binary import binary_cross_entropy
 from fedkd.models.ncf import NCF
@@ -180,6 +181,7 @@ def work(histories: Ragged, num_items: int) -> tuple[float, float]:
     return 6.0 * layers * pairs.sum() * TRAINING.epochs, float(moved + 28 * (touched * steps).sum())
 
 
+@guarded
 def main(
     path: Annotated[Path | None, typer.Option(help="Folder with MovieLens-100K; downloaded without it.")] = None,
     plain_clients: Annotated[int, typer.Option(help="Clients of the plain loop, spread over history lengths.")] = 96,
@@ -207,4 +209,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

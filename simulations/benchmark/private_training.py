@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from fedkd.cli.terminal import guarded, plain_table, say, show
 from fedkd.models.autoencoder import Autoencoder
 from fedkd.models.ncf import NCF
 from fedkd.protocols.ptf_fedrec import pair_loss
@@ -54,6 +54,7 @@ class Factors(nn.Module):
         return torch.as_tensor((chosen * parameters["taste"].unsqueeze(1)).sum(-1))
 
 
+@guarded
 def main(
     students: Annotated[int, typer.Option(min=1)] = 128,
     items: Annotated[int, typer.Option(min=2)] = 1682,
@@ -65,18 +66,16 @@ def main(
     """Time DP-SGD of many students, median of five interleaved runs."""
     torch.set_num_threads(threads)
     models: dict[str, nn.Module] = {"item vectors": Factors(items, width), "NCF": NCF(items, dimensions=width)}
-    console, steps = Console(highlight=False), epochs * pass_steps
+    steps = epochs * pass_steps
     for batch in BATCHES:
         examples = batch * pass_steps
-        console.print(
-            f"{students} students, {items} items x {width}, {batch} of {examples} examples a step, {steps} steps"
-        )
+        say(f"{students} students, {items} items x {width}, {batch} of {examples} examples a step, {steps} steps")
         dense = _dense(students, items, examples)
         for name, model in models.items():
-            console.print(_table(name, _variants(model, dense, pair_loss, batch, epochs, steps), steps))
+            show(_table(name, _variants(model, dense, pair_loss, batch, epochs, steps), steps))
         histories = _histories(students, items, examples)
         variants = _variants(Autoencoder(items, width), histories, history_loss(items), batch, epochs, steps)
-        console.print(_table("autoencoder", variants, steps))
+        show(_table("autoencoder", variants, steps))
 
 
 def _dense(students: int, items: int, examples: int) -> Examples:
@@ -131,7 +130,7 @@ def _table(name: str, variants: dict[str, Callable[[], object]], steps: int) -> 
             work()
             times[variant].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
     medians = {variant: np.median(seconds[1:], axis=0) / steps for variant, seconds in times.items()}
-    table = Table(name, "ms a step", "of dense", "processor ms", "of dense")
+    table = plain_table(name, numbers=("ms a step", "of dense", "processor ms", "of dense"))
     for variant, both in medians.items():
         (wall, processor), ratio = 1e3 * both, both / medians[PLAIN]
         table.add_row(variant, f"{wall:.1f}", f"{ratio[0]:.2f}", f"{processor:.1f}", f"{ratio[1]:.2f}")

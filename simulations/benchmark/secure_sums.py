@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from fedkd.cli.terminal import guarded, plain_table, say, show
 from fedkd.secure_aggregation.harness import measure
 
 
+@guarded
 def main(
     clients: Annotated[int, typer.Option(min=2)] = 100,
     numbers: Annotated[int, typer.Option(help="In every client's vector.", min=1)] = 10_000,
@@ -17,10 +17,11 @@ def main(
 ) -> None:
     """Measure the four messages of a secure sum: nobody drops out, and 30 % do after they dealt their shares."""
     cases = [measure(clients, numbers, bits, rounds, gone) for gone in (0.0, 0.3)]
-    table = Table(f"{clients} clients, {numbers:,} numbers of {bits} bits", "nobody leaves", "30 % leave")
+    table = plain_table("cost", numbers=("nobody leaves", "30 % leave"))
     for label, key, form in _ROWS:
         table.add_row(label, *(form.format(case[key]) for case in cases))
-    Console(highlight=False).print(table)
+    say(f"{clients} clients, {numbers:,} numbers of {bits} bits")
+    show(table)
 
 
 _ROWS = (

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedkd.atomic_file import replace_file
+from fedkd.cli.terminal import guarded, start
 
 DAYS = 30
 
@@ -92,6 +93,7 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
+@guarded
 def main(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")],
     nodes: Annotated[int, typer.Option(help="How many node key pairs.", min=1)] = 2,
@@ -102,4 +104,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

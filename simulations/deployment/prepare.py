@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from clients.device import write_device
-from fedkd.cli.terminal import guarded
+from fedkd.cli.terminal import guarded, start
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.secure_aggregation import Directory, Identity
@@ -48,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -38,6 +38,13 @@ def test_the_list_has_every_key_with_its_default() -> None:
     assert row[1:8] == ["number,", "above", "0,", "at", "most", "1", "1.0"]
 
 
+def test_sections_of_equal_keys_are_written_once() -> None:
+    text = page(reference())
+    assert text.count("| `data.min-user-interactions` |") < text.count("## data.source = ") / 2
+    assert "## data.source = yelp\n" in text
+    assert "Its keys are those of `data.source = movielens-100k`.\n" in text
+
+
 def test_a_good_configuration_is_printed_whole(tmp_path: Path) -> None:
     conf = tmp_path / "conf.toml"
     conf.write_text('[algorithm]\nname = "fedavg"\n')

@@ -213,22 +213,23 @@ def test_reports_of_no_run_and_of_an_unfinished_one_are_refused(tmp_path: Path) 
 def test_runs_are_compared_in_one_table_and_one_page(tmp_path: Path) -> None:
     runs = [finished_run(tmp_path / str(seed), seed, 0.4 + 0.1 * seed) for seed in (0, 1)]
     shown = fine("compare", *runs, "--out", tmp_path / "all.html")
-    (row,) = [line.split() for line in shown.splitlines() if "student" in line]
-    assert row[row.index("student") + 1] == "2"  # seeds
+    assert "tiny: protocol residual, 1 round, seeds 0, 1, mode none" in shown
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("Federated student")]
     assert "0.4500" in row
     assert "1,234" in row
     assert "5,678" in row
     assert (tmp_path / "all.html").is_file()
 
 
-def test_names_are_whole_at_eighty_columns_and_what_has_no_room_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [60, 80])
+def test_names_are_whole_at_any_width_and_what_has_no_room_is_told(tmp_path: Path, columns: int) -> None:
     runs = [finished_run(tmp_path / name, rounds=rounds) for name, rounds in (("first-of-two-runs", 1), ("other", 2))]
-    narrow = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"}).invoke(app, ["compare", *map(str, runs)])
+    narrow = CliRunner(env={"COLUMNS": str(columns), "TERM": "dumb"}).invoke(app, ["compare", *map(str, runs)])
     lines = narrow.stdout.splitlines()
-    assert lines[:2] == ["tiny (first-of-two-runs): mode none", "tiny (other): mode none"]
-    assert max(map(len, lines)) <= 80
-    assert sum(line.startswith("tiny (first-of-two-runs)  student  1  ") for line in lines) == 1
-    assert "no room for hr@10, parameters, bytes up, bytes down" in " ".join(narrow.stdout.split())
+    assert lines[0].startswith("tiny (first-of-two-runs): protocol residual, 1 round,")
+    assert max(map(len, lines)) <= columns
+    assert sum(line.startswith("Federated student  tiny (first-of-two-runs)  0.4") for line in lines) == 1
+    assert "recall@20, hr@10, bytes up, bytes down; a wider" in " ".join(narrow.stdout.split())
     assert "no room" not in fine("compare", *runs)
 
 

@@ -1,6 +1,7 @@
 """The statistics of a data set against naive ones."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,3 +66,8 @@ def test_release_years_are_told_with_how_many_are_unknown() -> None:
 
 def test_without_times_order_alone_is_said() -> None:
     assert "order alone" in text(tiny(times=False))
+
+
+def test_how_the_data_were_read_is_said_where_it_was_found_out() -> None:
+    assert "read as" not in text(tiny())
+    assert re.search(r"read as +separated by tab", text(replace(tiny(), how="separated by tab")))

@@ -1,5 +1,6 @@
 """Properties of every kind of split, on data of any shape."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -197,3 +198,29 @@ def test_a_split_that_leaves_nothing_is_refused() -> None:
     pairs = loaded.interactions.where(np.arange(len(loaded.interactions)) < 0)
     with pytest.raises(UserError):
         split(replace(loaded, interactions=pairs), options("ratio"), 0)
+
+
+def of_lengths(*lengths: int) -> Loaded:
+    rows = [np.arange(length) for length in lengths]
+    names = np.array([f"u{user}" for user in range(len(lengths))])
+    times = np.zeros(sum(lengths), np.int64)
+    data = Interactions(names, Ragged.from_rows(rows, np.int32), Catalogue(np.array(list("abcd"))), times)
+    return Loaded(data, {}, "made up", "none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lengths"),
+    [("leave-last-out", (2, 2, 2)), ("ratio", (2,) * 9), ("temporal", (2, 3)), ("user-disjoint", (4,))],
+)
+def test_the_kind_that_an_empty_part_advises_leaves_nothing_empty(kind: str, lengths: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=rf"the {kind} split leaves nothing for \w+; .*split\.kind=") as caught:
+        split(of_lengths(*lengths), options(kind), 0)
+    (advised,) = re.findall(r"split\.kind=([\w-]+)", str(caught.value))
+    for seed in range(5):
+        done = split(of_lengths(*lengths), options(advised), seed)
+        assert all(len(fold.train) and len(fold.target) for fold in (done.test, done.validation))
+
+
+def test_data_that_no_kind_can_divide_are_said_to_be_too_few() -> None:
+    with pytest.raises(UserError, match="more data are needed: a user with three interactions"):
+        split(of_lengths(2, 2), options("leave-last-out"), 0)

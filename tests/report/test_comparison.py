@@ -3,11 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from fedkd.errors import UserError
-from fedkd.report import ComparisonRow, compare, promises, render_comparison
+from fedkd.report import ComparisonRow, compare, render_comparison, settings
+from fedkd.report.comparison import base, comparison_chart
+from fedkd.report.formatting import difference_text, share_text
+from fedkd.report.run import Interval
 from fedkd.runs.config import Config
 
 MakeRun = Callable[..., Path]
@@ -80,9 +84,10 @@ def test_every_configuration_is_named_with_what_it_promises(make_run: MakeRun, t
     config = Config.model_validate({"name": "ml100k", "num-server-rounds": 2})
     private = make_run("private", config=config, privacy=budget | {"students": students})
     rows = compare([make_run("open"), private])
-    assert promises(rows) == {
-        "ml100k (open)": "mode none",
-        "ml100k (private)": "mode central, epsilon 4, delta 1e-05, one user, add-remove, no amplification, students "
+    assert settings(rows) == {
+        "ml100k (open)": "protocol residual, 1 round, seed 0, mode none",
+        "ml100k (private)": "protocol residual, 1 round, seed 0, mode central, epsilon 4, delta 1e-05, one user, "
+        "add-remove, no amplification, students "
         "under DP-SGD: epsilon 8, delta 1e-06, one interaction, replace-one, Poisson sampling",
     }
     html = render_comparison(rows, tmp_path / "compare.html").read_text(encoding="utf-8")
@@ -95,3 +100,74 @@ def test_a_comparison_is_one_offline_page(make_run: MakeRun, tmp_path: Path) -> 
     assert "Federated student" in html
     assert '<span class="best">0.405</span>' in html
     assert "http" not in html.replace("http-equiv", "")
+
+
+def test_configurations_are_named_by_their_protocol_where_the_name_is_one(make_run: MakeRun) -> None:
+    rows = compare([make_run("one"), make_run("two", config=Config(num_server_rounds=2), algorithm="iterated")])
+    assert list(settings(rows)) == ["residual", "iterated"]
+    assert settings(rows)["iterated"].startswith("protocol iterated, 1 round, seed 0")
+
+
+def test_differences_are_paired_over_the_seeds_that_both_have(make_run: MakeRun) -> None:
+    first, second = {0: 0.40, 1: 0.30, 2: 0.50}, {0: 0.42, 1: 0.33, 2: 0.52, 3: 0.9}
+    runs = [seeded(make_run, seed, mean) for seed, mean in first.items()]
+    rows = compare([*runs, *(seeded(make_run, seed, mean, rounds=8) for seed, mean in second.items())])
+    one, two = find(rows, "student")
+    gained = np.array([0.02, 0.03, 0.02])
+    low, high = stats.t.interval(0.95, 2, gained.mean(), gained.std(ddof=1) / 3**0.5)
+    assert one.difference == (0, 0, 0)
+    assert two.difference == pytest.approx((gained.mean(), low, high))
+    assert two.difference is not None
+    assert two.metrics["ndcg@20"].high - two.metrics["ndcg@20"].low > 10 * (two.difference.high - two.difference.low)
+    assert base(rows) == "Federated student of ml100k (32-0)"
+
+
+def test_one_common_seed_is_paired_over_the_users_of_both(make_run: MakeRun) -> None:
+    rng, runs = np.random.default_rng(0), [seeded(make_run, 0, 0.4), seeded(make_run, 0, 0.5, rounds=8)]
+    level = rng.random(300)
+    for run, users, gain in zip(runs, (range(300), range(1, 301)), (0.0, 0.1), strict=True):
+        noise = rng.normal(0, 0.01, 300)
+        column = np.take(level, np.array(users) % 300) + gain + noise
+        pd.DataFrame({"user": users, "student.ndcg@20": column}).to_parquet(run / "users.parquet")
+    difference = find(compare(runs), "student")[1].difference
+    assert difference is not None
+    assert difference == pytest.approx((0.1, 0.1, 0.1), abs=0.01)
+    assert 0 < difference.high - difference.low < 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_without_users_or_common_seeds_nothing_is_called_a_difference(
+    make_run: MakeRun, tmp_path: Path, seed: int
+) -> None:
+    rows = compare([seeded(make_run, 0, 0.4), seeded(make_run, seed, 0.3, rounds=8)])
+    assert find(rows, "student")[1].difference is None
+    assert "Difference:" not in render_comparison(rows, tmp_path / "page.html").read_text()
+
+
+def test_shares_of_ease_are_those_of_every_seed(make_run: MakeRun) -> None:
+    runs = [make_run(str(seed), config=Config(seed=seed), seed=seed) for seed in (0, 1)]
+    (student,) = find(compare(runs), "student")
+    assert student.of_ease == pytest.approx((0.991, 0.991, 0.991))
+    assert find(compare(runs), "ease")[0].of_ease == (1, 1, 1)
+    assert find(compare([seeded(make_run, 0, 0.4)]), "student")[0].of_ease is None
+
+
+def test_signs_and_shares_are_written_for_people() -> None:
+    assert difference_text(Interval(-0.0032, -0.0042, -0.0022)) == "\N{MINUS SIGN}0.0032 ±0.0010"
+    assert difference_text(Interval(0, 0, 0)) == ""
+    assert share_text(Interval(0.982, 0.978, 0.986)) == "98.2\N{NO-BREAK SPACE}% ±0.4"
+
+
+def test_a_comparison_draws_quality_against_bytes_between_levels(make_run: MakeRun) -> None:
+    chart = comparison_chart(
+        compare([make_run("one"), make_run("two", config=Config(num_server_rounds=2), algorithm="iterated")])
+    )
+    assert chart is not None
+    labels = [
+        f"{model}, {protocol}"
+        for model in ("Federated student", "Federated teacher", "FedAvg student")
+        for protocol in ("residual", "iterated")
+    ]
+    assert [series.label for series in chart.series] == labels
+    assert len({series.style for series in chart.series[:5]}) == 5
+    assert {level.style for level in chart.references} >= {"ease", "popularity", "public-student"}

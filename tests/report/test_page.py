@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -65,7 +66,8 @@ def test_a_report_shows_everything_that_was_measured(make_run: MakeRun, rounds: 
     for words in ("0123456789abcdef", "fedcba9876543210", "num-server-rounds", "Dropped: duplicate interactions"):
         assert words in shown.text
     drawings = [value for tag, name, value in shown.attributes if (tag, name) == ("svg", "role")]
-    assert len(drawings) == 4
+    assert len(drawings) == (4 if rounds > 1 else 3)  # one round makes no curve
+    assert shown.text.count("Bytes for one client") == 1
     for words in ("Popularity 0.218", "10-19", "tail"):
         assert words in shown.text
 
@@ -147,7 +149,7 @@ def test_a_run_without_models_says_so(make_run: MakeRun) -> None:
 def test_rounds_without_evaluation_leave_the_curve_alone(make_run: MakeRun) -> None:
     folder = make_run()
     RunFolder(folder).append("rounds.jsonl", {"round": 2, "seconds": 1.0, "answers": 0, "failures": {}, "metrics": {}})
-    assert "One round: one point a model." in page(folder).text
+    assert "Learning curves" not in page(folder).text
 
 
 def test_protection_is_shown_with_what_it_cost(make_run: MakeRun) -> None:
@@ -185,4 +187,27 @@ def test_a_row_with_its_own_federation_is_a_point_of_the_bytes_plot(make_run: Ma
     assert points["fedavg"] == pytest.approx((3.5e7, 0.352))
     assert points["student"] == pytest.approx(((134_000_000 + 7_800_000) / 849, 0.447))
     assert set(points) == {"student", "teacher", "fedavg"}
-    assert {series.style for series in chart.references} == {"ease", "centralised", "public-teacher", "popularity"}
+    levels = {"ease", "centralised", "public-teacher", "public-student", "popularity"}
+    assert {series.style for series in chart.references} == levels
+
+
+def test_models_that_no_round_measured_are_points_of_the_bytes_plot_too(make_run: MakeRun) -> None:
+    folder = make_run()
+    rounds = [json.loads(text) | {"metrics": {}} for text in (folder / "rounds.jsonl").read_text().splitlines()]
+    (folder / "rounds.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rounds))
+    chart = quality_against_bytes(Run.read(folder), "ndcg@20")
+    assert chart is not None
+    assert {series.style: series.y[0].mean for series in chart.series} == pytest.approx(
+        {"student": 0.447, "teacher": 0.431, "fedavg": 0.352}
+    )
+
+
+def test_sizes_say_the_precision_of_their_numbers(make_run: MakeRun) -> None:
+    student = {"ndcg@20": 0.4, "parameters": 32_000, "bytes": 64_000, "precision": "float16"}
+    assert "64 kB float16" in page(make_run(models={"student": student})).text
+
+
+def test_wide_tables_show_that_they_scroll(make_run: MakeRun) -> None:
+    html = render(make_run()).read_text(encoding="utf-8")
+    for words in (".panel.scroll::before", "slide sideways", ".scroll::-webkit-scrollbar", "var(--shade)"):
+        assert words in html

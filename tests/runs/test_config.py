@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 OTHERS = [protocol for protocol in PROTOCOLS if protocol().name != Config().algorithm.name]
 
 
+TABLE = {"source": "table", "min-rating": 3.5, "path": "/a b/c", "user-column": 0, "header": False, "separator": " "}
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "conf.toml"
     path.write_text(text)
@@ -142,7 +145,7 @@ def test_a_data_path_lies_beside_the_file_or_where_it_was_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "conf").mkdir()
-    path = written(tmp_path / "conf", '[data]\npath = "rows.csv"\n')
+    path = written(tmp_path / "conf", '[data]\nsource = "table"\npath = "rows.csv"\n')
     monkeypatch.chdir(tmp_path)
     assert load(path).data.path == tmp_path / "rows.csv"
     (tmp_path / "conf" / "rows.csv").touch()
@@ -159,7 +162,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS), ids=lambda protocol: protocol().name)
 def test_files_and_flowers_form_give_every_configuration_back(protocol: type) -> None:
-    config = Config.model_validate({"seed": 5, "algorithm": protocol(), "data": {"min-rating": 3.5, "path": "/a b/c"}})
+    config = Config.model_validate({"seed": 5, "algorithm": protocol(), "data": TABLE})
     assert validate(tomllib.loads(tomli_w.dumps(dump(config)))) == config
     assert unflatten(flatten(config)) == config
     assert unflatten({**flatten(Config()), "overrides": "", **flower_settings(config)}) == config

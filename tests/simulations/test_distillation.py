@@ -2,16 +2,20 @@
 
 import io
 
+import click.testing
 import pytest
 import typer
 from rich.console import Console
 from torch import Tensor
 from typer.testing import CliRunner
 
+from fedkd.cli.terminal import command_line, plain_table
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.options import SplitOptions
 from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
 from fedkd.data.splits import split
 from fedkd.models.autoencoder import AutoencoderConfig
+from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.ease import fit_ease
 from fedkd.models.linear import LinearConfig
 from fedkd.training.options import StepTraining
@@ -58,7 +62,7 @@ def test_a_feature_loss_of_ones_own_is_named_at_the_command_line(monkeypatch: py
     app, pairs = typer.Typer(), list[distillation.Pair]()
     app.command()(distillation.main)
     monkeypatch.setattr(distillation, "compare", lambda pair, *_: pairs.append(pair) or [])
-    monkeypatch.setattr(distillation, "table", lambda rows: "")
+    monkeypatch.setattr(distillation, "table", lambda rows: plain_table("nothing"))
     own = f"{__name__}:squares"
     arguments = ["--source", "synthetic", "--split", "ratio", "--teacher", "cnn", "--feature-weight", "1"]
     result = CliRunner().invoke(app, [*arguments, "--feature-loss", own])
@@ -95,3 +99,30 @@ def test_the_best_steps_come_from_the_curve() -> None:
     best, steps = distillation.best_steps(lambda watch: trainer(student, fold, 0, watch), fold)
     assert steps in (50, 100, 120)
     assert distillation.quality(student, fold) == best
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--student", "transformer"], "there is no model 'transformer'"),
+        (["--teacher", "transformer"], "allowed are linear, autoencoder, cnn"),
+        (["--student", f"{__name__}:Narrow"], "width: no such key"),
+        (["--split", "half"], "--split cannot be used"),
+        (["--source", "none"], "there is no data source 'none'"),
+        (["--width", "0"], "--width"),
+        (["--seeds", "0"], "--seeds"),
+        (["--feature-weight", "-1"], "--feature-weight"),
+    ],
+)
+def test_what_cannot_be_distilled_is_said_before_any_work(arguments: list[str], words: str) -> None:
+    result = click.testing.CliRunner().invoke(command_line(distillation.main), ["--source", "synthetic", *arguments])
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+class Narrow(ModelConfig):
+    """A family without a width."""
+
+    def untrained(self, catalogue: Catalogue) -> Recommender:
+        raise NotImplementedError

@@ -8,12 +8,14 @@ import pandas as pd
 from fedkd.data.cleaning import Raw
 from fedkd.data.sources.archive import Archive
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.guess import Guess, Sure
 from fedkd.data.sources.movielens import LICENCE, SUMMARY, content, ratings, required_file
 
 
 class MovieLens100K(Source):
     """``u.data``, and what is there of ``u.item`` (titles, years, genres) and ``ua.test`` (the official split)."""
 
+    group: ClassVar[str] = "downloaded for you"
     summary: ClassVar[str] = SUMMARY
     licence: ClassVar[str] = LICENCE
     size: ClassVar[str] = "943 users, 1,682 items, 100,000 ratings, 5 MB"
@@ -24,6 +26,12 @@ class MovieLens100K(Source):
     )
 
     source: Literal["movielens-100k"] = "movielens-100k"
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether a folder holds ``u.data``, or the folder of the archive that does."""
+        folder = path / "ml-100k" if (path / "ml-100k").is_dir() else path
+        return Guess(cls.label(), Sure.CERTAINLY, path, (folder / "u.data",)) if (folder / "u.data").is_file() else None
 
     def read(self) -> Raw:
         """Read the files; one that is missing or damaged is a ``UserError``."""

@@ -9,6 +9,7 @@ import pandas as pd
 from fedkd.data.cleaning import Raw
 from fedkd.data.sources.archive import Archive
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.guess import Guess, Sure
 from fedkd.data.sources.movielens import LICENCE, SUMMARY, content, ratings, required_file
 from fedkd.errors import UserError
 
@@ -16,6 +17,7 @@ from fedkd.errors import UserError
 class MovieLens1M(Source):
     """``ratings.dat``, or ``interactions.csv`` (user_id, item_id, position) that has order alone; ``movies.dat``."""
 
+    group: ClassVar[str] = "downloaded for you"
     summary: ClassVar[str] = SUMMARY
     licence: ClassVar[str] = LICENCE
     size: ClassVar[str] = "6,040 users, 3,706 items, 1,000,209 ratings, 6 MB"
@@ -26,6 +28,14 @@ class MovieLens1M(Source):
     )
 
     source: Literal["movielens-1m"] = "movielens-1m"
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say whether a folder holds ``ratings.dat`` beside ``users.dat``, which the edition of 10M does not have."""
+        folder = path / "ml-1m" if (path / "ml-1m").is_dir() else path
+        files = tuple(folder / name for name in ("ratings.dat", "users.dat", "movies.dat"))
+        there = all(file.is_file() for file in files[:2])
+        return Guess(cls.label(), Sure.CERTAINLY, path, files) if there else None
 
     def read(self) -> Raw:
         """Read the files; one that is missing or damaged is a ``UserError``."""

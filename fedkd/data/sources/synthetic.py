@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -36,6 +37,8 @@ MOMENTUM = 0.8
 """Probability that the next item shown is of the same genre."""
 FOLLOW = 0.25
 """Probability that the next item shown continues the series."""
+ROW_BYTES, USER_BYTES, ITEM_BYTES = 700, 2_000, 1_200
+"""The least memory that an interaction, a user and an item were seen to take while data are made."""
 TASTE = 6.0
 REACH = 1.3
 """The distance from a favourite at which a user still likes an item, in units of style."""
@@ -69,9 +72,11 @@ class Synthetic(Source):
         Size of the data set.
     """
 
+    group: ClassVar[str] = "made here"
     summary: ClassVar[str] = "made by the program, no download"
     licence: ClassVar[str] = "none needed"
     size: ClassVar[str] = "600 users x 500 items, or as you say"
+    reads_path: ClassVar[bool] = False
 
     source: Literal["synthetic"] = "synthetic"
     synthetic: SyntheticOptions = SyntheticOptions()
@@ -129,8 +134,9 @@ def generate(options: SyntheticOptions) -> Interactions:
     Raises
     ------
     UserError
-        If the mean history exceeds 80 % of the catalogue.
+        If the mean history exceeds 80 % of the catalogue, or the memory of this machine cannot hold the data.
     """
+    _check_memory(options, psutil.virtual_memory().available)
     seed = options.seed
     lengths = _lengths(options, stream(seed, "synthetic", "activity"))
     shelf = draw_shelf(options.items, stream(seed, "synthetic", "items"))
@@ -147,6 +153,18 @@ def generate(options: SyntheticOptions) -> Interactions:
         times=OPENING + taken.time,
         groups=np.array([f"community-{c:02}" for c in tastes.community]),
     )
+
+
+def _check_memory(options: SyntheticOptions, available: int) -> None:
+    """Refuse a size that ``available`` bytes cannot hold while it is made."""
+    users, items = options.users, options.items
+    needed = ROW_BYTES * users * options.mean_history + USER_BYTES * users + ITEM_BYTES * items
+    if needed > available:
+        raise UserError(
+            f"synthetic data of {users:,} users x {items:,} items with a mean history of {options.mean_history:g} take "
+            f"at least {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are free: lower "
+            "data.synthetic.users, data.synthetic.items or data.synthetic.mean-history"
+        )
 
 
 def _lengths(options: SyntheticOptions, rng: np.random.Generator) -> Ints:

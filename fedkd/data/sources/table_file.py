@@ -1,44 +1,59 @@
 """A person's own table: a CSV, TSV or Parquet file."""
 
-import difflib
-import gzip
-import re
-import warnings
+import json
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
+from pydantic import field_validator
 
 from fedkd.data.cleaning import Raw
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.delimited import read_delimited
+from fedkd.data.sources.detection import Stated, layout_of
+from fedkd.data.sources.guess import Guess
+from fedkd.data.sources.header import is_number
+from fedkd.data.sources.parquet import is_parquet, read_parquet
+from fedkd.data.sources.records import Quoting
+from fedkd.data.sources.rows import rows_of
+from fedkd.data.sources.table_guess import guess_table
 from fedkd.data.years import FIRST, LAST, first_years, whole_years
 from fedkd.errors import UserError
 
-SEPARATORS = ",\t;|"
-LARGEST_SECOND = 1e11
-"""Larger times (the year 5138 in seconds) are milliseconds."""
+ROLES = ("user", "item", "time", "rating", "group", "year")
 
 
 class TableFile(Source):
-    """A CSV, TSV or Parquet file (gzip welcome), by the names of its columns.
+    """A CSV, TSV or Parquet file, by its columns; gzip, bz2, xz, zstd and zip are unpacked.
 
-    Times are numbers (seconds, or milliseconds where most exceed 1e11) or ISO 8601 dates, in UTC where they name no
-    zone. Ids that are all whole numbers count as numbers, so that ``7`` and ``7.0`` are one user; others are text. An
-    item's release year is the first that a row tells; what is no year counts as unknown.
+    What is not stated is detected and said, and asked for where two readings are possible. Every line is a row or
+    counted; a line that is no row is refused by its number. Only an empty field is missing: ``NA`` and ``null`` are
+    ids. Ids that are all whole numbers count as numbers, so that ``7`` and ``7.0`` are one user; others are text. Times
+    are numbers (seconds, milli-, micro- or nanoseconds by their size), ISO 8601 or another usual text, in UTC where
+    they name no zone. An item's release year is the first that a row tells; what is no year counts as unknown.
 
     Attributes
     ----------
     user_column, item_column, time_column, rating_column, group_column : str
-        Column names; an empty string means that there is none.
+        Column names, or positions from 0 where ``header`` is false; an empty string means that there is none.
     year_column : str
         Column with the year in which the row's item was released, a public fact that is the same in every row of the
         item; an empty string means that there is none.
+    header : bool, optional
+        Whether the first line names the columns; looked at where it is not stated.
     separator : str
-        Separator of a text table; an empty string means that it is detected.
+        Separator of a text table, such as ``;`` or ``::``; one blank stands for any run of blanks. Detected if empty.
+    quoting : str
+        How fields of a text table are quoted: ``double`` (``""`` for a mark inside a field), ``backslash``, or ``none``
+        (a quotation mark is text). Empty: none for tabs, blanks and separators of several characters, else double.
+    encoding : str
+        Encoding of a text table, such as ``latin-1``; UTF-8 if empty, or what a mark at the beginning says.
+    time_format : str
+        ``s``, ``ms``, ``us`` or ``ns`` (counts since 1970), ``iso``, or a format such as ``%d.%m.%Y %H:%M``. Detected
+        if empty.
     """
 
-    summary: ClassVar[str] = "a CSV, TSV or Parquet file, by column names"
+    summary: ClassVar[str] = "a CSV, TSV or Parquet file, by its columns"
 
     source: Literal["table"] = "table"
     user_column: str = "user"
@@ -47,7 +62,27 @@ class TableFile(Source):
     rating_column: str = ""
     group_column: str = ""
     year_column: str = ""
+    header: bool | None = None
     separator: str = ""
+    quoting: Quoting = ""
+    encoding: str = ""
+    time_format: str = ""
+
+    @field_validator(*(f"{role}_column" for role in ROLES), mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """Take what is no text in TOML for the name, or the position, that it is."""
+        return json.dumps(value) if isinstance(value, (bool, int, float)) else value
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _not_stated(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @classmethod
+    def guess(cls, path: Path) -> Guess | None:
+        """Say which columns of a table may be users and items, by their names or by their values."""
+        return guess_table(cls.label(), path)
 
     def read(self) -> Raw:
         """Read the columns that have a role.
@@ -55,109 +90,54 @@ class TableFile(Source):
         Raises
         ------
         UserError
-            The file or a column is missing, the separator does not split the lines, or a column of years holds none.
+            The file or a column is missing, a line is no row, two readings are possible, or a column of years holds
+            none.
         """
         path = self.located()
-        table, dropped = _read(path, self.separator)
-        rows = self._rows(table, path)
-        if not self.year_column:
-            return Raw(rows, dropped=dropped)
-        told = _column(table, self.year_column, "year", path)
-        return Raw(rows, {"years": _years(rows["item"], told, dropped)}, dropped)
-
-    def _rows(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
-        roles = ("user", "item", "time", "rating", "group")
-        names = {role: getattr(self, f"{role}_column") for role in roles}
-        rows = pd.DataFrame({role: _column(table, name, role, path) for role, name in names.items() if name})
+        if path.is_dir():
+            raise UserError(f"data.path {path} is a folder; data.source table needs one CSV, TSV or Parquet file")
+        named = {role: getattr(self, f"{role}_column") for role in ROLES}
+        columns = {role: name for role, name in named.items() if name}
         for role in ("user", "item"):
-            rows[role] = _ids(rows[role])
-        if "time" in rows:
-            rows["time"] = _seconds(rows["time"])
-        return rows
+            if role not in columns:
+                raise UserError(f"data.{role}-column is empty; a table needs a column of {role}s")
+        if columns["user"] == columns["item"]:
+            raise UserError(f"data.user-column and data.item-column are both {columns['user']!r}; name two columns")
+        frame, how = (self._parquet if is_parquet(path) else self._text)(path, columns)
+        return self._raw(frame, how)
+
+    def _parquet(self, path: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, str]:
+        if self.header is False:
+            raise UserError("data.header=false is for text tables; Parquet always names its columns, so leave it out")
+        return read_parquet(path, columns), "Parquet"
+
+    def _text(self, path: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, str]:
+        layout, how = layout_of(path, Stated(columns, self._separator, self.encoding, self.quoting, self.header))
+        found = read_delimited(path, layout)
+        if self.header is None:
+            _check_names(path, found.frame, columns)
+        counts = {"blank lines": found.blank, "rows with empty surplus fields": found.surplus}
+        return found.frame, ", ".join((how, *(f"{count:,} {what}" for what, count in counts.items() if count)))
+
+    @property
+    def _separator(self) -> str:
+        return self.separator.replace("\\t", "\t")
+
+    def _raw(self, frame: pd.DataFrame, how: str) -> Raw:
+        told, dropped = frame.pop("year") if self.year_column else None, dict[str, int]()
+        rows, said = rows_of(frame, self.time_format)
+        content = {} if told is None else {"years": _years(rows["item"], told, dropped)}
+        return Raw(rows, content, dropped, ", ".join((how, *said)))
 
 
-def _read(path: Path, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    if path.is_dir():
-        raise UserError(f"data.path {path} is a folder; data.source table needs one CSV, TSV or Parquet file")
-    try:
-        if {".parquet", ".pq"} & set(path.suffixes):
-            return _read_parquet(path), {}
-        return _read_text(path, separator.replace("\\t", "\t") or _separator(path))
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} cannot be read as a table: {error}; check data.path and data.separator") from None
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as Parquet: {error}; is it a CSV file by another name?") from None
-
-
-def _read_text(path: Path, separator: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read all columns as text; lines with too many fields are left out and counted."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if len(separator) == 1:
-            table = pd.read_csv(path, sep=separator, dtype=str, on_bad_lines="warn", index_col=False)
-        else:
-            table = pd.read_csv(
-                path, sep=re.escape(separator), dtype=str, on_bad_lines="warn", index_col=False, engine="python"
+def _check_names(path: Path, frame: pd.DataFrame, columns: dict[str, str]) -> None:
+    """Refuse a first line whose names are values, too: it is data, or another header stands further down."""
+    for role in ("user", "item"):
+        if not is_number(columns[role]) and columns[role] in frame[role].cat.categories:
+            raise UserError(
+                f"{path}: the name in data.{role}-column is a value in this column too, so the first line may be data, "
+                "or another header may stand among the rows; set data.header to false or true, or remove that header"
             )
-    bad = sum(len(re.findall(r"(?i)skipping line", str(warning.message))) for warning in caught)
-    return table, {"line with too many fields": bad} if bad else {}
-
-
-def _separator(path: Path) -> str:
-    """Return the separator that occurs most often in the first line."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        head = file.readline()
-    if not head.strip():
-        raise UserError(f"{path} is empty, or begins with an empty line; its first line must name the columns")
-    if not any(separator in head for separator in SEPARATORS):
-        raise UserError(
-            f"{path}: only one column was found in its first line {head[:80].rstrip()!r}; set data.separator "
-            "(comma, tab, semicolon and bar are detected)"
-        )
-    return max(SEPARATORS, key=head.count)
-
-
-def _column(table: pd.DataFrame, name: str, role: str, path: Path) -> pd.Series:
-    if name in table:
-        return table[name]
-    columns = [str(column) for column in table.columns]
-    close = difflib.get_close_matches(name.casefold(), [column.casefold() for column in columns], 1)
-    hint = next((f"; did you mean {column!r}?" for column in columns if [column.casefold()] == close), "")
-    if len(columns) == 1:
-        hint = "; only one column was found, so data.separator is wrong"
-    raise UserError(
-        f"{path} has no column {name!r} (data.{role}-column); its columns are {', '.join(map(repr, columns))}{hint}"
-    )
-
-
-def _ids(column: pd.Series) -> pd.Series:
-    """Return ids as numbers where all of them are whole numbers that nothing is lost of, else as text."""
-    if pd.api.types.is_signed_integer_dtype(column):
-        return column.astype("Int64")
-    text = column.astype("string").str.strip()
-    text = text.mask(text == "")
-    plain = text.str.replace(r"\.0+$", "", regex=True)
-    # Never by way of floats, so that long ids stay apart; '007' and '7' are two ids; 19 digits may not fit 64 bits.
-    whole = plain.str.fullmatch(r"-?(0|[1-9]\d{0,17})").fillna(value=True)
-    return plain.astype("Int64") if whole.all() else text
-
-
-def _seconds(column: pd.Series) -> pd.Series:
-    """Return seconds since 1970, NaN where a time cannot be read."""
-    numbers = pd.Series(np.nan, column.index)
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    if 2 * numbers.notna().sum() > column.notna().sum():
-        return numbers / 1000 if numbers.abs().median() > LARGEST_SECOND else numbers
-    dates = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
-    return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
 
 
 def _years(items: pd.Series, told: pd.Series, dropped: dict[str, int]) -> "pd.Series[int]":
@@ -165,10 +145,12 @@ def _years(items: pd.Series, told: pd.Series, dropped: dict[str, int]) -> "pd.Se
     years = whole_years(told)
     if not years.any():
         raise UserError(
-            f"column {told.name!r} (data.year-column) holds no year; allowed are whole numbers from {FIRST} to {LAST}, "
-            'and without release years data.year-column is ""'
+            f"data.year-column holds no year; allowed are whole numbers from {FIRST} to {LAST}, and without release "
+            'years data.year-column is ""'
         )
-    found, several = first_years(items, years)
+    known = items.notna()
+    found, several = first_years(items.cat.codes[known], years[known])
+    found.index = items.cat.categories[found.index]
     empty = told.isna() | (told.astype("string").str.strip() == "")
     unread = int((~empty & (years == 0)).sum())
     counts = {

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.cleaning import Raw
+from fedkd.data.formats.lightgcn import LightGCN
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded, Source
-from fedkd.data.sources.lightgcn import LightGCN
 from fedkd.data.sources.movielens_1m import MovieLens1M
 from fedkd.data.sources.movielens_100k import MovieLens100K
 from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
@@ -21,6 +21,7 @@ from fedkd.data.sources.table import SOURCES
 from fedkd.data.sources.table_file import TableFile
 from fedkd.ragged import Ragged
 from fedkd.testing.sources import check_catalogue, check_histories, check_repeatable, check_source, check_times
+from tests.data.formats.samples import SAMPLES
 from tests.data.sources.tiny import TINY_1M, TINY_100K, unpacked
 
 TABLE = """user,item,at,stars,shop,year
@@ -61,9 +62,16 @@ def case(name: str, folder: Path) -> tuple[Source, int]:
     return MovieLens100K(path=unpacked(folder / "films", TINY_100K)), 5
 
 
-@pytest.mark.parametrize("name", SOURCES.names)
+CASES = ("synthetic", "movielens-100k", "movielens-1m", "lightgcn", "table")
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_every_source_of_the_package_keeps_the_contract(name: str, tmp_path: Path) -> None:
     check_source(*case(name, tmp_path))
+
+
+def test_no_source_of_the_package_is_left_out() -> None:
+    assert {*CASES, *(sample.source for sample in SAMPLES)} == {*SOURCES.names}
 
 
 class Rows(Source):

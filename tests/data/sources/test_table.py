@@ -58,8 +58,8 @@ SMALL = [
 
 
 def test_every_source_is_named_and_synthetic_has_no_ratings() -> None:
-    assert SOURCES.names == ("synthetic", "movielens-100k", "movielens-1m", "lightgcn", "table")
-    assert all(kind.summary and kind.licence and kind.size for kind in SOURCES)
+    assert {"synthetic", "movielens-100k", "movielens-1m", "lightgcn", "table"} < {*SOURCES.names}
+    assert all(kind.summary and kind.licence and kind.size and kind.group for kind in SOURCES)
     with pytest.raises(UserError, match="synthetic data has no ratings"):
         Synthetic(min_rating=3).load()
 
@@ -152,3 +152,20 @@ def test_flowers_form_chooses_another_source_by_declared_keys_and_overrides() ->
 def test_text_that_looks_like_a_number_or_a_list_survives_flowers_form() -> None:
     config = validate({"data": {"source": "table", "user-column": "0", "item-column": "true", "separator": "\t"}})
     assert unflatten({**flatten(Config()), **flower_settings(config)}) == config
+
+
+def test_a_path_for_a_source_that_reads_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.path is set, and synthetic data are made.*data\.source=table"):
+        load(None, [f"data.path={tmp_path}"])
+    assert load(None, [f"data.path={tmp_path}", "data.source=table"]).data.path == tmp_path
+    assert load(None, ["data.path="]).data.path is None
+
+
+def test_the_keys_of_a_table_survive_a_file_and_flowers_form() -> None:
+    given = ["header=false", "user-column=0", "item-column=1", "separator=\\t", "encoding=latin-1", "quoting=none"]
+    config = load(None, ["data.source=table", *(f"data.{key}" for key in given), "data.time-format=%d.%m.%Y %H:%M"])
+    assert (config.data.header, config.data.user_column) == (False, "0")  # type: ignore[attr-defined]
+    assert validate(tomllib.loads(tomli_w.dumps(dump(config)))) == config
+    assert unflatten({**flatten(Config()), "overrides": "", **flower_settings(config)}) == config
+    silent = load(None, ["data.source=table"])
+    assert unflatten({**flatten(Config()), "overrides": "", **flower_settings(silent)}) == silent

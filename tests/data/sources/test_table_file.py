@@ -116,7 +116,7 @@ def test_bad_years_are_unknown_and_counted(tmp_path: Path) -> None:
     assert loaded.interactions.catalogue.years.tolist() == [0, 1990, 0]
     assert len(loaded.interactions) == 6
     unread, several = loaded.dropped.items()
-    assert ("cannot be read" in unread[0], unread[1]) == (True, 3)
+    assert ("cannot be read" in unread[0], unread[1]) == (True, 4)
     assert ("several release years" in several[0], several[1]) == (True, 1)
 
 
@@ -148,21 +148,24 @@ def test_a_missing_column_is_named_with_the_close_one_and_its_key(tmp_path: Path
 
 def test_a_wrong_separator_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "a.csv", ROWS.encode(), r"data\.separator", separator=";")
-    refused(tmp_path / "b.csv", b"user item\n1 1\n", r"data\.separator")
+    refused(tmp_path / "b.csv", b"user~item\n1~1\n", r"data\.separator")
 
 
 def test_a_separator_can_be_given(tmp_path: Path) -> None:
     assert histories(table(tmp_path / "a.txt", "user item\n1 1\n1 2\n", separator=" ")) == {"1": ["1", "2"]}
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"PK\x03\x04\xff\xfe\x80", b"user,item\n1,\xff\xfe\n"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\0" * 99, b"PK\x03\x04\xff\xfe\x80", b"user,item\n1,\xff\xfe\n"])
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     refused(tmp_path / "a.csv", content, r"a\.csv")
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
-def test_a_file_by_a_wrong_ending_is_refused(tmp_path: Path, name: str) -> None:
-    refused(tmp_path / name, ROWS.encode(), f"{name} cannot be read")
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz", "a"])
+def test_the_content_decides_and_not_the_ending(tmp_path: Path, name: str) -> None:
+    assert len(table(tmp_path / name, ROWS)) == 5
+    (tmp_path / name).write_bytes(b"PAR1" + ROWS.encode())
+    with pytest.raises(UserError, match="cannot be read as Parquet"):
+        TableFile(path=tmp_path / name).load()
 
 
 def test_a_folder_a_missing_path_and_no_path_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Published formats by name: one small description each, and the readers that they share."""

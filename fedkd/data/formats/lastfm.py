@@ -1,0 +1,3 @@
+"""What the data sets of Last.fm have in common."""
+
+LICENCE = "Last.fm: for non-commercial use (terms of Last.fm)"
