@@ -10,6 +10,7 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.models.base import score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
@@ -97,6 +98,11 @@ def test_an_answer_fits_the_budget(kind):
     (spec,) = PROTOCOL.expects(asks).values()
     assert spec.quantiser is not None
     assert 0.9 * 1500 < spec.shape[0] * spec.quantiser.bits / 8 <= 1500
+
+
+def test_a_budget_for_no_list_is_refused():
+    with pytest.raises(UserError, match=r"algorithm\.upload-budget-bytes is 9"):
+        Residual(upload_budget_bytes=9).begin(setup(walks))
 
 
 def cohort(data: Interactions, clients, states=()) -> Cohort:

@@ -20,6 +20,7 @@ from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
 from fedkd.distillation.pair_models import PairSums, pair_teacher, sparse_student
 from fedkd.distillation.residual import ridge
+from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
@@ -37,6 +38,9 @@ LISTED = 2.5
 
 NICHE = 0.125
 """Ridge of the pairs of a large catalogue over that of a dense one."""
+
+FEWEST = 16
+"""Numbers below which a list is of no use."""
 
 NOTHING = np.zeros(0, np.int32)
 
@@ -63,6 +67,11 @@ class PairQuestion(RememberedQuestion):
         layout = self.statistic.layout(setup.public.num_items)
         budget, bits = self.parameters.upload_budget_bytes, _bits(self.statistic, setup.num_private_users)
         count = 8 * budget // bits if budget else layout.size if layout.size <= EVERYTHING else MOST_NUMBERS
+        if count < FEWEST:
+            raise UserError(
+                f"algorithm.upload-budget-bytes is {budget}, and a list of numbers of {bits} bits needs {FEWEST} of them "
+                "at least; raise it, for example to 156000, or set it to 0 for no limit"
+            )
         if count >= layout.size:
             return Reference(Ragged.from_rows([], np.int32), np.arange(layout.num_items, dtype=np.int32))
         known = known_pairs(setup.public.histories, self.statistic, layout.num_items)
