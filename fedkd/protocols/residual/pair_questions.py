@@ -69,8 +69,8 @@ class PairQuestion(RememberedQuestion):
         count = 8 * budget // bits if budget else layout.size if layout.size <= EVERYTHING else MOST_NUMBERS
         if count < FEWEST:
             raise UserError(
-                f"algorithm.upload-budget-bytes is {budget}, and a list of numbers of {bits} bits needs {FEWEST} of them "
-                "at least; raise it, for example to 156000, or set it to 0 for no limit"
+                f"algorithm.upload-budget-bytes is {budget}, and a list needs {FEWEST} numbers of {bits} bits at least; "
+                "raise it, for example to 156000, or set it to 0 for no limit"
             )
         if count >= layout.size:
             return Reference(Ragged.from_rows([], np.int32), np.arange(layout.num_items, dtype=np.int32))
