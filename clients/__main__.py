@@ -12,7 +12,7 @@ import typer
 
 from clients.device import read_device
 from clients.policy import ClientPolicy, mode_named
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
 from fedkd.runs.processes import environment, free_port, program
@@ -139,7 +139,8 @@ def main(
     def command() -> list[str]:
         return supernode(data, superlink, certificates, key, trusted_entities, policy)
 
-    keep_connected(command, environment(data / "flower"), patience)
+    with going_on(lambda: "the same command connects this client again, with its state"):
+        keep_connected(command, environment(data / "flower"), patience)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from clients.catalogue import answer_catalogue
 from clients.node import ClientNode, open_node
-from clients.secure import masked, take_part
+from clients.secure import masked, take_part, unmasked
 from fedkd.aggregation.aggregator import Aggregator
 from fedkd.aggregation.noised import without_infinities
 from fedkd.distillation.item_popularity import PANEL, panel_answer, panel_spec
-from fedkd.errors import UserError
+from fedkd.errors import DivergedError, UserError
 from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, contributions, measure, users_sums
 from fedkd.messages.flower import answer_record, attestation_record, is_secure, read_ask, read_secure, turn_of
 from fedkd.messages.missing import Missing
@@ -49,19 +49,20 @@ def catalogue(message: Message, context: Context) -> Message:
 @app.query("keys")
 def keys(message: Message, context: Context) -> Message:
     """Begin a secure sum with keys of this round, signed."""
-    return take_part(open_node(context), message, lambda party, _, run, number: party.advertise(run, number))
+    return take_part(open_node(context), message, lambda party, _, turn: party.advertise(turn.name, turn.number))
 
 
 @app.query("shares")
 def shares(message: Message, context: Context) -> Message:
     """Deal shares of this round's secrets to neighbours whose keys are theirs."""
-    return take_part(open_node(context), message, lambda party, request, *_: party.share(request))
+    return take_part(open_node(context), message, lambda party, request, _: party.share(request))
 
 
 @app.query("unmask")
 def unmask(message: Message, context: Context) -> Message:
     """Help to open the sum of those who answered."""
-    return take_part(open_node(context), message, lambda party, request, *_: party.unmask(request))
+    node = open_node(context)
+    return take_part(node, message, unmasked(node))
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class ClientRelease:
         All accounts that pay for the release.
     make : callable
         Returns the raw answers of a group of clients.
+    run : str
+        The run that asks, where its server sees sums alone: every run is then another question.
     """
 
     kind: str
@@ -87,6 +90,7 @@ class ClientRelease:
     aggregator: Aggregator
     accounts: tuple[Account, ...]
     make: Callable[[Asks], Answers]
+    run: str = ""
 
 
 @app.train()
@@ -165,7 +169,9 @@ def _respond(node: ClientNode, message: Message, asks: Asks, release: ClientRele
         raise UserError("this run promises secure sums, but the server asks for a single answer; it gets none")
     if not secure:
         return Message(answer_record(_released(node, release, asks), release.aggregator.specs), reply_to=message)
-    if read_secure(message.content)[1]["round"] != turn_of(asks.round, message.metadata.message_type):
+    head = read_secure(message.content)[1]
+    release = replace(release, run=str(head["run"]))
+    if head["round"] != turn_of(asks.round, message.metadata.message_type):
         raise UserError("the secure sum belongs to another question, whose noise may differ; it gets no answer")
 
     def _vector() -> NDArray[np.int64]:
@@ -176,7 +182,7 @@ def _respond(node: ClientNode, message: Message, asks: Asks, release: ClientRele
         return np.concatenate([np.reshape(answers.values[name], -1) for name in release.aggregator.specs])
 
     bits = mask_bits(release.aggregator.specs)
-    return take_part(node, message, masked(node, node.question(release.kind, asks), _vector, bits))
+    return take_part(node, message, masked(node, node.question(release.kind, asks, release.run), _vector, bits))
 
 
 def _released(node: ClientNode, release: ClientRelease, asks: Asks) -> Answers:
@@ -193,7 +199,7 @@ def _paid(node: ClientNode, release: ClientRelease, asks: Asks) -> Answers:
         return _made(node, release, asks)
     owners, kept, receipts = asks.clients, None, []
     for account in release.accounts:
-        paid = account.pay(owners, node.question(release.kind, asks))
+        paid = account.pay(owners, node.question(release.kind, asks, release.run))
         owners, kept = paid.owners, kept or paid.kept
         if paid.refused:
             return _exhausted(Answers(asks.round, owners, {}, asks.fingerprint), asks.clients)
@@ -218,7 +224,11 @@ def _made(node: ClientNode, release: ClientRelease, asks: Asks) -> Answers:
     Otherwise a server could choose scores that overflow for some histories, and learn from errors who has them.
     """
     if not node.is_hiding(release.mechanism):
-        return release.aggregator.encode(release.make(asks))
+        try:
+            return release.aggregator.encode(release.make(asks))
+        except DivergedError:
+            refused = {Missing.NOT_FINITE: asks.clients.tolist()}
+            return Answers(asks.round, asks.clients[:0], {}, asks.fingerprint, refused)
     try:
         return release.aggregator.encode(without_infinities(release.make(asks)))
     except Exception:  # whatever it is, the server must not learn of it

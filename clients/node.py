@@ -122,10 +122,21 @@ class ClientNode:
         quorum = max(one.quorum for one in (others if turn % 2 and others else [planned.answers]))
         return max(self.config.privacy.minimum_cohort, self.policy.minimum_cohort, quorum)
 
-    def question(self, kind: str, asks: Asks) -> str:
-        """Return the name of the release that answers a question; equal questions of any run get the same answer."""
+    def question(self, kind: str, asks: Asks, run: str = "") -> str:
+        """Return the name of the release that answers a question; equal questions get the same answer.
+
+        Parameters
+        ----------
+        kind : str
+            The kind of release.
+        asks : Asks
+            The question.
+        run : str
+            The run that asks, where its answers are summed under masks: another run, in which others may take part,
+            asks another question. Empty where the answer leaves as it is, so that repeating it shows nothing new.
+        """
         data, layout = pack_asks(asks)
-        context = json.dumps([kind, _settings(self.config), asks.round, layout], sort_keys=True, default=str)
+        context = json.dumps([kind, _settings(self.config), asks.round, layout, run], sort_keys=True, default=str)
         return f"{kind}, round {asks.round}, question {hashlib.sha256(context.encode() + data).hexdigest()[:32]}"
 
     def chunks(self, clients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """Files that must survive sudden death: written beside the old one, synced to the disk, then renamed over it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,34 @@ def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
         but not that of the machine.
     """
     new = path.with_name(path.name + ".new")
-    yield new
-    if synced:
-        _sync(new)
-    os.replace(new, path)
+    try:
+        with naming(path):
+            yield new
+            if synced:
+                _sync(new)
+            os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
     if synced:
         _sync(path.parent)  # without this the renamed file may be the old one again after a crash
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk name the file that was being written; some libraries tell of it in words alone."""
+    try:
+        yield
+    except Exception as error:
+        code = getattr(error, "errno", None) or _code(str(error))
+        if code is None or getattr(error, "filename", None) is not None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from None
+
+
+def _code(text: str) -> int | None:
+    found = re.search(r"\(os error (\d+)\)", text)
+    return int(found[1]) if found else None
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The error that a user can correct."""
+"""The errors that a user can correct."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,16 @@ class UserError(ValueError):
 
     Commands print the message and exit with code 2, without a traceback.
     """
+
+
+class DivergedError(UserError):
+    """A model whose numbers are no longer finite.
+
+    Parameters
+    ----------
+    seen : str
+        What shows it.
+    """
+
+    def __init__(self, seen: str) -> None:
+        super().__init__(f"the model diverged: {seen}")

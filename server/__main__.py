@@ -9,9 +9,10 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from fedkd.cli.terminal import guarded, start
+from fedkd.cli.terminal import going_on, guarded, start
 from fedkd.errors import UserError
 from fedkd.runs.config import Config, flower_settings, load
+from fedkd.runs.folder import RunFolder
 from fedkd.runs.processes import environment, program, running, wait_for_port
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -94,8 +95,10 @@ def main(
     if (certificates is None) != insecure:
         raise UserError("give either --certificates DIR or --insecure, not both and not neither")
     places = [f"runtime.run-folder={out.absolute()}", f"runtime.server-data={data.absolute()}"]
-    out.mkdir(parents=True, exist_ok=True)
-    serve(load(conf, [*(overrides or ()), *places]), address, certificates)
+    config = load(conf, [*(overrides or ()), *places])
+    RunFolder(out).check(config)
+    with going_on(lambda: f"the same command goes on with the run in {out}"):
+        serve(config, address, certificates)
 
 
 if __name__ == "__main__":

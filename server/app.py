@@ -11,14 +11,16 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
-from fedkd.evaluation.evaluator import PerUser, evaluate, model_scores
+from fedkd.evaluation.evaluator import PerUser, measure_lists, model_scores, recommend
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder, run_path
+from fedkd.secure_aggregation import Directory
 from fedkd.secure_aggregation.identities import read_directory
 from server.catalogue import catalogue_exchange, counted_once, write_once
 from server.data import read_setup
@@ -40,14 +42,18 @@ def main(grid: Grid, context: Context) -> None:
     warn_once(config.promise)
     together = federation(config) if config.runtime.server_data is None else None
     setup = together.setup(config) if together is not None else deployed_setup(config)
-    folder = RunFolder.at(run_path(config, context.run_id), config)
+    directory = masked_directory(config, setup)
+    folder = RunFolder(run_path(config, context.run_id))
+    folder.check(config)
     writer = RunWriter(folder, config)
+    progress = writer.progress(setup)
+    RunFolder.at(folder.path, config)  # made when nothing is left that could refuse the run
     write_once(folder.path, setup.public.catalogue)
     planned = mechanisms(config, setup.num_clients)
     plans = {kind: release_plan(config, planned.of(kind), kind, folder) for kind in (PANEL, METRICS)}
     strategy = Distillation(
         config.algorithm,
-        writer.progress(setup) if together is None else counted_once(writer.progress(setup)),
+        progress if together is None else counted_once(progress),
         release_plan(config, planned.answers, ANSWERS, folder),
         plans[PANEL],
         plans[METRICS],
@@ -55,7 +61,7 @@ def main(grid: Grid, context: Context) -> None:
         wait=config.runtime.wait_seconds,
         evaluate_every=config.evaluation.every,
         score=None if together is None else scorer(together),
-        secure=secure_exchange(config, setup, folder),
+        secure=None if directory is None else secure_exchange(config, directory, folder),
         catalogue=catalogue_exchange(config, setup),
         sinks=(writer.round,),
     )
@@ -86,11 +92,18 @@ def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
 
     Only a simulation has their data. This evaluation adds nothing to the byte counts.
     """
-    return lambda model: evaluate(model_scores(model), together.fold, together.private)
+
+    def score(model: Recommender) -> PerUser:
+        lists = recommend(
+            model_scores(model), together.fold, together.private, watch=lambda s: tracked(s, len(s), "evaluation")
+        )
+        return measure_lists(lists, together.fold.target)
+
+    return score
 
 
-def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureExchange | None:
-    """Return the exchange that shows the server only sums of real clients; None where it may see single answers.
+def masked_directory(config: Config, setup: Setup) -> Directory | None:
+    """Return everyone's public keys where the server may see only sums of real clients; else None.
 
     Raises
     ------
@@ -109,10 +122,14 @@ def secure_exchange(config: Config, setup: Setup, folder: RunFolder) -> SecureEx
         if data is not None:
             raise UserError(few)
         log(WARNING, "real clients would answer no question of this run: %s", few)
-    if data is None:
-        return None
-    attempt = f"{folder.run}-{secrets.token_hex(4)}"
-    return SecureExchange(read_directory(data), attempt, privacy.minimum_cohort, config.runtime.timeout_seconds)
+    return None if data is None else read_directory(data)
+
+
+def secure_exchange(config: Config, directory: Directory, folder: RunFolder) -> SecureExchange:
+    """Return the exchange that shows the server only sums, as one more attempt at the folder's run."""
+    attempt = secrets.token_hex(4)
+    limits = (config.privacy.minimum_cohort, config.runtime.timeout_seconds)
+    return SecureExchange(directory, folder.run, attempt, *limits)
 
 
 def books(config: Config, run: Path) -> tuple[Path, str]:

@@ -52,14 +52,27 @@ class NodeRegistry:
         self._reported |= {node: self._believed(node, replies[node]) for node in sorted(replies)}
         return self._assigned()
 
-    def wait(self, seconds: float) -> dict[int, NDArray[np.int64]]:
-        """Look until connected nodes host every registered client, or some seconds have passed."""
+    def wait(self, seconds: float, anyone: NDArray[np.int64] | None = None) -> dict[int, NDArray[np.int64]]:
+        """Look until connected nodes host every registered client, or some seconds have passed.
+
+        Parameters
+        ----------
+        seconds : float
+            The longest time.
+        anyone : ndarray of int64, optional
+            Clients of which one is enough.
+        """
         end = time.monotonic() + seconds
         hosts = self.look()
-        while sum(map(len, hosts.values())) < self.num_clients and time.monotonic() < end:
+        while not self._enough(hosts, anyone) and time.monotonic() < end:
             time.sleep(min(0.5, seconds))
             hosts = self.look()
         return hosts
+
+    def _enough(self, hosts: dict[int, NDArray[np.int64]], anyone: NDArray[np.int64] | None) -> bool:
+        if anyone is None:
+            return sum(map(len, hosts.values())) >= self.num_clients
+        return any(np.isin(clients, anyone).any() for clients in hosts.values())
 
     def _assigned(self) -> dict[int, NDArray[np.int64]]:
         hosts, free = dict[int, NDArray[np.int64]](), np.ones(self.num_clients, np.bool_)

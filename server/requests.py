@@ -33,15 +33,15 @@ class Requests:
         Shows the server only the sum of the answers; the nodes must have the same directory.
     catalogue : CatalogueExchange, optional
         Sends the catalogue to nodes that lack it; a simulation's nodes have it.
-    failures : Counter of Failure
-        Missing answers by reason, since the counter was last cleared.
+    failures : dict of int to Failure
+        Clients of which an answer is missing since the last ``begin_round``, each with the first reason.
     """
 
     nodes: NodeRegistry
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
     catalogue: CatalogueExchange | None = None
-    failures: Counter[Failure] = field(default_factory=Counter)
+    failures: dict[int, Failure] = field(default_factory=dict)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
     _sent: list[Message] = field(default_factory=list)
@@ -55,6 +55,13 @@ class Requests:
         """Find the nodes that are connected now."""
         self._hosts = self.nodes.look()
         self._share_catalogue()
+
+    def reaches(self, clients: NDArray[np.int64], wait: float) -> bool:
+        """Say whether some node hosts one of these clients, now or within ``wait`` seconds."""
+        if not np.isin(clients, self.connected).any():
+            self._hosts = self.nodes.wait(wait, clients)
+            self._share_catalogue()
+        return bool(np.isin(clients, self.connected).any())
 
     @property
     def connected(self) -> NDArray[np.int64]:
@@ -113,13 +120,19 @@ class Requests:
                 yield answers
 
     def fail(self, clients: NDArray[np.int64], failure: Failure) -> None:
-        """Count missing answers."""
-        self.failures[failure] += len(clients)
-        self.count("failed", clients, 1)
+        """Note clients whose answer is missing; a client counts once a round, however many answers it owes."""
+        new = [client for client in clients.tolist() if client not in self.failures]
+        self.failures |= dict.fromkeys(new, failure)
+        self.count("failed", np.array(new, np.int64), 1)
+
+    @property
+    def reasons(self) -> Counter[Failure]:
+        """The number of clients that failed, by reason."""
+        return Counter(self.failures.values())
 
     def exhausted(self) -> bool:
         """Return whether every missing answer is missing because a budget is exhausted."""
-        return bool(self.failures) and {failure.reason for failure in self.failures} == {Missing.EXHAUSTED}
+        return {failure.reason for failure in self.reasons} == {Missing.EXHAUSTED}
 
     def _share_catalogue(self) -> None:
         if self.catalogue is not None:

@@ -1,7 +1,5 @@
 """The writer of a run's folder: a checkpoint and a log line every round, models and summary at the end."""
 
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,12 +16,20 @@ from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State
 from fedkd.runs.config import Config
+from fedkd.runs.failures import by_reason, clients
 from fedkd.runs.folder import Arrays, RunFolder
+from fedkd.runs.machine import peak_memory
 from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
 
 INFO = 20
 CHECKPOINT = "checkpoint/state.safetensors"
+TEACHER, STUDENT = "teacher", "student"
+MODEL = {name: f"{name}.safetensors" for name in (TEACHER, STUDENT)}
+"""Files of a finished run's models. A state holds a teacher under names that begin with ``teacher.``."""
+
+APART = "run/teacher-apart"
+"""Mark of a checkpoint whose teacher lies in a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class RunWriter:
             return Progress.begin(self.config.algorithm.begin(setup))
         arrays = self.folder.read_arrays(CHECKPOINT)
         self._check(arrays, setup)
+        if arrays.pop(APART, None) is not None:
+            arrays |= {f"{TEACHER}.{name}": array for name, array in self.folder.read_arrays(MODEL[TEACHER]).items()}
         setup = replace(setup, popularity=arrays.pop("run/popularity", None))
         number = int(arrays.pop("run/round"))
         seconds, teaching = float(arrays.pop("run/seconds")), float(arrays.pop("run/teaching-seconds"))
@@ -71,27 +79,41 @@ class RunWriter:
         self.folder.append("rounds.jsonl", record)
         log(INFO, "%s", round_line(record, self.config.num_server_rounds))
 
-    def save(self, progress: Progress) -> None:
-        """Save a checkpoint, from which a run that was killed continues."""
+    def save(self, progress: Progress, apart: bool = False) -> None:
+        """Save a checkpoint, from which a run that was killed continues.
+
+        Parameters
+        ----------
+        progress : Progress
+            What is saved.
+        apart : bool
+            Whether the teacher is left out, because it lies beside the checkpoint; it may be most of a run's bytes.
+        """
         kept: dict[str, NDArray[Any]] = {f"clients/{name}": counts for name, counts in progress.clients.items()}
         kept |= {"run/round": np.array(progress.round), "run/seconds": np.array(progress.seconds)}
         if (popularity := progress.state.setup.popularity) is not None:
             kept["run/popularity"] = popularity
         kept |= {"run/teaching-seconds": np.array(progress.teaching_seconds)}
         kept |= {f"releases/{kind}": np.array(count) for kind, count in progress.releases.items()}
-        self.folder.write_arrays(CHECKPOINT, {**progress.state.arrays, **kept})
+        state = progress.state.arrays
+        if apart:
+            state = {name: array for name, array in state.items() if not name.startswith(f"{TEACHER}.")}
+            kept[APART] = np.array(True)
+        self.folder.write_arrays(CHECKPOINT, {**state, **kept})
 
     def finish(self, strategy: Distillation) -> None:
         """Write the models, the clients' table and the summary."""
         progress, protocol = strategy.progress, strategy.protocol
         models: dict[str, Any] = {}
         for name, model in (
-            ("teacher", protocol.teacher(progress.state)),
-            ("student", protocol.student(progress.state)),
+            (TEACHER, protocol.teacher(progress.state)),
+            (STUDENT, protocol.student(progress.state)),
         ):
             if model is not None:
-                self.folder.write_arrays(f"{name}.safetensors", model_arrays(model))
-                models[name] = model_size(model, deployed=name == "student")
+                self.folder.write_arrays(MODEL[name], model_arrays(model))
+                models[name] = model_size(model, deployed=name == STUDENT)
+        if any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays):
+            self.save(progress, apart=True)
         if strategy.teacher_per_user is not None:
             models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
         if strategy.per_user is not None:
@@ -189,12 +211,6 @@ def clients_table(progress: Progress) -> pd.DataFrame:
     return pd.DataFrame({"client": np.arange(progress.state.setup.num_clients), **counts})
 
 
-def peak_memory() -> int:
-    """Return the largest resident memory of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
-
-
 def round_line(record: Record, rounds: int) -> str:
     """Return a round as one aligned line."""
     metrics, spent = record["metrics"], record["traffic"]
@@ -216,4 +232,4 @@ def round_line(record: Record, rounds: int) -> str:
     if "epsilon" in record:
         conditions = f"one {record['unit']}, delta {record['delta']:g}, {record['adjacency']}, {record['sampling']}"
         line += f" | epsilon {record['epsilon']:.3g} of {record['epsilon-planned']:g} ({conditions})"
-    return line + (f" | {failed} failed: {record['failures']}" if failed else "")
+    return line + (f" | {clients(failed)} failed ({by_reason(record['failures'])})" if failed else "")

@@ -30,7 +30,9 @@ class SecureExchange:
     directory : Directory
         Everyone's public identities, the same as at the clients.
     run : str
-        Name of this attempt of the run; keys and masks are bound to it.
+        Name of the run, which it keeps when it is continued: a client answers every question of a run in one cohort.
+    attempt : str
+        Name of this start of the server; keys and masks are bound to it.
     minimum : int
         Fewest clients whose sum is asked for.
     timeout : float
@@ -43,10 +45,12 @@ class SecureExchange:
 
     directory: Directory
     run: str
+    attempt: str
     minimum: int
     timeout: float
     failures: dict[int, Failure] = field(default_factory=dict)
     handshake: dict[int, int] = field(default_factory=dict)
+    _kept_closed: dict[int, Failure] = field(default_factory=dict)
 
     def sum(self, grid: Grid, kind: str, asked: Mapping[int, Asks], aggregator: Aggregator) -> Answers | None:
         """Return the sum of the clients' encoded answers, or None where there is none.
@@ -64,17 +68,18 @@ class SecureExchange:
         """
         specs = aggregator.specs
         nodes = {int(asks.clients[0]): node for node, asks in asked.items()}
-        self.failures, self.handshake = {}, dict.fromkeys(nodes, 0)
+        self.failures, self.handshake, self._kept_closed = {}, dict.fromkeys(nodes, 0), {}
         sizes = [int(np.prod(spec.shape)) for spec in specs.values()]
         asks = next(iter(asked.values()))
         try:
             turn, least = turn_of(asks.round, kind), max(self.minimum, aggregator.quorum)
-            total = SecureSum(self.directory, self.run, turn, least, sum(sizes), mask_bits(specs))
+            name = f"{self.run}-{self.attempt}"
+            total = SecureSum(self.directory, name, turn, least, sum(sizes), mask_bits(specs))
             opened, survivors = self._open(grid, kind, nodes, asked, total)
         except SumError as error:
             log(WARNING, "no sum in round %d: %s", asks.round, error)
-            lost = Failure(Missing.NO_SUM)
-            self.failures |= {client: lost for client in nodes if client not in self.failures}
+            lost = {client: self._kept_closed.get(client, Failure(Missing.NO_SUM)) for client in nodes}
+            self.failures = lost | self.failures
             return None
         parts = np.split(opened, np.cumsum(sizes)[:-1])
         values = {name: part.reshape(specs[name].shape) for name, part in zip(specs, parts, strict=True)}
@@ -83,7 +88,8 @@ class SecureExchange:
     def _open(
         self, grid: Grid, kind: str, nodes: Mapping[int, int], asked: Mapping[int, Asks], total: SecureSum
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        head: dict[str, Any] = {"run": self.run, "round": turn_of(next(iter(asked.values())).round, kind)}
+        turn = turn_of(next(iter(asked.values())).round, kind)
+        head: dict[str, Any] = {"run": self.run, "attempt": self.attempt, "round": turn}
         start = {client: secure_record(b"", **head) for client in nodes}
         keys = total.keys(self._phase(grid, "query.keys", nodes, start))
         shares = total.shares(self._phase(grid, "query.shares", nodes, _records(keys, head)))
@@ -106,8 +112,9 @@ class SecureExchange:
                 try:
                     answers[client] = read_secure(reply)[0]
                 except MalformedError as error:
-                    if kind != "query.unmask":  # a client whose answer came is in the sum, even if its shares are lost
-                        self.failures.setdefault(client, error.failure)
+                    # A client whose answer came is in the sum, even if its shares are lost.
+                    which = self._kept_closed if kind == "query.unmask" else self.failures
+                    which.setdefault(client, error.failure)
             if kind.startswith("query."):
                 self.handshake[client] += record_bytes(content) + (0 if reply is None else record_bytes(reply))
         return answers

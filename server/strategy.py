@@ -8,14 +8,13 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.logger import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 
 from fedkd.aggregation.aggregator import Specs
-from fedkd.aggregation.sums import Sum
 from fedkd.distillation.item_popularity import PANEL as ITEMS
 from fedkd.distillation.item_popularity import panel_spec, probable_popularity
-from fedkd.evaluation.device import DEVICE_METRICS, METRICS_SUM, USERS_SUM, averaged, estimated
+from fedkd.evaluation.device import METRICS_SUM, USERS_SUM, estimated
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.messages.missing import Failure, Missing
 from fedkd.messages.records import load_estimates
@@ -23,20 +22,22 @@ from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
 from fedkd.protocols.base import Protocol
-from fedkd.protocols.rounds import play_round
-from fedkd.ragged import Ragged
+from fedkd.protocols.rounds import play_round, remaining
+from fedkd.runs.failures import clients, mending_divergence, unanswered, unreached
 from server.catalogue import CatalogueExchange
+from server.device_quality import check_failures, quality_of_rows, quality_of_sum
 from server.node_registry import NodeRegistry
+from server.own_rounds import OwnRounds
 from server.progress import Progress, Record, round_record
 from server.release_plan import BYTES, ReleasePlan
 from server.requests import Requests
 from server.secure import SecureExchange
 
-INFO = 20
+INFO, WARNING = 20, 30
 
 
 @dataclass
-class Distillation(Strategy):
+class Distillation(OwnRounds):
     """Federated distillation by the four verbs of a protocol.
 
     Attributes
@@ -48,8 +49,7 @@ class Distillation(Strategy):
     training : ReleasePlan
         Protection of the answers, and the account that pays for it.
     panel : ReleasePlan, optional
-        The one release of the items that clients have, before the first round; without it only the public users show
-        which items are popular.
+        The one release, before the first round, of the items that clients have; else public users show what is popular.
     metrics : ReleasePlan, optional
         The one release of metrics under protection; without it devices then report no metrics.
     timeout, wait : float
@@ -57,8 +57,8 @@ class Distillation(Strategy):
     evaluate_every : int
         Rounds between evaluations on the devices; 0 for the last round only.
     score : callable, optional
-        Measures a model on private users, which only a simulation can; it does not count as traffic. It measures the
-        teacher, and under protection also the student, because devices' own metrics would be one more release.
+        Measures the teacher on private users, which only a simulation can, and under protection the student, whose own
+        metrics would be one more release; it does not count as traffic.
     secure : SecureExchange, optional
         Shows the server only the sum of the answers; every node must then host one client, and prove it.
     catalogue : CatalogueExchange, optional
@@ -68,7 +68,7 @@ class Distillation(Strategy):
     per_user, teacher_per_user : PerUser, optional
         The latest evaluation of student and teacher, users in the order of their clients.
     student_quality : dict of str to dict
-        Means and intervals of the latest evaluation where devices report only sums.
+        The same of the student where devices report only sums: means and intervals.
     quality : dict of str to float
         The student's quality from the release of metrics.
     """
@@ -90,6 +90,7 @@ class Distillation(Strategy):
     student_quality: dict[str, dict[str, float]] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     _requests: Requests | None = None
+    _ended: bool = False
 
     @property
     def mechanism(self) -> Mechanism:
@@ -105,9 +106,9 @@ class Distillation(Strategy):
 
     def summary(self) -> None:
         """Log the protocol and the sizes of the run."""
-        setup = self.progress.state.setup
+        setup, asked = self.progress.state.setup, self.mechanism.participants
         log(INFO, "\t├── protocol: %s", self.protocol.name)
-        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, self.mechanism.participants)
+        log(INFO, "\t├── clients: %d, asked in a round: %d", setup.num_clients, asked)
         log(INFO, "\t└── public users: %d, items: %d", setup.public.num_users, setup.public.num_items)
 
     def start(
@@ -126,20 +127,32 @@ class Distillation(Strategy):
         ``initial_arrays`` and the three last parameters are not used. ``timeout`` replaces the strategy's own if given.
         """
         del initial_arrays, train_config, evaluate_config, evaluate_fn
-        directory = self.secure.directory if self.secure else None
-        nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, directory)
+        known = self.secure.directory if self.secure else None
+        nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, known)
         self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
         self._requests.connect(self.wait)
         self.summary()
         result = Result()
-        for number in range(self.progress.round + 1, num_rounds + 1):
-            record = self._round(number, last=number == num_rounds)
-            result.train_metrics_clientapp[number] = MetricRecord({"answers": record["answers"]})
-            result.evaluate_metrics_serverapp[number] = MetricRecord(dict(record["metrics"]))
+        self._ended = self.progress.round > 0 and (self.progress.round >= num_rounds or self._ends())
+        with mending_divergence(self.protocol):
+            if self._ended:  # it was stopped after its last round
+                self._evaluated(self.progress.round)
+            while not self._ended:
+                record = self._round(self.progress.round + 1, num_rounds)
+                result.train_metrics_clientapp[record["round"]] = MetricRecord({"answers": record["answers"]})
+                result.evaluate_metrics_serverapp[record["round"]] = MetricRecord(dict(record["metrics"]))
         return result
 
-    def _round(self, number: int, last: bool) -> Record:
-        """Play a round, evaluate, and call the sinks."""
+    def _ends(self) -> bool:
+        """Return whether no client is left to be asked, after waiting for those that are not connected."""
+        left = remaining(self.protocol, self.progress.state)
+        if not len(left) or self.requests.reaches(left, self.wait):
+            return not len(left)
+        log(WARNING, "not connected, and without a contribution: %s", clients(len(left)))
+        return True
+
+    def _round(self, number: int, num_rounds: int) -> Record:
+        """Play a round, evaluate, and call the sinks; an error if everybody who was asked failed."""
         begun, before = time.monotonic(), self.progress
         self.requests.failures.clear()
         if number > 1:
@@ -156,32 +169,37 @@ class Distillation(Strategy):
             seconds=self.progress.seconds + trained,
             teaching_seconds=self.progress.teaching_seconds + played.teaching_seconds,
         )
+        self._ended = number >= num_rounds or self._ends()
+        if self._ended and number < num_rounds:
+            log(INFO, "no client has more to contribute: the run ends after round %d of %d", number, num_rounds)
         metrics = dict(played.metrics)
-        if last or (self.evaluate_every and number % self.evaluate_every == 0):
-            metrics |= {} if self.mechanism.active else self._device_metrics(number)
-            metrics |= self._measured()
-        if last and self.metrics is not None:
+        if self._ended or (self.evaluate_every and number % self.evaluate_every == 0):
+            metrics |= self._evaluated(number)
+        if self._ended and self.metrics is not None:
             self.quality = self._released_metrics(number + 1, self.metrics)
-        failures = {str(failure): count for failure, count in self.requests.failures.items()}
+        failures = {str(failure): count for failure, count in self.requests.reasons.items()}
         record = round_record(before, self.progress, failures, metrics | self.quality, trained)
         if self.mechanism.active:
             guarantee = self.mechanism.guarantee
-            record |= {"epsilon": self.spent, "epsilon-planned": guarantee.budget[0], **guarantee.conditions}
+            record |= {
+                "epsilon": self.mechanism.spent(self.progress.releases),
+                "epsilon-planned": guarantee.budget[0],
+                **guarantee.conditions,
+            }
         for sink in self.sinks:
             sink(record, self.progress)
         return record
 
-    @property
-    def spent(self) -> float:
-        """Epsilon of all releases so far."""
-        return self.mechanism.spent(self.progress.releases)
-
     def _collect(self, asks: Asks) -> Estimates | None:
         """Return the estimates from a round's answers."""
+        if not len(asks.clients) and len(remaining(self.protocol, self.progress.state)):
+            raise unreached(asks.round, self.wait)
         before = self.progress.releases
         found = self._released(self.training, asks, self.protocol.expects(asks))
         if found is None and self.requests.exhausted():
             self.progress = replace(self.progress, releases=before)  # it cost nobody anything
+        elif found is None and self.requests.failures:
+            raise unanswered(asks.round, self.requests.reasons)
         return found
 
     def _released(self, plan: ReleasePlan, asks: Asks, plain: Specs, number: int | None = None) -> Estimates | None:
@@ -192,7 +210,7 @@ class Distillation(Strategy):
         number = asks.round if number is None else number
         paid = plan.pay(number)
         if paid.refused:
-            self.requests.failures[Failure(Missing.EXHAUSTED)] += plan.mechanism.participants
+            self.requests.fail(asks.clients, Failure(Missing.EXHAUSTED))
             return None
         self.progress = self.progress.released(plan.kind)
         if paid.kept is not None:
@@ -201,7 +219,7 @@ class Distillation(Strategy):
         if plan is self.training:
             self._count("asked", asks.clients, 1)
         self.requests.write(asks, plan.message, down)
-        plan.announce(number, self.spent)
+        plan.announce(number, self.mechanism.spent(self.progress.releases))
         aggregator = plan.aggregator(plain, masked=self.secure is not None)
         total = self.requests.total(plan.message, aggregator, up)
         if total is None:
@@ -209,7 +227,7 @@ class Distillation(Strategy):
         if plan is self.training:
             self._count("answered", total.clients, 1)
         if len(total.clients) < aggregator.quorum:
-            self.requests.failures[Failure(Missing.TOO_FEW)] += len(total.clients)
+            self.requests.fail(total.clients, Failure(Missing.TOO_FEW))
             return None
         return plan.estimates(paid, aggregator, total)
 
@@ -227,36 +245,29 @@ class Distillation(Strategy):
         """Return the student's quality from one protected sum of all devices' metrics."""
         asks = self.protocol.deploy(self.progress.state, self.requests.connected, number)
         found = self._released(plan, asks, METRICS_SUM)
-        if found is None:
-            return {}
-        total = found.values["metrics"]
-        return {f"student.private.{name}": value for name, value in estimated(total.value, total.std).items()}
+        total = None if found is None else found.values["metrics"]
+        told = {} if total is None else estimated(total.value, total.std)
+        return {f"student.private.{name}": value for name, value in told.items()}
+
+    def _evaluated(self, number: int) -> dict[str, float]:
+        """Return the metrics of devices, and those of a simulation."""
+        self.per_user, self.student_quality = None, {}  # a number of an earlier round is none of this one
+        own = {} if self.mechanism.active else self._device_metrics(number)
+        return own | self._measured()
 
     def _device_metrics(self, number: int) -> dict[str, float]:
         """Return the mean of the devices' own metrics; under masks the server sees only their sum."""
+        before = len(self.requests.failures)
         self.configure_evaluate(number, ArrayRecord(), ConfigRecord(), self.requests.nodes.grid)
         if self.secure is None:
-            metrics = dict(self.aggregate_evaluate(number, self.requests.send()) or {})
-            return {name: float(value) for name, value in metrics.items() if isinstance(value, float)}
-        aggregator = self.training.aggregator(USERS_SUM, masked=True)
-        total = self.requests.total("evaluate", aggregator, "evaluation-up-bytes")
-        if total is not None:
-            self.student_quality = averaged(aggregator.decode(total).values["metrics"].value)
-        return {f"student.{name}": found["mean"] for name, found in self.student_quality.items()}
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return nothing: rounds write their own messages."""
-        del server_round, arrays, config, grid
-        return []
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return nothing: rounds read their own replies."""
-        del server_round, replies
-        return None, None
+            self.aggregate_evaluate(number, self.requests.send())
+        else:
+            self.student_quality = quality_of_sum(self.requests, self.training.aggregator(USERS_SUM, masked=True))
+        if self.per_user is None and not self.student_quality:
+            check_failures(self.requests, before, number)
+        of_sum = {name: found["mean"] for name, found in self.student_quality.items()}
+        means = of_sum if self.per_user is None else self.per_user.means()
+        return {f"student.{name}": mean for name, mean in means.items()}
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -268,13 +279,9 @@ class Distillation(Strategy):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average the devices' metrics over users."""
-        answers = self.requests.read(replies, Sum(DEVICE_METRICS), "evaluation-up-bytes")
-        rows: list[Ragged] = [one.values["metrics"] for one in answers]
-        if not rows:
-            return None
-        table = np.concatenate([ragged.values for ragged in rows]).astype(np.float64)
-        self.per_user = PerUser(np.arange(len(table)), table)
-        return MetricRecord({f"student.{name}": mean for name, mean in self.per_user.means().items()})
+        self.per_user = quality_of_rows(self.requests, replies)
+        means = {} if self.per_user is None else self.per_user.means()
+        return MetricRecord({f"student.{name}": mean for name, mean in means.items()}) if means else None
 
     def _count(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int) -> None:
         self.progress = self.progress.counted(name, clients, amount)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedkd.cli.progress import tracked
 from fedkd.evaluation.beyond import agreement, beyond_accuracy
 from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
 from fedkd.evaluation.rows import EASE, IN_REPORT
@@ -18,9 +19,11 @@ from server.run_writer import RunWriter, model_size
 RATIO_METRIC = "ndcg@20"
 
 
-def lists_of(model: Recommender, together: Federation) -> Lists:
-    """Return the recommendations of a model to the private users."""
-    return recommend(model_scores(model), together.fold, together.private)
+def lists_of(model: Recommender, together: Federation, name: str) -> Lists:
+    """Return the recommendations of a model to the private users, with its name at the progress."""
+    return recommend(
+        model_scores(model), together.fold, together.private, watch=lambda s: tracked(s, len(s), f"{name}'s lists")
+    )
 
 
 def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:

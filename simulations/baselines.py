@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher
+from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
-from fedkd.evaluation.rows import BY_NAME, PUBLIC
+from fedkd.errors import UserError
+from fedkd.evaluation.rows import BY_NAME, EASE
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
-from fedkd.models.ease import fit_ease
+from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
@@ -22,31 +22,35 @@ from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
+from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
-from fedkd.training.options import LocalTraining
-
-FEDAVG: dict[str, Any] = {"server_optimiser": "adam", "server_learning_rate": 0.1}
-"""Chosen on the validation part of the synthetic data among both optimisers and several step sizes."""
-
-MAX_DENSE_ITEMS = 20_000
-"""Above this, items x items baselines do not fit a small machine's memory and are left out."""
+from fedkd.runs.machine import room_for_arrays
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
-    """Return EASE with the weights and the ridge that the federated teacher uses, on any training set."""
+    """Return EASE with the weights and the ridge that the federated teacher uses, on any training set.
+
+    Where items x items numbers do not fit the memory, it is EASE of the compressed Gram matrix.
+    """
     weights, strength = _teacher_rule(config)
-    user_weights = weights.of(train.histories.lengths).astype(np.float64)
-    return fit_ease(train, ridge(strength, train, weights), user_weights)
+    user_weights, l2 = weights.of(train.histories.lengths).astype(np.float64), ridge(strength, train, weights)
+    if fits(train.num_items):
+        return fit_ease(train, l2, user_weights)
+    return ease_teacher(weighted_gram(train, user_weights), l2, dense=False)
 
 
 def public_ease(public: Interactions, config: Config) -> Recommender:
     """Return the same for few users of a catalogue of any size, without an array of items x items."""
     weights, strength = _teacher_rule(config)
-    root = np.sqrt(weights.of(public.histories.lengths))[:, None]
-    rows = public.matrix(np.float64).multiply(root).todense()
-    return ease_teacher(Gram(np.asarray(rows)), ridge(strength, public, weights))
+    user_weights = weights.of(public.histories.lengths).astype(np.float64)
+    return ease_teacher(weighted_gram(public, user_weights), ridge(strength, public, weights))
+
+
+def fits(items: int) -> bool:
+    """Return whether EASE with items x items numbers fits the memory."""
+    return BYTES_PER_PAIR * items**2 <= room_for_arrays()
 
 
 def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
@@ -95,17 +99,60 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
 """The training of every row of kind ``central``."""
 
 
-def central_model(name: str, config: Config, together: Federation) -> Recommender | None:
-    """Return a baseline that is trained in one place; None where it is not possible.
+def central_model(name: str, config: Config, together: Federation) -> Recommender:
+    """Return a baseline that is trained in one place.
 
-    Public-only models need public users, and items x items models a catalogue of at most ``MAX_DENSE_ITEMS``.
+    Raises
+    ------
+    UnmadeError
+        It cannot be made of these data, or the protocol has none.
     """
-    row = BY_NAME[name]
-    if row.source == PUBLIC and not len(together.partition.public):
-        return None
-    if row.dense and together.fold.train.num_items > MAX_DENSE_ITEMS:
-        return None
-    return CENTRAL[name](config, together)
+    if reason := unmade(name, config, together):
+        raise UnmadeError(reason)
+    model = CENTRAL[name](config, together)
+    if model is None:
+        raise UnmadeError(f"algorithm {config.algorithm.name} has none")
+    return model
+
+
+class UnmadeError(UserError):
+    """A baseline that is left out for a reason known beforehand; nothing has failed."""
+
+
+def unmade(name: str, config: Config, together: Federation) -> str:
+    """Return why a baseline cannot be made of these data, or would be too much work; empty where it can."""
+    if (reason := config.unmakeable(name)) or BY_NAME[name].kind != "protocol":
+        return reason
+    most, updates = config.evaluation.baseline_updates, client_updates(name, config, together)
+    if updates <= most:
+        return ""
+    fewer = ", or lower evaluation.baseline-rounds" if name == "fedavg" else ""
+    return (
+        f"its {together.partition.num_clients:,} clients would change {updates:.2g} numbers in all, and "
+        f"evaluation.baseline-updates allows {most:.2g}; set it to {1.01 * updates:.2g}{fewer}"
+    )
+
+
+def client_updates(name: str, config: Config, together: Federation) -> float:
+    """Return clients x rounds x the student's parameters: the numbers that a federated baseline trains."""
+    other = federated_baseline(name, config, Path())
+    assert isinstance(other.algorithm, TrainedStudent)
+    student = other.algorithm.blank_student(together.fold.train.catalogue)
+    return float(together.partition.num_clients * other.num_server_rounds * student.size()[0])
+
+
+def compressed(name: str, config: Config, together: Federation) -> str:
+    """Return what is said of a baseline that is made of a compressed Gram matrix; empty of others."""
+    train = together.fold.train
+    everyone = name == "centralised" and isinstance(config.algorithm, LowRankStudent)
+    everyone = everyone and is_compressed(train.num_users, train.num_items)
+    if not everyone and (name != EASE or fits(train.num_items)):
+        return ""
+    items, room = train.num_items, room_for_arrays()
+    return (
+        f"learns from the {RANK} strongest directions of everyone's histories and how popular items are: "
+        f"{items:,} x {items:,} numbers would take {BYTES_PER_PAIR * items**2 / 1e9:.1f} GB, of {room / 1e9:.1f}"
+    )
 
 
 def federated_baseline(name: str, config: Config, folder: Path) -> Config:
@@ -117,9 +164,10 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """
     algorithm = config.algorithm
     model = getattr(algorithm, "model", None) or LinearConfig(width=getattr(algorithm, "rank", 32))
-    noisy = config.privacy.student.epsilon is not None  # noisy students take plain steps, of the size that the run uses
-    local = {"local": getattr(algorithm, "local", LocalTraining())} if noisy else {}
-    protocol = FedAvg(model=model, **local, **FEDAVG) if name == "fedavg" else LocalOnly(model=model)
+    noisy = config.privacy.student.epsilon is not None  # noisy students take steps of the size that the run uses
+    local = {"local": algorithm.local} if noisy and hasattr(algorithm, "local") else {}
+    alone = LocalOnly(model=model, keep=config.evaluation.keep_baselines)
+    protocol = FedAvg(model=model, **local) if name == "fedavg" else alone
     same = config.privacy.model_copy(update={"ledger": None, "epsilon_limit": None, "adaptive": False})
     rounds = config.evaluation.baseline_rounds if name == "fedavg" else 1
     return config.model_copy(

@@ -1,18 +1,33 @@
 """The dry run, in which one cohort plays the first round without messages, to predict the cost of the whole run."""
 
-import time
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from fedkd.aggregation.sums import Sum
+from fedkd.evaluation.device import DEVICE_METRICS, measure
 from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.messages.flower import answer_bytes, ask_bytes
-from fedkd.messages.types import Asks, Estimates
+from fedkd.messages.types import Answers, Asks, Estimates
+from fedkd.models.base import Recommender
+from fedkd.protocols.base import State
 from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
-from server.run_writer import peak_memory
+from fedkd.runs.machine import disk_usage, peak_memory
+from fedkd.training.client_states import StateStore
+from server.progress import COUNTS
+from server.run_writer import TEACHER
+from simulations.calibration import Stopwatch, fitting, rating, resampling
+
+REPORT_BYTES = 250_000
+"""About the bytes of a run's report, tables and lines; of a baseline's folder a fifth."""
+
+STARTING = 1.0
+"""Seconds that a run takes beside its stages: messages, files and the report."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +40,18 @@ class CostForecast:
         Registered clients, and those asked in a round at most.
     up, down : float
         Bytes of one answer and one ask, serialised, the mean of a cohort.
-    seconds, teaching_seconds : float
-        Seconds of all rounds on this machine, at most, for the clients' training and the server's teaching; evaluation
-        is not included.
+    evaluation : float
+        Bytes of one evaluation for a client, both ways; 0 where devices report no metrics.
+    rounds, evaluations : int
+        How many there are of both; a round in which nobody has anything left to contribute does not count.
+    answers : int
+        Answers of all clients in all rounds.
+    seconds : dict of str to float
+        Seconds on this machine as it is now, by stage: ``training``, ``teaching``, ``evaluation``, and each baseline.
     memory : int
-        Resident bytes of this process after one cohort's round.
+        The largest resident memory of the process, in bytes.
+    disk, disk_at_most : int
+        Bytes of the disk that the run's folder takes in the end, and while the run goes on.
     noise : float
         Standard deviation of the noise on a round's sum, over the clip; 0 where none is added.
     catalogue : int
@@ -40,21 +62,39 @@ class CostForecast:
     asked: int
     up: float
     down: float
-    seconds: float
-    teaching_seconds: float
+    evaluation: float
+    rounds: int
+    answers: int
+    evaluations: int
+    seconds: dict[str, float]
     memory: int
+    disk: int
+    disk_at_most: int
     noise: float
     catalogue: int
 
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of all stages."""
+        return STARTING + sum(self.seconds.values())
+
+    @property
+    def bytes_per_client(self) -> float:
+        """Bytes that one client sends and receives in the whole run, the catalogue left out."""
+        return (self.up + self.down) * self.answers / self.clients + self.evaluation * self.evaluations
+
     def lines(self, config: Config) -> list[str]:
         """Return the forecast as sentences."""
-        rounds = config.num_server_rounds
+        stages = ", ".join(f"{name} {seconds:,.1f}" for name, seconds in self.seconds.items())
+        asked = f"at most {self.asked:,} in each of {self.rounds} rounds"
+        parts = f"{self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask, {self.evaluation:,.0f} an evaluation"
         return [
-            f"{self.clients:,} clients, at most {self.asked:,} in each of {rounds} rounds: {config.algorithm.name}",
-            f"bytes: {self.up:,.0f} up in an answer, {self.down:,.0f} down in an ask; evaluation comes on top",
+            f"{self.clients:,} clients, {asked}: {config.algorithm.name}",
+            f"bytes: {parts}; {self.bytes_per_client:,.0f} of a client in the whole run",
             f"bytes: {self.catalogue:,} down once, the catalogue",
-            f"time: about {self.seconds:,.1f} s of training, {self.teaching_seconds:,.1f} s of teaching in a process",
-            f"memory: {self.memory / 1e9:.2f} GB after one cohort",
+            f"time: about {self.total_seconds:,.0f} s ({stages})",
+            f"memory: {self.memory / 1e9:.2f} GB at most",
+            f"disk: {self.disk / 1e6:,.1f} MB in the end, {self.disk_at_most / 1e6:,.1f} MB at most",
             *([f"noise on a round's sum: {self.noise:.3g} times the clip"] if self.noise else []),
             config.promise,
         ]
@@ -62,39 +102,131 @@ class CostForecast:
 
 def forecast_cost(config: Config, together: Federation) -> CostForecast:
     """Let one cohort play the first round, send nothing, and predict the run from it."""
-    sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
-    watched = _Watched(DrySimulation(config, together, sample))
-    mechanism = watched.simulation.mechanism
-    played = play_round(config.algorithm, watched.simulation.begin(), 1, sample, len(sample), watched.collect)
-    asked, rounds = mechanism.participants, config.num_server_rounds
+    cohort = Rehearsal.of(config, together)
+    mechanism, clients = cohort.simulation.mechanism, together.partition.num_clients
+    every, asked = config.evaluation.every, mechanism.participants
+    answers = min(config.num_server_rounds * asked, config.algorithm.releases(config.num_server_rounds) * clients)
+    rounds = -(-answers // asked)
+    evaluations = -(-rounds // every) if every else 1
+    seconds = {
+        "training": cohort.learning * answers / len(cohort.simulation.clients),
+        "teaching": cohort.teaching * rounds,
+        "evaluation": cohort.evaluated(evaluations),
+    }
+    memory, kept = peak_memory(), 0
+    for name in config.evaluation.baselines:
+        fit = fitting(name, config, together, cohort.teaching)
+        seconds[name] = fit.seconds
+        memory, kept = max(memory, fit.memory), max(kept, fit.disk)
+    folder = cohort.disk(-(-answers // clients))
     return CostForecast(
-        clients=together.partition.num_clients,
+        clients=clients,
         asked=asked,
-        up=watched.up,
-        down=watched.down,
-        seconds=watched.seconds / len(sample) * asked * rounds,
-        teaching_seconds=played.teaching_seconds * rounds,
-        memory=peak_memory(),
+        up=cohort.up,
+        down=cohort.down,
+        evaluation=0.0 if mechanism.active else cohort.evaluation_bytes,
+        rounds=rounds,
+        answers=answers,
+        evaluations=evaluations,
+        seconds=seconds,
+        memory=max(memory, peak_memory()),
+        disk=folder + len(config.evaluation.baselines) * REPORT_BYTES // 5,
+        disk_at_most=folder + max(kept, sum(model.size()[1] for model in cohort.models())),
         noise=mechanism.noise,
         catalogue=catalogue_bytes(together.fold.train.catalogue),
     )
 
 
 @dataclass
-class _Watched:
-    """A simulation of one cohort, with the bytes and the seconds of its answers."""
+class Rehearsal:
+    """The first round of one cohort, its evaluation, and what both cost.
+
+    Attributes
+    ----------
+    simulation : DrySimulation
+        The cohort.
+    state : State
+        The server's state after the round.
+    learning, teaching, measuring : float
+        Seconds: of the cohort's answers, of the teaching, and of the cohort's own evaluation.
+    up, down, evaluation_bytes : float
+        Bytes for a client: its answer, the ask, and an evaluation both ways.
+    """
 
     simulation: DrySimulation
-    up: float = field(default=0.0)
-    down: float = field(default=0.0)
-    seconds: float = field(default=0.0)
+    state: State
+    learning: float = 0.0
+    teaching: float = 0.0
+    measuring: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    evaluation_bytes: float = 0.0
 
-    def collect(self, asks: Asks) -> Estimates | None:
+    @classmethod
+    def of(cls, config: Config, together: Federation) -> "Rehearsal":
+        """Play the round with the first clients, as many as are computed together."""
+        sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
+        simulation = DrySimulation(config, together, sample)
+        found = cls(simulation, simulation.begin())
+        played = play_round(config.algorithm, found.state, 1, sample, len(sample), found._collect)
+        found.state, found.teaching = played.state, played.teaching_seconds
+        found._evaluate()
+        return found
+
+    def _collect(self, asks: Asks) -> Estimates | None:
         """Let the cohort answer, and measure it."""
-        simulation, begun = self.simulation, time.monotonic()
+        simulation = self.simulation
         aggregator = simulation.mechanism.aggregator(simulation.config.algorithm.expects(asks))
+        watch = Stopwatch()
         encoded = aggregator.encode(simulation.learnt(asks))
-        self.seconds = time.monotonic() - begun
+        self.learning = watch.seconds()
+        if self.learning < 1.0:  # the first time is slower than all others
+            watch = Stopwatch()
+            aggregator.encode(DrySimulation(simulation.config, simulation.together, simulation.clients).learnt(asks))
+            self.learning = watch.seconds()
         self.up = float(answer_bytes(encoded, aggregator.specs).mean())
         self.down = float(ask_bytes(asks).mean())
         return aggregator.decode(encoded)
+
+    def _evaluate(self) -> None:
+        """Let the cohort measure the student, and measure that."""
+        simulation, protocol = self.simulation, self.simulation.config.algorithm
+        asks = protocol.deploy(self.state, simulation.clients, 1)
+        watch, cohort = Stopwatch(), simulation.cohort(asks.clients)
+        metrics = measure(protocol.predict(cohort, asks), cohort.data, cohort.owner, len(cohort))
+        self.measuring = watch.seconds()
+        told = Sum(DEVICE_METRICS).encode(Answers(1, asks.clients, {"metrics": metrics}))
+        self.evaluation_bytes = float(ask_bytes(asks).mean() + answer_bytes(told, DEVICE_METRICS).mean())
+
+    def models(self) -> list[Recommender]:
+        """Return teacher and student, as far as the protocol has them."""
+        protocol = self.simulation.config.algorithm
+        return [model for model in (protocol.teacher(self.state), protocol.student(self.state)) if model is not None]
+
+    def evaluated(self, evaluations: int) -> float:
+        """Return the seconds of all evaluations of teacher and student, during the rounds and after them."""
+        together, models = self.simulation.together, self.models()
+        devices = self.measuring * together.partition.num_clients / len(self.simulation.clients)
+        central = [rating(model, together) for model in models]
+        teacher = central[0] if len(central) > 1 else 0.0
+        # Tables by slices of users and items resample four times as much as a row does.
+        return (devices + teacher) * evaluations + sum(central) + 6 * len(models) * resampling(together)
+
+    def disk(self, often: int) -> int:
+        """Return the bytes of the run's folder in the end: checkpoint, models, clients' states, catalogue, report.
+
+        Parameters
+        ----------
+        often : int
+            How many times a client answers.
+        """
+        simulation, clients = self.simulation, self.simulation.together.partition.num_clients
+        with tempfile.TemporaryDirectory() as place:
+            clients_kept, states = np.array([*simulation.kept], np.int64), [*simulation.kept.values()]
+            for number in range(1, min(2, often) + 1):  # the state before a round stays beside the one after it
+                StateStore(Path(place)).save(clients_kept, states, number)
+            kept = (disk_usage(Path(place)) - Path(place).lstat().st_blocks * 512) * clients // len(simulation.clients)
+        state = {name: array for name, array in self.state.arrays.items() if not name.startswith(f"{TEACHER}.")}
+        arrays = sum(array.nbytes for array in state.values()) + len(COUNTS) * 8 * clients
+        models = sum(model.size()[1] for model in self.models())
+        return kept + arrays + models + catalogue_bytes(simulation.together.fold.train.catalogue) + REPORT_BYTES

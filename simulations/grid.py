@@ -1,7 +1,7 @@
 """Flower's grid in one process: no Ray, no daemon; messages go straight to the ClientApp."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
@@ -65,12 +65,22 @@ class InProcessGrid(Grid):
         sent = list(messages)
         for message in sent:
             message.metadata.__dict__["_message_id"] = uuid.uuid4().hex
-        with ThreadPoolExecutor(self._workers) as pool:
-            for reply in pool.map(self.deliver, sent):
-                if reply is not None:
-                    reply.metadata.__dict__["_message_id"] = uuid.uuid4().hex
-                    self._replies[reply.metadata.reply_to_message_id] = reply
+        for reply in self._delivered(sent):
+            if reply is not None:
+                reply.metadata.__dict__["_message_id"] = uuid.uuid4().hex
+                self._replies[reply.metadata.reply_to_message_id] = reply
         return [message.metadata.message_id for message in sent]
+
+    def _delivered(self, sent: list[Message]) -> Iterator[Message | None]:
+        """Yield the replies; after Ctrl-C no further node begins to work."""
+        if self._workers == 1:
+            yield from map(self.deliver, sent)
+            return
+        pool = ThreadPoolExecutor(self._workers)
+        try:
+            yield from pool.map(self.deliver, sent)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def deliver(self, message: Message) -> Message | None:
         """Return a node's reply; None is an answer that never comes."""
@@ -89,6 +99,11 @@ class InProcessGrid(Grid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies; nodes are in this process, so ``timeout`` never passes."""
         return self.pull_messages(self.push_messages(messages))
+
+
+def _said(sent: list[Message]) -> str:
+    """Return what messages make the clients do, in a word."""
+    return sent[0].metadata.message_type.partition(".")[0] if sent else ""
 
 
 def _context(node: int, num_nodes: int, run_config: Mapping[str, bool | int | float | str]) -> Context:

@@ -7,47 +7,30 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from flwr.app import Context, RecordDict
-from flwr.common.logger import log
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from clients.app import app as client_app
-from fedkd.cli.terminal import guarded, plain_table, say, show, start
+from fedkd.cli.terminal import AGAIN, going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.rows import AT_TERMINAL, BY_NAME, OURS
+from fedkd.evaluation.rows import AT_TERMINAL, OURS
 from fedkd.report import render
 from fedkd.report.formatting import interval_text
 from fedkd.report.run import Interval
-from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.config import Config, load
+from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
-from server.app import app as server_app
+from fedkd.runs.machine import peak_memory
 from simulations import analysis
-from simulations.baselines import central_model, federated_baseline
+from simulations.baseline_rows import baseline_rows
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
-from simulations.grid import InProcessGrid
+from simulations.room import check_room
+from simulations.simulate import simulate
 
 SHOWN = ("ndcg@20", "recall@20", "hr@10")
 """The metrics of the table at the terminal."""
-
-
-def simulate(config: Config) -> None:
-    """Run ServerApp, Strategy and ClientApp in this process, into the configured run folder."""
-    clients = federation(config).partition.num_clients
-    nodes = -(-clients // (config.runtime.cohort_size * NODE_COHORTS))
-    settings = flatten(config)
-    grid = InProcessGrid(client_app, settings, nodes, config.runtime.workers)
-    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
-    with threadpool_limits(config.runtime.threads):
-        server_app(grid, context)
-
-
-NODE_COHORTS = 4
-"""Cohorts of a simulated node, whose answer is one message: fewer nodes send fewer messages, more need less memory."""
 
 
 def run(config: Config, folder: RunFolder) -> dict[str, Any]:
@@ -59,17 +42,16 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         simulate(config)
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
-    found = {
-        name: analysis.lists_of(m, together) for name, m in analysis.federated_models(config, together, folder).items()
-    }
+    with mending_divergence(config.algorithm):
+        federated = analysis.federated_models(config, together, folder).items()
+        found = {name: analysis.lists_of(model, together, name) for name, model in federated}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train)
-    for name in config.evaluation.baselines:
-        if BY_NAME[name].kind == "protocol":
-            models[name] = federated_row(name, config, folder)
-        elif (model := central_model(name, config, together)) is not None:
-            found[name] = analysis.lists_of(model, together)
-            models[name] = analysis.row(model, found[name], config, together)
+    baselines = baseline_rows(config, together, folder)
+    models |= baselines.models
+    found |= baselines.lists
+    summary |= {"left-out": baselines.left_out, "failed": baselines.failed | unmeasured(models)}
+    summary["notes"] = baselines.notes
     models.setdefault("student", {}).update(analysis.agreed(found))
     summary |= analysis.compared(found, config, together) | {
         "data": describe_data(together),
@@ -77,12 +59,17 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     }
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
+    summary["speed"]["peak-memory-bytes"] = peak_memory()  # the server's own count ends before the baselines
     folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
 
 
-INFO = 20
+def unmeasured(models: dict[str, Any]) -> dict[str, str]:
+    """Return what is said of a student that has no number."""
+    measured = METRICS[0] in models.get("student", {})
+    return {} if measured else {"student": "no client measured it after the last round"}
+
 
 SUMMED_HERE = (
     "Summed inside each simulated node, for all the clients it hosts, before the server saw them; "
@@ -97,18 +84,6 @@ def check_simulated(config: Config) -> None:
             "this is a run of a real server, which python -m server begins and continues; to simulate one, leave "
             "runtime.server-data out"
         )
-
-
-def federated_row(name: str, config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary."""
-    path = folder.path / "baselines" / name
-    other = federated_baseline(name, config, path)
-    done = RunFolder.at(path, other)
-    if not done.finished:
-        log(INFO, "baseline %s, a run of its own:", name)
-        simulate(other)
-    summary = done.read_json("summary.json")
-    return {**summary["models"]["student"], "traffic": summary["traffic"]}
 
 
 def describe_split(config: Config, together: Federation) -> dict[str, str]:
@@ -169,7 +144,8 @@ def main(
             say(line)
         return
     config, folder = _open(conf, overrides or [], out, resume)
-    summary = run(config, folder)
+    with going_on(lambda: resuming(folder)):
+        summary = run(config, folder)
     say(f"{summary['name']}: private users, {summary['split']['target']} part")
     show(table(summary))
     spent = summary["traffic"]
@@ -180,6 +156,20 @@ def main(
     for line in remarks(summary["privacy"]):
         say(line, style="yellow")
     say(f"report: {render(folder.path)}", whole=True)
+    for name, note in summary["notes"].items():
+        say(f"{name} {note}", style="yellow")
+    for name, reason in summary["left-out"].items():
+        say(f"{name} is left out: {reason}", style="yellow")
+    for name, reason in summary["failed"].items():
+        say(f"{name} has no number: {reason}", style="bold red")
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def resuming(folder: RunFolder) -> str:
+    """Return how to go on with a simulation that is stopped."""
+    begun = (folder.path / "config.toml").exists()
+    return f"go on with python -m simulations.run --resume {folder.path}" if begun else AGAIN
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:
@@ -205,8 +195,10 @@ def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Pat
     path = (out or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     config = load(conf, [*overrides, f"runtime.run-folder={json.dumps(str(path))}"])
     check_simulated(config)
-    federation(config).setup(config)  # mistakes in data or budget are reported before a folder is made
-    return config, RunFolder.create(path, config)
+    folder = RunFolder(path)
+    folder.check_new()
+    check_room(config, federation(config), path)
+    return config, folder  # made by the server, when nothing is left that could refuse the run
 
 
 if __name__ == "__main__":

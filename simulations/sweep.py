@@ -9,18 +9,20 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fedkd.cli.terminal import guarded, plain_table, say, show, start
+from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
 from fedkd.report.formatting import epsilon_text, interval_text
 from fedkd.report.run import Run
-from fedkd.runs.config import Config, dump, flatten, load, validate
+from fedkd.runs.config import Config, dump, load, validate
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from simulations.run import run
 
-BASELINES = f"evaluation.baselines={json.dumps([row.name for row in ROWS if row.swept and row.kind != 'run'])}"
+SWEPT = [row.name for row in ROWS if row.swept and row.kind != "run"]
+"""The baselines of every run of a sweep, as far as they can be made."""
+
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
 """Keys that the sweep sets itself, and the options that choose their values."""
 BUDGET = ("mode", "epsilon", "delta", "epsilon-limit", "adaptive", "panel-share", "metrics-share")
@@ -51,7 +53,9 @@ def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, de
             raise UserError(f"the sweep sets {key} itself; say it with {OWN[key]} and not with --set")
     finite = 1.0 if math.isinf(epsilon) else epsilon
     own = [f"privacy.mode={mode}", f"privacy.epsilon={finite!r}", f"privacy.delta={delta!r}"]
-    protected = load(conf, [BASELINES, *overrides, *own])
+    plain = load(conf, ["evaluation.baselines=[]", *overrides, *own])
+    baselines = [name for name in SWEPT if not plain.unmakeable(name)]
+    protected = load(conf, [f"evaluation.baselines={json.dumps(baselines)}", *overrides, *own])
     if math.isfinite(epsilon):
         return protected
     tree = dump(protected)
@@ -65,23 +69,16 @@ def _done(config: Config, path: Path, seed: int) -> Run:
     runtime = config.runtime.model_copy(update={"run_folder": path})
     config = config.model_copy(update={"seed": seed, "runtime": runtime})
     folder = _folder(config, path)
-    if not _whole(folder):
-        run(config, folder)
+    if not _whole(folder) and (failed := run(config, folder)["failed"]):
+        raise UserError(f"{path}: {'; '.join(f'{name} has no number: {why}' for name, why in failed.items())}")
     return Run.read(path)
 
 
 def _folder(config: Config, path: Path) -> RunFolder:
+    folder = RunFolder(path)
     if not (path / "config.toml").exists():
-        federation(config).setup(config)  # mistakes in data or budget are reported before a folder is made
-        return RunFolder.create(path, config)
-    folder = RunFolder.open(path)
-    there, asked = flatten(folder.config()), flatten(config)
-    for key in sorted(there.keys() | asked.keys()):
-        if not key.startswith("runtime.") and there.get(key) != asked.get(key):
-            raise UserError(
-                f"{path} holds another run: its {key} is {there.get(key, 'absent')}, and {asked.get(key, 'absent')} is "
-                "asked for; choose another --out, or delete that folder"
-            )
+        federation(config).setup(config)  # mistakes in data or budget are reported before anything is run
+    folder.check(config)
     return folder
 
 
@@ -133,7 +130,8 @@ def main(
 ) -> None:
     """Print, draw and save quality against epsilon."""
     budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
-    found = sweep(budgets, seeds, out)
+    with going_on(lambda: "the same command goes on where it was"):
+        found = sweep(budgets, seeds, out)
     say(f"NDCG@20 against epsilon: {found.promise}")
     show(table(found))
     for name, value in found.setting.items():

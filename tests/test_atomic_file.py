@@ -1,10 +1,11 @@
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from fedkd.atomic_file import replace_file, replacing
+from fedkd.atomic_file import naming, replace_file, replacing
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
@@ -61,3 +62,27 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def fail_half_way(path: Path) -> None:
     path.write_bytes(b"ne")
     raise OSError("full")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_names_the_file_and_leaves_nothing_beside_it(tmp_path: Path, error: Exception) -> None:
+    def fill() -> None:
+        with replacing(tmp_path / "state") as new:
+            new.write_bytes(b"half of it")
+            raise error
+
+    with pytest.raises(OSError, match="No space left on device") as found:
+        fill()
+    assert found.value.filename == str(tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_error_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), naming(tmp_path):
+        raise ZeroDivisionError

@@ -33,7 +33,7 @@ TABLES = {
     "codec": "fedkd/messages/codecs/table.py",
 }
 CALLED = {
-    "protocol": "algorithm",
+    "protocol": r"algorithm(?:\.name)?",
     "model": "family",
     "source": "source",
     "mechanism": "mode",
@@ -45,16 +45,19 @@ CALLED = {
 
 CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "fedkd/evaluation/rows.py"
 DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
+FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is foretold and measured"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
     "Residual": {
         CONFIG: DEFAULT,
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
+        "fedkd/protocols/federated_ease.py": HINT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
-    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE},
+    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE, FORECAST: MEASURED},
+    "FedMD": {FORECAST: MEASURED},
     "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE},
     "LinearConfig": {
         "fedkd/api.py": DEFAULT,
@@ -100,6 +103,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "Central": {
         "fedkd/cli/main.py": DEFAULT,
         "simulations/sweep.py": DEFAULT,
+        FORECAST: MEASURED,
         "fedkd/cli/budget.py": HINT,
         "fedkd/privacy/guarantee.py": "a sentence names it as the example of releases that the server pays for",
         "fedkd/privacy/mechanisms/none.py": HINT,

@@ -37,13 +37,16 @@ class Sum(Aggregator):
 
     def encode(self, answers: Answers) -> Answers:
         """Weight, code and sum the values of clients whose values are all finite, and refuse the others."""
+        if not len(answers.clients):
+            return answers
         finite = np.ones(len(answers.clients), bool)
         for values in answers.values.values():
             finite &= finite_clients(values, len(finite))
         kept = np.flatnonzero(finite)
         rows = {name: _take(values, kept) for name, values in self._weighed(answers).items()}
         values = checked({name: summed(quantised(rows[name], spec), spec) for name, spec in self.specs.items()}, self)
-        refused = {} if finite.all() else {Missing.NOT_FINITE: answers.clients[~finite].tolist()}
+        broken = {} if finite.all() else {Missing.NOT_FINITE: answers.clients[~finite].tolist()}
+        refused = {**answers.refused, **broken}
         return replace(answers, clients=answers.clients[kept], values=values, refused=refused, weights=None)
 
     def decode(self, total: Answers) -> Estimates:

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import psutil
 from packaging.requirements import Requirement
+
+from fedkd.runs.machine import available_memory, free_disk
 
 LOCAL_PORT = 39091
 """The port at which ``flwr run`` looks for, or starts, its local SuperLink."""
 LEAST_MEMORY = 2 * 2**30
+LEAST_DISK = 2**30
+RUNS = Path("runs")
+"""The folder in which runs lie by default."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -47,7 +51,9 @@ def examine() -> Iterator[Check]:
     yield python(sys.version_info[:3])
     yield from packages("fedkd")
     yield cores()
-    yield memory(psutil.virtual_memory().available)
+    yield memory(available_memory())
+    yield disk(free_disk(RUNS))
+    yield _folder("run folder", RUNS, "give --out a folder that you may write, or begin in another folder")
     yield threads()
     yield programs()
     yield flower_home()
@@ -96,6 +102,12 @@ def memory(available: int) -> Check:
     """Check the free memory, in bytes."""
     hint = "" if available >= LEAST_MEMORY else "close other programs, or lower runtime.cohort-size and runtime.workers"
     return Check("memory", f"{available / 2**30:.1f} GiB free", hint)
+
+
+def disk(free: int) -> Check:
+    """Check the disk of the runs, in bytes; a dry run says how much a run takes of it."""
+    hint = "" if free >= LEAST_DISK else "free some, or give --out a folder on a larger disk; --dry-run says the need"
+    return Check("disk", f"{free / 2**30:.1f} GiB free for runs", hint)
 
 
 def threads() -> Check:

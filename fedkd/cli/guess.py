@@ -19,6 +19,7 @@ def show_guesses(found: list[Guess]) -> None:
     say(f"\nit is read, and looked at, by\n\n    fedkd data describe {as_arguments(best)}", whole=True)
     say("\nor in a configuration by\n", whole=True)
     say("".join(f"    {line}\n" for line in as_toml(best).splitlines()), whole=True)
+    say()
     for other in found[1:]:
         say(f"or {_line(other)}\n    {as_arguments(other)}", whole=True)
 

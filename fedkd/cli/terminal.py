@@ -72,12 +72,12 @@ def leave() -> NoReturn:
 
 
 @contextmanager
-def going_on(how: str) -> Iterator[None]:
-    """Let Ctrl-C say how to go on: a sentence without its full stop, which an outer one does not replace."""
+def going_on(how: Callable[[], str]) -> Iterator[None]:
+    """Let Ctrl-C say how to go on, in words that are chosen then; an outer place does not replace an inner one's."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(*(stop.args or (how,))) from None
+        raise KeyboardInterrupt(*(stop.args or (how(),))) from None
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:

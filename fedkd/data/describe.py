@@ -98,7 +98,6 @@ def description_table(description: Description) -> Table:
     shown.add_column(overflow="fold")
     lengths = np.quantile(description.history_lengths, QUANTILES)
     for name, value in (
-        *([("read as", description.how)] if description.how else []),
         ("users", f"{description.users:,}"),
         ("items", f"{description.items:,}"),
         ("interactions", f"{description.interactions:,}"),
@@ -112,6 +111,7 @@ def description_table(description: Description) -> Table:
         ("times", _period(description.times)),
         ("categories", ", ".join(description.categories) or "none"),
         ("release years", _span(description.years, description.items)),
+        *([("read as", description.how)] if description.how else []),
         *((f"dropped: {reason}", f"{count:,}") for reason, count in description.dropped.items()),
     ):
         shown.add_row(name, value)

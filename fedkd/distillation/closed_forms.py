@@ -1,7 +1,8 @@
 """A Gram matrix in factors, and the two closed forms on it: EASE as the teacher, its low-rank distillate.
 
-With ``H = F^T F`` nothing of size items x items need exist: by Woodbury's identity, with ``s = ridge^-1/2`` and
-``I + s^2 F F^T = L L^T``, the inverse of ``H + ridge I`` is ``s^2 (I - A^T A)`` with ``A = s L^-1 F``.
+With ``H = F^T F + diag(d)`` nothing of size items x items need exist: by Woodbury's identity, with
+``s = (d + ridge)^-1/2`` and ``I + F diag(s^2) F^T = L L^T``, the inverse of ``H + ridge I`` is
+``diag(s) (I - A^T A) diag(s)`` with ``A = L^-1 F diag(s)``.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from fedkd.data.interactions import Interactions
 from fedkd.models.ease import EASE, ease_weights
 from fedkd.models.linear import LowRank
 from fedkd.models.woodbury import WoodburyEASE
@@ -20,23 +22,53 @@ from fedkd.models.woodbury import WoodburyEASE
 Floats = NDArray[np.floating]
 Product = Callable[[NDArray[Any]], NDArray[Any]]
 
-DENSE_ITEMS = 8192
-"""Catalogues up to this size get items x items arrays (half a gigabyte each), larger ones the factored form."""
+DENSE_BYTES = 2**29
+"""Items x items arrays of doubles up to this size are made for a teacher; beyond it comes the factored form."""
+
+FACTOR_BYTES = 2**31
+"""Histories up to this size as dense rows of doubles are their own factor; more are compressed."""
+
+RANK = 512
+"""Rows of a compressed factor."""
 
 _COLUMNS = 4096
+_SPARE, _PASSES = 64, 4
 
 
 @dataclass(frozen=True)
 class Gram:
-    """The matrix ``F^T F``, symmetric and positive semi-definite.
+    """The matrix ``F^T F + diag(d)``, symmetric and positive semi-definite.
 
     Attributes
     ----------
     factor : ndarray, shape [rank, items]
         ``F``.
+    rest : ndarray, shape [items], optional
+        ``d``, not negative; none by default.
     """
 
     factor: Floats
+    rest: Floats | None = None
+
+    @classmethod
+    def of_histories(cls, rows: sparse.csr_array, rank: int = RANK) -> "Gram":
+        """Return the matrix ``X^T X`` of sparse rows, exact where they are small, else compressed.
+
+        A compressed matrix keeps the ``rank`` strongest directions, and what they leave of the diagonal. So items keep
+        their popularity, and what is lost are weak relations between different items.
+
+        Parameters
+        ----------
+        rows : sparse array, shape [users, items]
+            Histories, each times the root of its user's weight.
+        rank : int
+            Directions that are kept.
+        """
+        if not is_compressed(*rows.shape, rank):
+            return cls(np.asarray(rows.todense()))
+        factor = _leading(rows.astype(np.float32), rank)
+        whole = np.asarray(rows.power(2).sum(axis=0)).ravel()
+        return cls(factor, np.maximum(whole - np.einsum("ij,ij->j", factor, factor), 0.0))
 
     @property
     def num_items(self) -> int:
@@ -45,14 +77,16 @@ class Gram:
 
     def dense(self) -> Floats:
         """Return the matrix itself, shape [items, items]."""
-        return np.asarray(self.factor.T @ self.factor)
+        whole = np.asarray(self.factor.T @ self.factor)
+        return whole if self.rest is None else whole + np.diag(self.rest)
 
     def operator(self) -> LinearOperator:
         """Return the matrix as something to multiply vectors with, in single precision."""
         factor = self.factor.astype(np.float32, copy=False)
 
         def product(vector: NDArray[Any]) -> NDArray[Any]:
-            return np.asarray(factor.T @ (factor @ vector))
+            whole = np.asarray(factor.T @ (factor @ vector))
+            return whole if self.rest is None else whole + self.rest.astype(np.float32) * vector
 
         return _operator(self.num_items, product, product)
 
@@ -67,12 +101,28 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     ridge : float
         Added to the diagonal, in the units of the Gram matrix; positive.
     dense : bool, optional
-        Whether to use the items x items form; chosen by the number of items without it. Both give the same scores.
+        Whether to use the items x items form; chosen by its size without it. Both give the same scores.
     """
-    if gram.num_items <= DENSE_ITEMS if dense is None else dense:
-        return EASE(ease_weights(gram.dense(), ridge))
-    scale = np.full(gram.num_items, ridge**-0.5)
+    if is_dense(gram.num_items) if dense is None else dense:
+        return EASE(ease_weights(np.asarray(gram.dense(), np.float64), ridge))
+    scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
+    scale **= -0.5
     return WoodburyEASE(_root(gram.factor, scale), scale)
+
+
+def is_compressed(users: int, items: int, rank: int = RANK) -> bool:
+    """Return whether the Gram matrix of so many histories is compressed."""
+    return 8 * users * items > FACTOR_BYTES and min(users, items) > rank + _SPARE
+
+
+def weighted_gram(users: Interactions, weights: NDArray[Any]) -> Gram:
+    """Return the Gram matrix of users' histories, each times its weight, shape [users]."""
+    return Gram.of_histories(sparse.csr_array(users.matrix(np.float64).multiply(np.sqrt(weights)[:, None])))
+
+
+def is_dense(items: int) -> bool:
+    """Return whether a catalogue is small enough for a teacher with items x items numbers."""
+    return 8 * items**2 <= DENSE_BYTES
 
 
 def low_rank_student(teacher: EASE | WoodburyEASE, gram: Gram, rank: int) -> LowRank:
@@ -86,15 +136,54 @@ def low_rank_student(teacher: EASE | WoodburyEASE, gram: Gram, rank: int) -> Low
     teacher : EASE or WoodburyEASE
         The teacher, ``B``.
     gram : Gram
-        The histories for which the student must agree with it, ``H``.
+        The histories for which the student must agree with it, ``H``; in the factored form its factor alone counts.
     rank : int
         Width of the student, less than the number of items.
     """
     weights = teacher_operator(teacher)
-    start = np.ones(gram.num_items, np.float32)
-    values, vectors = eigsh(weights.T @ gram.operator() @ weights, k=rank, v0=start)
-    vectors = vectors[:, np.argsort(-values, kind="stable")]
+    if isinstance(teacher, WoodburyEASE):
+        vectors = _right_singular(_taught(gram.factor.astype(np.float32), teacher), rank)
+    else:
+        start = np.ones(gram.num_items, np.float32)
+        values, vectors = eigsh(weights.T @ gram.operator() @ weights, k=rank, v0=start)
+        vectors = vectors[:, np.argsort(-values, kind="stable")]
     return LowRank.from_factors(weights @ vectors, vectors)
+
+
+def _taught(rows: NDArray[np.float32], teacher: WoodburyEASE) -> NDArray[np.float32]:
+    """Return the teacher's scores ``F B`` of dense rows, shape [rank, items], in the place of a copy of them."""
+    root, scale, stiffness = (t.numpy() for t in (teacher.root, teacher.scale, teacher.stiffness))
+    scaled = rows * scale
+    scaled -= (scaled @ root) @ root.T
+    scaled *= scale * stiffness
+    return np.asarray(np.subtract(rows, scaled, out=scaled))
+
+
+def _right_singular(rows: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
+    """Return the first right singular vectors of a wide matrix as columns, from the small matrix ``M M^T``."""
+    size = len(rows)
+    rank = min(rank, size)
+    values, vectors = linalg.eigh(rows @ rows.T, subset_by_index=(size - rank, size - 1))
+    found = rows.T @ (vectors[:, ::-1] / np.sqrt(np.maximum(values[::-1], np.finfo(np.float32).tiny)))
+    return np.asarray(linalg.qr(found, mode="economic")[0])
+
+
+def _leading(rows: sparse.csr_array, rank: int) -> NDArray[np.float32]:
+    """Return ``F`` of a rank with ``F^T F`` near ``X^T X``, by iteration on a block of vectors.
+
+    Halko, Martinsson & Tropp, Finding structure with randomness, SIAM Review 2011, algorithm 4.4. The start is fixed:
+    the result must be the same in every run.
+    """
+    start = np.random.default_rng(0).standard_normal((rows.shape[0], rank + _SPARE), np.float32)
+    columns = rows.T.tocsr()
+    basis = columns @ start
+    for _ in range(_PASSES):
+        basis = columns @ (rows @ linalg.qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0])
+    basis = linalg.qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
+    seen = rows @ basis
+    values, vectors = linalg.eigh(seen.T @ seen)
+    kept = slice(None, -rank - 1, -1)
+    return np.asarray((vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))).T @ basis.T)
 
 
 def teacher_operator(teacher: EASE | WoodburyEASE) -> LinearOperator:
@@ -124,10 +213,14 @@ def _flat(product: Product) -> Product:
 
 def _root(factor: Floats, scale: NDArray[Any]) -> NDArray[np.float32]:
     """Return ``L^-1 F diag(s)``, a block of columns at a time."""
-    inner = (factor * np.square(scale)) @ factor.T
-    lower = linalg.cholesky(inner + np.eye(len(inner)), lower=True)
+    inner = np.eye(len(factor))
     out = np.empty(factor.shape, np.float32)
-    for start in range(0, factor.shape[1], _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
-        out[:, columns] = linalg.solve_triangular(lower, factor[:, columns] * scale[columns], lower=True)
+    blocks = [slice(start, start + _COLUMNS) for start in range(0, factor.shape[1], _COLUMNS)]
+    for columns in blocks:
+        scaled = factor[:, columns] * scale[columns]
+        inner += scaled @ scaled.T
+    lower = linalg.cholesky(inner, lower=True, overwrite_a=True)
+    for columns in blocks:
+        scaled = np.asarray(factor[:, columns] * scale[columns])
+        out[:, columns] = linalg.solve_triangular(lower, scaled, lower=True, check_finite=False)
     return out

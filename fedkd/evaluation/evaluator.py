@@ -1,6 +1,6 @@
 """Measuring a model on many users, a batch at a time, with means and intervals over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,13 @@ def model_scores(model: Recommender) -> Scorer:
     return lambda histories, users: score(model, histories)
 
 
-def recommend(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None, batch_size: int = 512) -> Lists:
+def recommend(
+    scorer: Scorer,
+    fold: Fold,
+    users: NDArray[np.int64] | None = None,
+    batch_size: int = 512,
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> Lists:
     """Return the best unseen items of users who have a target; the scores of one batch at a time stand in memory.
 
     Parameters
@@ -82,11 +88,13 @@ def recommend(scorer: Scorer, fold: Fold, users: NDArray[np.int64] | None = None
         Positions of the users; all by default. Those without a target are left out.
     batch_size : int
         Users in a batch.
+    watch : callable
+        Passes on the positions at which batches begin, and may show how many there are.
     """
     chosen = np.arange(fold.target.num_users) if users is None else users
     chosen = chosen[fold.target.histories.lengths[chosen] > 0]
     items = np.empty((len(chosen), min(DEPTH, fold.target.num_items)), np.int64)
-    for start in range(0, len(chosen), batch_size):
+    for start in watch(range(0, len(chosen), batch_size)):
         batch = chosen[start : start + batch_size]
         histories = fold.history.histories.take(batch)
         items[start : start + batch_size] = top_items(scorer(histories, batch), histories, items.shape[1])

@@ -7,6 +7,7 @@ number of target items, the ideal DCG stops at ``min(k, targets)``; gains are bi
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.errors import DivergedError
 from fedkd.ragged import Ragged
 
 METRICS = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10")
@@ -27,11 +28,11 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
 
     Raises
     ------
-    ValueError
+    DivergedError
         A score is not finite.
     """
     if not np.isfinite(scores).all():
-        raise ValueError("scores hold NaN or infinite values; a model that diverged cannot be ranked")
+        raise DivergedError("its scores hold NaN or infinite values, which cannot be ranked")
     masked = scores.astype(np.float32, copy=True)
     masked[seen.row_index, seen.values] = -np.inf
     depth = min(depth, masked.shape[1])

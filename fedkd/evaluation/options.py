@@ -24,15 +24,23 @@ class EvaluationOptions(Options):
     every : int
         Rounds between evaluations on the devices; the last round is always evaluated. 0 means the last round only.
     baselines : tuple of str
-        The rows of the table beside teacher and student.
+        The rows of the table beside teacher and student. A list of your own must hold only what can be made with the
+        other settings; of the default ones, those that cannot are left out with a sentence.
     baseline_rounds : int
-        Rounds of the federated baselines, FedAvg and local training.
+        Rounds of FedAvg, the federated baseline.
+    baseline_updates : float
+        The most that the clients of a federated baseline may work: clients times rounds times the student's parameters.
+        A baseline that needs more is left out, and the run says so. A thousand million take a core one or two minutes.
+    keep_baselines : bool
+        Whether the models of federated baselines, and their clients' students, stay in the run's folder.
     """
 
     target: Literal["test", "validation"] = "test"
     every: int = Field(default=1, ge=0)
     baselines: tuple[Baseline, ...] = BASELINES
     baseline_rounds: int = Field(default=10, ge=1)
+    baseline_updates: float = Field(default=5e10, gt=0)
+    keep_baselines: bool = False
 
     @field_validator("baselines", mode="before")
     @classmethod

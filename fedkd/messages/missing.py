@@ -16,6 +16,7 @@ class Missing(Enum):
     REFUSED = "refused"
     NO_SUM = "no-sum"
     TOO_FEW = "too-few"
+    FORGOTTEN = "forgotten"
 
     @property
     def text(self) -> str:
@@ -35,6 +36,7 @@ TEXTS = {
     Missing.REFUSED: "refused",
     Missing.NO_SUM: "no secure sum",
     Missing.TOO_FEW: "too few answers for the noise",
+    Missing.FORGOTTEN: "what the client contributed before is gone from its own folder, so it cannot be subtracted",
 }
 
 

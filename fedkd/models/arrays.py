@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fedkd.errors import DivergedError
+
 Arrays = dict[str, NDArray[Any]]
 
 M = TypeVar("M", bound=nn.Module)
@@ -19,8 +21,18 @@ def model_arrays(model: nn.Module) -> Arrays:
 
 
 def export_arrays(model: nn.Module) -> Arrays:
-    """Return a model's parameters and buffers as they travel, floats as float16."""
-    return {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in model_arrays(model).items()}
+    """Return a model's parameters and buffers as they travel, floats as float16.
+
+    Raises
+    ------
+    DivergedError
+        A number is not finite, or has no place in float16.
+    """
+    with np.errstate(over="ignore"):
+        out = {name: a.astype(np.float16) if a.dtype.kind == "f" else a for name, a in model_arrays(model).items()}
+    if not all(np.isfinite(a).all() for a in out.values()):
+        raise DivergedError("its numbers are not finite, or too large for float16")
+    return out
 
 
 def load_arrays(model: M, arrays: Mapping[str, NDArray[Any]]) -> M:

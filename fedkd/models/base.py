@@ -182,6 +182,33 @@ def lookup(table: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
     return functional.embedding(history.clamp(max=len(table) - 1), table), real
 
 
+def row_sums(table: Tensor, history: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the sum of a table's rows over the items of every history, shape [batch, width]; each item counts once.
+
+    Parameters
+    ----------
+    table : Tensor, shape [items, width]
+        One row per item; the position ``items`` means padding.
+    history : Tensor of int64, shape [batch, length]
+    weights : Tensor, shape [items], optional
+        Factors of the rows.
+    """
+    items, real = distinct(history, len(table))
+    factors = real.to(table.dtype) if weights is None else weights[items] * real
+    return functional.embedding_bag(items, table, per_sample_weights=factors, mode="sum")
+
+
+def distinct(history: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
+    """Return histories with their items in ascending order, and which entries count: no padding, no item twice.
+
+    What stands at an entry that does not count is a position of the table all the same.
+    """
+    items = history.sort(dim=1).values
+    real = items < num_items
+    real[:, 1:] &= items[:, 1:] != items[:, :-1]
+    return items.clamp(max=num_items - 1), real
+
+
 def padded_histories(histories: Ragged, num_items: int, length: int | None = None) -> Tensor:
     """Return ragged histories as a model's input, int64 of shape [rows, length]."""
     return torch.from_numpy(histories.padded(num_items, length).astype(np.int64))

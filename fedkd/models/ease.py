@@ -4,6 +4,8 @@ Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019, equation 8
 ``G = X^T X``, ``B = I - P diag(1 / P_jj)``.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,9 +14,15 @@ from torch import Tensor
 
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.models.base import Recommender, multi_hot
+from fedkd.models.base import Recommender, multi_hot, row_sums
 
 Floats = NDArray[np.float64]
+
+BYTES_PER_PAIR = 12
+"""Bytes that fitting EASE takes for every pair of items: a double to solve with, and the stored single."""
+
+_BLOCK = 1024
+"""Rows of an items x items array that are worked on at a time, so that nothing else of its size is made."""
 
 
 class EASE(Recommender):
@@ -38,23 +46,26 @@ class EASE(Recommender):
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
-        return self.hidden(history) @ self.weights
+        return row_sums(self.weights, history)
 
 
 def gram(interactions: Interactions, user_weights: NDArray[np.floating] | None = None) -> Floats:
     """Return ``sum over users of w_u x_u^T x_u``, shape [items, items]; every weight is 1 by default."""
     matrix = interactions.matrix(np.float64)
     weighted = matrix if user_weights is None else sparse.diags_array(np.asarray(user_weights, np.float64)) @ matrix
-    return np.asarray((matrix.T @ weighted).todense())
+    users_of, out = sparse.csr_array(matrix.T), np.empty((interactions.num_items,) * 2)
+    for rows in _blocks(len(out)):
+        out[rows] = (users_of[rows] @ weighted).toarray()
+    return out
 
 
-def ease_weights(gram_matrix: NDArray[np.floating], l2: float) -> Floats:
-    """Return EASE's matrix ``B`` for a Gram matrix, solved in double precision.
+def ease_weights(gram_matrix: Floats, l2: float) -> Floats:
+    """Return EASE's matrix ``B`` for a Gram matrix, solved in double precision in the place of that matrix.
 
     Parameters
     ----------
-    gram_matrix : ndarray, shape [items, items]
-        Symmetric and positive semi-definite.
+    gram_matrix : ndarray of float64, shape [items, items]
+        Symmetric and positive semi-definite. In C order it is overwritten: no second array of its size is made.
     l2 : float
         The ridge, in the units of the Gram matrix; positive.
 
@@ -64,10 +75,14 @@ def ease_weights(gram_matrix: NDArray[np.floating], l2: float) -> Floats:
         ``B``, its diagonal exactly 0.
     """
     _check_ridge(l2)
-    inverse = _inverse(np.asarray(gram_matrix, np.float64) + l2 * np.eye(len(gram_matrix)))
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
-    return weights
+    matrix = np.require(gram_matrix, np.float64, ["C", "W"])
+    np.einsum("ii->i", matrix)[:] += l2
+    _invert(matrix)
+    diagonal = -np.diag(matrix)
+    for rows in _blocks(len(matrix)):
+        matrix[rows] /= diagonal
+    np.fill_diagonal(matrix, 0.0)
+    return matrix
 
 
 def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.floating] | None = None) -> EASE:
@@ -86,14 +101,23 @@ def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.flo
     return EASE(ease_weights(gram(interactions, user_weights), l2))
 
 
-def _inverse(matrix: Floats) -> Floats:
-    """Return the inverse of a symmetric positive definite matrix."""
-    lower, info = linalg.lapack.dpotrf(matrix, lower=True, overwrite_a=True)
+def _invert(matrix: Floats) -> None:
+    """Put the inverse of a symmetric positive definite matrix in its place.
+
+    LAPACK works in Fortran's order, in which a symmetric matrix is its own transpose: nothing is copied.
+    """
+    lower, info = linalg.lapack.dpotrf(matrix.T, lower=True, overwrite_a=True)
     if info:
         raise UserError("EASE's Gram matrix is not positive definite; raise l2")
-    triangle, _ = linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
-    triangle = np.tril(triangle)
-    return np.asarray(triangle + np.tril(triangle, -1).T)
+    linalg.lapack.dpotri(lower, lower=True, overwrite_c=True)
+    for rows in _blocks(len(matrix)):
+        square = matrix[rows, rows]
+        square[...] = np.triu(square) + np.triu(square, 1).T
+        matrix[rows.stop :, rows] = matrix[rows, rows.stop :].T
+
+
+def _blocks(items: int) -> Iterator[slice]:
+    yield from (slice(start, min(start + _BLOCK, items)) for start in range(0, items, _BLOCK))
 
 
 def _check_ridge(l2: float) -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding_bag, pad
 
-from fedkd.models.base import Recommender, multi_hot
+from fedkd.models.base import Recommender, multi_hot, row_sums
 
 
 class WoodburyEASE(Recommender):
@@ -42,9 +41,7 @@ class WoodburyEASE(Recommender):
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return ``(x s) A^T``, shape [batch, rank]."""
-        real = history < self.num_items
-        weights = pad(self.scale, (0, 1))[history]
-        return embedding_bag(history.where(real, 0), self.root, per_sample_weights=weights, mode="sum")
+        return row_sums(self.root, history, self.scale)
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]; the diagonal of the weights is 0 up to rounding."""

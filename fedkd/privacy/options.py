@@ -112,7 +112,7 @@ class PrivacyOptions(Guarantee):
         if self.adaptive and not own.active and self.student.epsilon is None:
             raise ValueError(
                 "adaptive says how a budget is counted, and there is none; leave privacy.adaptive out, or set "
-                "privacy.mode=central, privacy.epsilon=4 and privacy.delta=1e-5"
+                "privacy.mode, privacy.epsilon and privacy.delta"
             )
         if self.answers_share < LEAST_SHARE:
             raise ValueError(

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,9 @@ class Protocol(Choice, ABC):
     its ``package.module:Class``.
     """
 
+    centralises: ClassVar[bool] = True
+    """Whether ``centralised`` returns a model."""
+
     name: str
 
     @abstractmethod
@@ -158,6 +161,11 @@ class Protocol(Choice, ABC):
         """Say whether a secure sum can hide single answers, because the server needs only their sum."""
         return True
 
+    def kept_bytes(self, catalogue: Catalogue) -> int:
+        """Return about how many bytes of models a client keeps from one round to the next."""
+        del catalogue
+        return 0
+
     def releases(self, num_rounds: int) -> int:
         """Return the largest number of releases in a number of rounds to which one client contributes."""
         return num_rounds
@@ -174,6 +182,11 @@ class Protocol(Choice, ABC):
             f"{self.name} cannot separate contributions again, so clients {clients.tolist()} cannot withdraw; "
             "run again without them, or use the residual protocol"
         )
+
+    def contributors(self, state: State) -> NDArray[np.int64]:
+        """Return the clients whose contributions ``withdraw`` can have taken back; none by default."""
+        del state
+        return np.zeros(0, np.int64)
 
 
 class GlobalStudent(Protocol):

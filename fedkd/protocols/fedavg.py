@@ -27,8 +27,9 @@ class FedAvg(TrainedStudent):
 
     This is their algorithm 1. Every client trains the global student on its own histories and answers with the change
     of its parameters times its number of interactions ``n``. The server moves the student by the ``n``-weighted mean
-    change, or takes it as the gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021). Under
-    protection all clients have the same weight.
+    change, or takes it as the gradient of Adam (Reddi et al., Adaptive federated optimization, ICLR 2021), which is the
+    default. Where a client has one user, the plain average of a few local steps moves a student that begins with random
+    numbers hardly at all. Under protection all clients have the same weight.
 
     Attributes
     ----------
@@ -36,11 +37,11 @@ class FedAvg(TrainedStudent):
         Training of the student on the public users before the first round; the paper has none. Under protection there
         are too few rounds for a student that begins with random numbers.
     local : LocalTraining
-        Training on the clients.
+        Training on the clients; one plain gradient step where a client has one user.
     server_optimiser : str
         ``average``, or ``adam`` on the mean change.
     server_learning_rate : float
-        Step size of the server: 1 is the plain average; about 0.01 suits Adam. Under protection the average is that of
+        Step size of the server: 1 is the plain average; 0.03 suits Adam. Under protection the average is that of
         clipped changes, and 10 suits it.
     clip : float
         Under protection: the largest Euclidean norm of one client's change. Clients then have the same weight, and the
@@ -49,9 +50,9 @@ class FedAvg(TrainedStudent):
 
     name: Literal["fedavg"] = "fedavg"
     pretraining: CentralTraining = CentralTraining(epochs=0)
-    local: LocalTraining = LocalTraining()
-    server_optimiser: Literal["average", "adam"] = "average"
-    server_learning_rate: float = Field(1.0, gt=0)
+    local: LocalTraining = LocalTraining(epochs=1, learning_rate=1.0, optimiser="sgd")
+    server_optimiser: Literal["average", "adam"] = "adam"
+    server_learning_rate: float = Field(0.03, gt=0)
     clip: float = Field(0.3, gt=0)
 
     def begin(self, setup: Setup) -> State:
@@ -72,7 +73,10 @@ class FedAvg(TrainedStudent):
         return {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train the student on every client, and answer with the change of its parameters."""
+        """Train the student on every client, and answer with the change of its parameters.
+
+        A student that is too large for float16, in which it would travel, has diverged: its change is not finite.
+        """
         student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
         parameters = replicate(student, len(cohort))
         train_locally(student, parameters, cohort, self.local, asks.round)
@@ -80,7 +84,9 @@ class FedAvg(TrainedStudent):
             (parameters[name] - start.detach()).numpy().reshape(len(cohort), -1)
             for name, start in student.named_parameters()
         ]
-        values = {"change": np.concatenate(changes, axis=1)}
+        whole = np.concatenate(changes, axis=1)
+        whole[np.abs(whole).max(axis=1) > np.finfo(np.float16).max] = np.nan
+        values = {"change": whole}
         return cohort, Answers(asks.round, cohort.clients, values, weights=weights_of(cohort))
 
     def pool(self, state: State, estimates: Estimates) -> State:

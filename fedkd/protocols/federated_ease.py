@@ -107,5 +107,5 @@ class FederatedEASE(LowRankStudent):
     def centralised(self, train: Interactions, setup: Setup) -> Recommender:
         """Return the student of everyone's histories in one place."""
         del setup
-        whole = Gram(np.asarray(train.matrix(np.float64).todense()))
+        whole = Gram.of_histories(train.matrix(np.float64))
         return low_rank_student(ease_teacher(whole, self.regularisation), whole, self.rank)

@@ -28,7 +28,7 @@ from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, train
 from fedkd.training.examples import Examples
 from fedkd.training.hard_labels import nonempty, train_centrally
-from fedkd.training.local import OWN, keep_students, own_scores, own_students, train_locally
+from fedkd.training.local import OWN, keep_students, own_students, students_scores, train_locally
 from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
 CONSENSUS = "lesson."
@@ -154,9 +154,14 @@ class FedMD(TrainedStudent):
             "signal": signal,
         }
 
+    def kept_bytes(self, catalogue: Catalogue) -> int:
+        """Return the bytes of a student."""
+        return self.blank_student(catalogue).size()[1]
+
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history with the student of the user's client, or the global one if it has none yet."""
-        return own_scores(load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared), cohort)
+        student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
+        return students_scores(student, own_students(student, cohort), cohort)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
         histories = nonempty(setup.public.histories)

@@ -6,12 +6,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.training.cohort import Cohort
-from fedkd.training.local import keep_students, own_scores, own_students, train_locally
+from fedkd.training.local import keep_students, own_students, students_scores, train_locally
 from fedkd.training.options import LocalTraining
 
 
@@ -22,10 +23,14 @@ class LocalOnly(TrainedStudent):
     ----------
     local : LocalTraining
         Training in a round.
+    keep : bool
+        Whether clients keep their students between rounds. Without it nothing stays on a disk: a student is trained
+        when it is measured, through all rounds so far, and then forgotten.
     """
 
     name: Literal["local-only"] = "local-only"
     local: LocalTraining = LocalTraining()
+    keep: bool = True
 
     def begin(self, setup: Setup) -> State:
         """Return an empty state: the server learns nothing."""
@@ -43,10 +48,13 @@ class LocalOnly(TrainedStudent):
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Continue training; the student stays with the client."""
+        nothing = Answers(asks.round, cohort.clients, {})
+        if not self.keep:
+            return cohort.with_states(({},) * len(cohort)), nothing
         student = self._start(cohort)
         parameters = own_students(student, cohort)
         train_locally(student, parameters, cohort, self.local, asks.round)
-        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, {})
+        return keep_students(cohort, parameters, self._start(cohort)), nothing
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Return the state as it was."""
@@ -70,10 +78,17 @@ class LocalOnly(TrainedStudent):
             "and privacy.delta out"
         )
 
+    def kept_bytes(self, catalogue: Catalogue) -> int:
+        """Return the bytes of a student, where it is kept."""
+        return self.blank_student(catalogue).size()[1] if self.keep else 0
+
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history with the student of the user's client."""
-        del asks
-        return own_scores(self._start(cohort), cohort)
+        student = self._start(cohort)
+        parameters = own_students(student, cohort)
+        for number in () if self.keep else range(1, asks.round + 1):
+            train_locally(student, parameters, cohort, self.local, number)
+        return students_scores(student, parameters, cohort)
 
     def _start(self, cohort: Cohort) -> Recommender:
         return self.model.build(cohort.data.train.catalogue, cohort.seed)

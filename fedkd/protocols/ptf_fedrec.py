@@ -1,7 +1,7 @@
 """PTF-FedRec, in which predictions for single pairs of user and item travel instead of parameters."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ class PTFFedRec(Protocol):
         Most items whose scores a client receives in a round; it keeps at most as many as it has positives.
     """
 
+    centralises: ClassVar[bool] = False
     name: Literal["ptf-fedrec"] = "ptf-fedrec"
     dimensions: int = Field(16, ge=1)
     server_dimensions: int = Field(32, ge=1)
@@ -138,7 +139,7 @@ class PTFFedRec(Protocol):
         )
         train(model, parameters, examples, pair_loss, training, streams)
         values = self._upload(cohort, parameters, (positives, negatives), asks.round)
-        return keep_students(cohort, parameters), Answers(asks.round, cohort.clients, values)
+        return keep_students(cohort, parameters, self._blank(cohort)), Answers(asks.round, cohort.clients, values)
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Collect the triples."""

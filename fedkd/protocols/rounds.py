@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.errors import DivergedError
 from fedkd.messages.types import Asks, Estimates
 from fedkd.protocols.base import Metrics, Protocol, State
 from fedkd.random_streams import stream
@@ -53,15 +54,30 @@ def play_round(
         Most clients that are asked.
     collect : callable
         Returns the estimates from the answers.
+
+    Raises
+    ------
+    DivergedError
+        The state after teaching holds numbers that are not finite.
     """
     seed = state.setup.seed
     chosen = sampled(protocol.invite(state, clients), participants, seed, number)
     estimates = collect(protocol.ask(state, chosen, number, stream(seed, "ask", number)))
     if estimates is not None:
         state = protocol.pool(state, estimates)
+    elif number > 1:
+        return Round(state, {}, 0.0)  # it would teach the same again
     begun = time.monotonic()
-    state, metrics = protocol.teach(state, stream(seed, "teach", number))
+    with np.errstate(over="ignore", invalid="ignore"):
+        state, metrics = protocol.teach(state, stream(seed, "teach", number))
+    if not all(np.isfinite(array).all() for array in state.arrays.values() if array.dtype.kind == "f"):
+        raise DivergedError("what the server learnt is not finite")
     return Round(state, metrics, time.monotonic() - begun)
+
+
+def remaining(protocol: Protocol, state: State) -> NDArray[np.int64]:
+    """Return the registered clients that still have something to contribute; a run without any has ended."""
+    return protocol.invite(state, np.arange(state.setup.num_clients))
 
 
 def sampled(invited: NDArray[np.int64], most: int, seed: int, number: int) -> NDArray[np.int64]:

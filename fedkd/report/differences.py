@@ -45,8 +45,7 @@ def _over_users(one: tuple[str, Run], other: tuple[str, Run], metric: str) -> In
     above, below = (_users(run, model, metric) for model, run in (one, other))
     if above is None or below is None or above.index.intersection(below.index).empty:
         return None
-    values = np.asarray((above - below).dropna(), np.float64)
-    return Interval.read(mean_interval(values))
+    return Interval.read(mean_interval(np.asarray((above - below).dropna(), np.float64)))
 
 
 def _users(run: Run, model: str, metric: str) -> "pd.Series[float] | None":

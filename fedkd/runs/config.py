@@ -14,8 +14,10 @@ from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
+from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
+from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
 from fedkd.runs.choices import NAMES, forget
@@ -91,13 +93,35 @@ class Config(Options):
         """Whether real clients mask their answers."""
         return self.privacy.masked and self.algorithm.masks()
 
+    def unmakeable(self, baseline: str) -> str:
+        """Return why a baseline cannot be made with these settings, and what mends it; empty where it can."""
+        if BY_NAME[baseline].source == PUBLIC and not self.partition.public_fraction:
+            return "there are no public users; set partition.public-fraction above 0, for example 0.1"
+        if baseline == "public-student" and not isinstance(self.algorithm, LowRankStudent):
+            return f"public users alone teach no student of algorithm {self.algorithm.name}"
+        if baseline == "centralised" and not self.algorithm.centralises:
+            return f"algorithm {self.algorithm.name} has no model of everyone's data"
+        if BY_NAME[baseline].source == PARAMETERS and self.privacy.vote_mechanism is not None:
+            return f"its answers are no votes, which privacy.votes={self.privacy.votes} needs"
+        return ""
+
+    @model_validator(mode="after")
+    def _baselines_can_be_made(self) -> "Config":
+        asked = self.evaluation.baselines
+        reasons = {name: self.unmakeable(name) for name in asked if set(asked) != set(BASELINES)}
+        if impossible := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
+            raise ValueError(
+                f"evaluation.baselines asks for what cannot be made: {'; '.join(impossible)}; or leave it out there"
+            )
+        return self
+
     @model_validator(mode="after")
     def _students_take_noise(self) -> "Config":
         local = getattr(self.algorithm, "local", None)
         if self.privacy.student.epsilon is not None and getattr(local, "optimiser", None) != "sgd":
             raise ValueError(
                 "privacy.student.epsilon needs students that clients train on histories by plain gradient steps; "
-                "set algorithm.name to iterated, fedavg or fedmd, and algorithm.local.optimiser to sgd"
+                "set algorithm.name=iterated, fedavg or fedmd, and algorithm.local.optimiser=sgd"
             )
         return self
 
@@ -113,7 +137,7 @@ class Config(Options):
         if self.privacy.vote_mechanism is not None and not all(self.algorithm.ballot() or (0,)):
             raise ValueError(
                 f"privacy.votes={self.privacy.votes} needs answers that are votes among a panel of items; set "
-                "algorithm.name to gnmax and algorithm.panel, for example to 50"
+                "algorithm.name=gnmax and algorithm.panel=50"
             )
         if self.privacy.unit == "user" and self.partition.clients != "users":
             raise ValueError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.messages.missing import Failure
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import Mechanism
@@ -13,6 +14,7 @@ from fedkd.protocols.base import State
 from fedkd.protocols.rounds import Round, play_round
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
+from fedkd.runs.failures import mending_divergence, unanswered
 from fedkd.runs.federation import Federation, mechanisms, student_noise
 from fedkd.training.cohort import ClientState, Cohort
 
@@ -31,12 +33,14 @@ class DrySimulation:
         Everyone's data.
     clients : ndarray of int64, shape [clients]
         The clients that take part, ascending; the public constants are those of all clients.
+    kept : dict of int to ClientState
+        What each client keeps between rounds.
     """
 
     config: Config
     together: Federation
     clients: Ids
-    _kept: dict[int, ClientState] = field(default_factory=dict)
+    kept: dict[int, ClientState] = field(default_factory=dict)
     _received: Answers | None = None
 
     @property
@@ -54,9 +58,12 @@ class DrySimulation:
         """Yield the outcome of every round."""
         protocol, state = self.config.algorithm, self.begin()
         for number in range(1, self.config.num_server_rounds + 1):
-            played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
+            with mending_divergence(protocol):
+                played = play_round(protocol, state, number, self.clients, self.mechanism.participants, self.collect)
             state = played.state
             yield played
+            if not len(protocol.invite(state, self.clients)):
+                return
 
     def begin(self) -> State:
         """Return the server's state before the first round."""
@@ -77,15 +84,21 @@ class DrySimulation:
         size = self.config.runtime.cohort_size
         chunks = [asks.clients[start : start + size] for start in range(0, len(asks.clients), size)]
         self._received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
-        return aggregator.decode(self._received) if len(self._received.clients) else None
+        if not len(self._received.clients):
+            failures = {Failure(reason): len(clients) for reason, clients in self._received.refused.items()}
+            raise unanswered(asks.round, failures)
+        return aggregator.decode(self._received)
+
+    def cohort(self, clients: Ids) -> Cohort:
+        """Return some clients with their data and what they keep."""
+        owner, data = self.together.held_by(clients)
+        kept = tuple(self.kept.get(int(client), {}) for client in clients)
+        return Cohort(clients, owner, data, self.config.seed, kept, student_noise(self.config))
 
     def learnt(self, asks: Asks) -> Answers:
         """Return the clients' raw answers to asks that concern them."""
-        owner, data = self.together.held_by(asks.clients)
-        kept = tuple(self._kept.get(int(client), {}) for client in asks.clients)
-        cohort = Cohort(asks.clients, owner, data, self.config.seed, kept, student_noise(self.config))
-        cohort, answers = self.config.algorithm.learn(cohort, asks)
-        self._kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
+        cohort, answers = self.config.algorithm.learn(self.cohort(asks.clients), asks)
+        self.kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
         return answers
 
     def first_asks(self) -> tuple[Asks, dict[str, Spec]]:

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import sys
 import textwrap
 import tomllib
@@ -24,9 +25,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedkd.atomic_file import replace_file, replacing
+from fedkd.atomic_file import naming, replace_file, replacing
 from fedkd.errors import UserError
-from fedkd.runs.config import Config, dump, validate
+from fedkd.runs.config import Config, dump, flatten, validate
 
 Json = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -55,8 +56,7 @@ class RunFolder:
         UserError
             The folder holds a run already.
         """
-        if any((path / name).exists() for name in ("config.toml", "rounds.jsonl", "checkpoint")):
-            raise UserError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
+        cls(path).check_new()
         path.mkdir(parents=True, exist_ok=True)
         _write(path / "environment.json", _json(environment(config)))
         head = {"mode": config.privacy.mode, "statement": config.promise, "run": secrets.token_hex(8)}
@@ -74,8 +74,28 @@ class RunFolder:
 
     @classmethod
     def at(cls, path: Path, config: Config) -> "RunFolder":
-        """Return the folder of the run at a path, which is made if there is none."""
-        return cls.open(path) if (path / "config.toml").exists() else cls.create(path, config)
+        """Return the folder of this run at a path, which is made if there is none; see ``check``."""
+        cls(path).check(config)
+        return cls(path) if (path / "config.toml").exists() else cls.create(path, config)
+
+    def check_new(self) -> None:
+        """Refuse a folder that holds a run already, with a ``UserError``."""
+        if any((self.path / name).exists() for name in ("config.toml", "rounds.jsonl", "checkpoint")):
+            raise UserError(
+                f"{self.path} holds a run already; choose another --out, or continue it with --resume {self.path}"
+            )
+
+    def check(self, config: Config) -> None:
+        """Refuse a folder that holds a run of another configuration, with a ``UserError``; how it runs may differ."""
+        if not (self.path / "config.toml").exists():
+            return
+        there, asked = flatten(self.config()), flatten(config)
+        for key in sorted(there.keys() | asked.keys()):
+            if not key.startswith("runtime.") and there.get(key) != asked.get(key):
+                raise UserError(
+                    f"{self.path} holds another run: its {key} is {there.get(key, 'absent')}, and "
+                    f"{asked.get(key, 'absent')} is asked for; choose another folder, or delete that one"
+                )
 
     def config(self) -> Config:
         """Return the run's configuration, in which the run folder is this one, even if it was moved."""
@@ -114,7 +134,7 @@ class RunFolder:
         A last line that a crash cut short is removed first, so that the new line is not appended to it.
         """
         path = self.path / name
-        with path.open("ab") as file:
+        with naming(path), path.open("ab") as file:
             file.truncate(_whole_bytes(path))
             file.write(json.dumps(line).encode() + b"\n")
             file.flush()
@@ -151,6 +171,13 @@ class RunFolder:
         """Keep only the complete lines of ``rounds.jsonl`` up to a round."""
         kept = [line for line in self.rounds() if line["round"] <= after]
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+    def forget_models(self) -> None:
+        """Remove everything from which a finished run could go on: models, catalogue, checkpoint, clients' states."""
+        for name in ("checkpoint", "client-states"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for path in self.path.glob("*.safetensors"):
+            path.unlink()
 
     def write_json(self, name: str, content: Json) -> None:
         """Write a JSON file whole or not at all."""

@@ -68,20 +68,20 @@ def _name_it(key: str, value: Any) -> str:
 
 
 def _did_you_mean(key: str, tree: Mapping[str, Any], whole: type[Options]) -> str:
-    known = {*_keys(whole)}
+    known = {*keys(whole)}
     for part, registry in reversed(CHOSEN.items()):
-        others = {f"{part}.{name}": kind.label() for kind in reversed([*registry]) for name in _keys(kind)}
+        others = {f"{part}.{name}": kind.label() for kind in reversed([*registry]) for name in keys(kind)}
         if key in others:
             name = f"{part}.{registry.base.key}={others[key]}"
             return f"; it belongs to another {registry.kind} than the chosen one: leave it out, or set {name}"
-        known |= others.keys() | {f"{part}.{name}" for name in _keys(chosen(tree, part))}
+        known |= others.keys() | {f"{part}.{name}" for name in keys(chosen(tree, part))}
     close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _keys(kind: type[Options]) -> Iterator[str]:
+def keys(kind: type[Options]) -> Iterator[str]:
     """Yield the keys of a part of the configuration, and of the parts inside it."""
     for name, field in kind.model_fields.items():
         yield kebab(name)
         if isinstance(field.default, Options):
-            yield from (f"{kebab(name)}.{inside}" for inside in _keys(type(field.default)))
+            yield from (f"{kebab(name)}.{inside}" for inside in keys(type(field.default)))

@@ -42,7 +42,8 @@ colluding clients surround one client or fill a gap, and fill a cohort with clie
 
 Limits
 ------
-* The sum itself is open: it takes noise to hide a client in it, and sums over different cohorts may be subtracted.
+* The sum itself is open: it takes noise to hide a client in it, and sums over different cohorts may be subtracted. A
+  caller must see to it that one question is opened for one cohort alone (`clients/secure.py` does).
 * Nothing bounds a vector: one client can add any numbers, and so spoil or steer the sum; one that locks a false table
   and drops out spoils it too. One that deals shares which do not fit together can stop the sum; the error names it.
 * Who takes part, when, and who drops out is visible, and so is the length of the vectors.

@@ -141,6 +141,12 @@ class Party:
             masks.add_mask(total, seed, 1 if self._place < other else -1)
         return masks.pack(total, bits)
 
+    def has_members(self, clients: bytes) -> bool:
+        """Say whether the cohort of the round that goes on holds all of a set of directory positions."""
+        now, _ = self._now("mask")
+        size = len(self._directory)
+        return not (_set(clients, size) & ~_set(now.cohort, size)).any()
+
     def _received(self, now: state.RoundState, shared: Flags, data: bytes) -> list[bytes]:
         """Return this party's shares of what every neighbour dealt."""
         form = self._shape(now)

@@ -47,3 +47,9 @@ class Cohort:
     def with_states(self, states: tuple[ClientState, ...]) -> "Cohort":
         """Return the cohort with new states of its clients."""
         return replace(self, states=states)
+
+    def take(self, rows: NDArray[np.int64]) -> "Cohort":
+        """Return some of the clients, by ascending positions, with their users."""
+        users = np.flatnonzero(np.isin(self.owner, rows))
+        owner, states = np.searchsorted(rows, self.owner[users]), tuple(self.states[row] for row in rows)
+        return replace(self, clients=self.clients[rows], owner=owner, data=self.data.take(users), states=states)

@@ -13,7 +13,7 @@ from fedkd.models.base import Recommender, multi_hot, score
 from fedkd.privacy.randomness import noise_generator
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
-from fedkd.training.chunks import Model, Parameters
+from fedkd.training.chunks import Model, Parameters, item_tables
 from fedkd.training.cohort import ClientState, Cohort
 from fedkd.training.dp_sgd import train_with_noise
 from fedkd.training.engine import replicate, train
@@ -22,6 +22,9 @@ from fedkd.training.options import LocalTraining
 
 OWN = "student."
 """Prefix of the arrays of a client's own student in its state."""
+
+ROWS = ".rows"
+"""Ending of the name of the rows of a table that are kept, where not all are."""
 
 
 def train_locally(
@@ -109,28 +112,57 @@ def history_loss(num_items: int) -> Callable[[Model, Mapping[str, Tensor]], Tens
 
 
 def own_students(model: nn.Module, cohort: Cohort) -> Parameters:
-    """Return every client's own student; clients that have none yet begin with ``model``."""
+    """Return every client's own student; clients that have none yet begin with ``model``.
+
+    Where a client keeps only the rows in which its student differs from the one that everybody has, ``model`` is that.
+    """
     parameters = replicate(model, len(cohort))
     for row, state in enumerate(cohort.states):
-        for name in parameters:
+        for name, stacked in parameters.items():
             if OWN + name in state:
-                parameters[name][row] = torch.from_numpy(np.array(state[OWN + name]))
+                kept = torch.from_numpy(np.array(state[OWN + name]))
+                rows = state.get(OWN + name + ROWS)
+                if rows is None:
+                    stacked[row] = kept
+                else:
+                    stacked[row].movedim(item_tables(model)[name], 0)[torch.from_numpy(np.array(rows))] = kept
     return parameters
 
 
-def keep_students(cohort: Cohort, parameters: Parameters) -> Cohort:
-    """Return the cohort with these students in its clients' states, beside the other arrays there."""
-    arrays = {OWN + name: stacked.numpy() for name, stacked in parameters.items()}
+def keep_students(cohort: Cohort, parameters: Parameters, common: nn.Module | None = None) -> Cohort:
+    """Return the cohort with these students in its clients' states, beside the other arrays there.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The clients.
+    parameters : Parameters
+        A student per client.
+    common : Module, optional
+        The student that everybody has anyway. Then a client keeps of its tables of items the rows that differ from it.
+    """
     before: tuple[ClientState, ...] = cohort.states or ({},) * len(cohort)
-    states = (
-        {**state, **{name: array[row].copy() for name, array in arrays.items()}} for row, state in enumerate(before)
-    )
+    states = []
+    for row, state in enumerate(before):
+        kept = {name: array for name, array in state.items() if not name.startswith(OWN)}
+        for name, stacked in parameters.items():
+            kept |= _kept(name, stacked[row], common)
+        states.append(kept)
     return cohort.with_states(tuple(states))
 
 
-def own_scores(model: Recommender, cohort: Cohort) -> NDArray[np.float32]:
-    """Return the scores of every user's history by its client's own student, shape [users, items]."""
-    parameters = own_students(model, cohort)
+def _kept(name: str, own: Tensor, common: nn.Module | None) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays in which a client keeps one parameter of its student."""
+    tables: dict[str, int] = getattr(common, "item_tables", {})
+    if common is None or name not in tables:
+        return {OWN + name: own.numpy().copy()}
+    table, shared = (t.detach().movedim(tables[name], 0) for t in (own, common.get_parameter(name)))
+    rows = (table != shared).reshape(len(table), -1).any(1).nonzero()[:, 0]
+    return {OWN + name: table[rows].numpy(), OWN + name + ROWS: rows.numpy().astype(np.int32)}
+
+
+def students_scores(model: Recommender, parameters: Parameters, cohort: Cohort) -> NDArray[np.float32]:
+    """Return the scores of every user's history by the student of its client, shape [users, items]."""
     histories = cohort.data.history.histories
     out = np.empty((len(histories), model.num_items), np.float32)
     for row in range(len(cohort)):

@@ -15,7 +15,7 @@ from fedkd.errors import UserError
 from fedkd.runs.config import load
 from fedkd.runs.folder import RunFolder
 from fedkd.runs.processes import environment, free_port, program
-from simulations.run import simulate
+from simulations.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from simulations.benchmark.machine import Ceilings, measure_ceilings
-from simulations.run import simulate
+from simulations.simulate import simulate
 
 SOURCES = ("movielens-100k", "movielens-1m")
 

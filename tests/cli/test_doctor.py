@@ -79,3 +79,17 @@ def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(doctor.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert doctor.programs().found == "flwr, flower-superlink, flower-supernode missing"
+
+
+@pytest.mark.parametrize(("free", "fine"), [(2**30, True), (2**30 - 1, False)])
+def test_a_disk_without_room_for_a_run_is_named(free: int, fine: bool) -> None:
+    found = doctor.disk(free)
+    assert found.fine == fine
+    assert "GiB free" in found.found
+    assert fine or "--dry-run" in found.hint
+
+
+def test_the_disk_and_the_folder_of_runs_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert {"disk", "run folder"} <= {check.name for check in doctor.examine()}
+    assert not list(tmp_path.iterdir())

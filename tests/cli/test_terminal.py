@@ -72,7 +72,7 @@ def test_development_mode_shows_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_innermost_place_says_how_to_go_on() -> None:
     def command() -> None:
-        with going_on("outer"), going_on("inner"):
+        with going_on(lambda: "outer"), going_on(lambda: "inner"):
             raise KeyboardInterrupt
 
     assert result_of(command) == (INTERRUPTED, "stopped; inner\n")

@@ -2,6 +2,7 @@
 
 import gzip
 import shlex
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ def as_printed(output: str, folder: Path) -> list[dict[str, list[str]]]:
     """Return the histories that the first printed arguments, and the printed table, read."""
     lines = output.splitlines()
     given = next(line for line in lines if line.startswith(COMMAND)).removeprefix(COMMAND)
-    begin = lines.index("    [data]")
-    (folder / "conf.toml").write_text(
-        "\n".join(line.removeprefix("    ") for line in lines[begin : lines.index("", begin)])
-    )
+    block = takewhile(lambda line: line.startswith("    "), lines[lines.index("    [data]") :])
+    (folder / "conf.toml").write_text("\n".join(line.removeprefix("    ") for line in block))
     both = load(None, shlex.split(given)[1::2]), load(folder / "conf.toml")
     assert both[0].data == both[1].data
     return [histories(config.data.load().interactions) for config in both[:1]]

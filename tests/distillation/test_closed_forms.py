@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
+from fedkd.distillation import closed_forms
 from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student, teacher_operator
 from fedkd.models.base import score
 from fedkd.ragged import Ragged
@@ -54,3 +56,38 @@ def test_student_error_is_the_sum_of_the_eigenvalues_left_out():
     error = weights - score(low_rank_student(teacher, gram, 8), every_item(40))
     values = np.linalg.eigvalsh(weights.T @ gram.dense() @ weights)
     assert np.trace(error.T @ gram.dense() @ error) == pytest.approx(values[:-8].sum(), rel=1e-3)
+
+
+def test_a_factored_student_of_more_rows_than_its_rank_is_the_dense_ones() -> None:
+    gram = make_gram(items=60, rank=25, seed=4)
+    dense, thin = (low_rank_student(ease_teacher(gram, 2.0, form), gram, 7) for form in (True, False))
+    np.testing.assert_allclose(score(thin, every_item(60)), score(dense, every_item(60)), atol=1e-4)
+
+
+def sparse_rows(users=90, items=70, seed=1):
+    return sparse.csr_array((np.random.default_rng(seed).random((users, items)) < 0.2).astype(np.float64))
+
+
+def test_few_histories_are_their_own_factor() -> None:
+    rows = sparse_rows()
+    assert np.array_equal(Gram.of_histories(rows).factor, rows.toarray())
+
+
+def test_many_histories_are_compressed_to_their_strongest_directions_and_the_whole_diagonal(monkeypatch) -> None:
+    monkeypatch.setattr(closed_forms, "FACTOR_BYTES", 0)
+    monkeypatch.setattr(closed_forms, "_SPARE", 10)
+    rows, whole = sparse_rows(), sparse_rows().T @ sparse_rows()
+    found = Gram.of_histories(rows, rank=8)
+    values, vectors = np.linalg.eigh(whole.toarray())
+    best = (vectors[:, -8:] * values[-8:]) @ vectors[:, -8:].T
+    np.testing.assert_allclose(found.factor.T @ found.factor, best, atol=0.02 * values[-1])
+    np.testing.assert_allclose(np.diag(found.dense()), whole.diagonal(), rtol=1e-4)
+    np.testing.assert_allclose(found.operator() @ np.ones(70, np.float32), found.dense().sum(1), rtol=1e-4)
+
+
+def test_a_compressed_teacher_is_ease_of_the_compressed_matrix(monkeypatch) -> None:
+    monkeypatch.setattr(closed_forms, "FACTOR_BYTES", 0)
+    monkeypatch.setattr(closed_forms, "_SPARE", 10)
+    gram = Gram.of_histories(sparse_rows(), rank=8)
+    thin, dense = (score(ease_teacher(gram, 5.0, form), every_item(70)) for form in (False, True))
+    np.testing.assert_allclose(thin, dense, atol=1e-4)

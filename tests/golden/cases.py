@@ -71,7 +71,7 @@ SMALL = (
     "data.synthetic.mean-history=12",
     "evaluation.baselines=[]",
 )
-CENTRALISED = "evaluation.baselines=centralised"
+CENTRALISED = ("evaluation.baselines=centralised",)
 TWICE = "num-server-rounds=2"
 RESIDUAL = ("algorithm.references=16", "algorithm.panel=30", "algorithm.rank=6")
 PROTOCOLS: dict[str, tuple[str, ...]] = {
@@ -151,7 +151,7 @@ CASES: dict[str, Case] = {
         (*COLUMNS, *RESIDUAL, "partition.clients=groups", "evaluation.baselines=[]"), "custom.toml", data="table"
     ),
     "movielens-100k": Case(('evaluation.baselines=["popularity","ease"]',), "ml100k.toml", data="movielens"),
-    **{f"protocol-{name}": of(name, TWICE, CENTRALISED) for name in PROTOCOLS},
+    **{f"protocol-{name}": of(name, TWICE, *CENTRALISED * (name != "ptf-fedrec")) for name in PROTOCOLS},
     "residual-central": of("residual", *mode("central")),
     "residual-distributed": of("residual", *mode("distributed")),
     "residual-local": of("residual", *mode("local")),

@@ -1,5 +1,8 @@
 """Models in closed form against naive loops."""
 
+import tracemalloc
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.models.base import multi_hot, padded_histories, score
-from fedkd.models.ease import ease_weights, fit_ease, gram
+from fedkd.models import ease, item_knn
+from fedkd.models.base import Recommender, multi_hot, padded_histories, score
+from fedkd.models.ease import BYTES_PER_PAIR, ease_weights, fit_ease, gram
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
 from fedkd.ragged import Ragged
@@ -90,3 +94,27 @@ def test_popularity_counts_users_and_ignores_the_history() -> None:
 def test_multi_hot_drops_padding_and_empty_rows() -> None:
     history = padded_histories(Ragged.from_rows([[2, 0], []], np.int32), 3)
     assert torch.equal(multi_hot(history, 3), torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("fit", [fit_ease, fit_item_knn])
+def test_an_item_counts_once_however_often_a_history_names_it(fit: Callable[..., Recommender]) -> None:
+    model = fit(random_interactions(5), 2)
+    once, twice = torch.tensor([[9, 2, 7]]), torch.tensor([[7, 2, 7]])
+    torch.testing.assert_close(model(once), model(twice))
+
+
+def test_ease_takes_two_arrays_of_items_x_items_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "_BLOCK", 64)
+    items = 512
+    data = random_interactions(0, users=40, items=items)
+    tracemalloc.start()
+    fit_ease(data, 3.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert BYTES_PER_PAIR * items**2 <= peak < 2 * 8 * items**2
+
+
+def test_item_knn_never_counts_all_pairs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, whole = random_interactions(7, users=30, items=40), fit_item_knn(random_interactions(7, users=30, items=40))
+    monkeypatch.setattr(item_knn, "_BLOCK", 7)
+    assert torch.equal(fit_item_knn(data).similarity, whole.similarity)

@@ -79,10 +79,17 @@ def test_the_accountant_leaves_logging_as_it_was() -> None:
     assert logging.getLogger().handlers == before
 
 
-@pytest.mark.parametrize("wrong", ["algorithm.name=residual", "algorithm.name=fedavg", "algorithm.name=ptf-fedrec"])
-def test_students_that_take_no_noise_are_refused_when_the_configuration_is_read(wrong: str) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["algorithm.name=residual"],
+        ["algorithm.name=fedavg", "algorithm.local.optimiser=adam"],
+        ["algorithm.name=ptf-fedrec"],
+    ],
+)
+def test_students_that_take_no_noise_are_refused_when_the_configuration_is_read(wrong: list[str]) -> None:
     with pytest.raises(UserError, match=r"privacy\.student\.epsilon"):
-        load(None, [wrong, "privacy.student.epsilon=4"])
+        load(None, [*wrong, "privacy.student.epsilon=4"])
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_one_voter_shows_no_more_than_is_claimed_and_a_bug_shows_more(votes, adj
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["privacy.mode=central", "privacy.votes=noisy-max"], "algorithm gnmax"),
+        (["privacy.mode=central", "privacy.votes=noisy-max"], r"algorithm\.name=gnmax"),
         (["algorithm.name=gnmax", "privacy.mode=central", "privacy.votes=noisy-max"], r"algorithm\.panel"),
         (["algorithm.name=gnmax", "privacy.mode=local", "privacy.votes=noisy-max"], "mode=central"),
         (["algorithm.name=gnmax", "privacy.mode=local", "privacy.votes=randomised-response"], "replace-one"),

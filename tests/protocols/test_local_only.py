@@ -1,10 +1,14 @@
 import numpy as np
-import torch
+import pytest
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
+from fedkd.models.linear import LinearConfig
 from fedkd.protocols.local_only import LocalOnly
+from fedkd.testing.protocols import SEED
+from fedkd.training.cohort import Cohort
+from fedkd.training.local import own_students
 from fedkd.training.options import LocalTraining
 
 SMALL = AutoencoderConfig(width=4)
@@ -20,9 +24,9 @@ def test_clients_share_nothing(run_federation):
 def test_a_client_recommends_with_what_it_keeps(run_federation):
     protocol = LocalOnly(model=SMALL, local=LocalTraining(learning_rate=0.05))
     outcome = run_federation(protocol, users=5)
-    kept = outcome.federation.states[2]
-    student = protocol.blank_student(Catalogue.numbered(30))
-    student.load_state_dict({n.removeprefix("student."): torch.from_numpy(a) for n, a in kept.items()})
+    student = protocol.model.build(Catalogue.numbered(30), seed=SEED)
+    nobody = Cohort(np.array([2]), np.zeros(0, np.int64), outcome.federation.fold, 0, (outcome.federation.states[2],))
+    student.load_state_dict({name: stacked[0] for name, stacked in own_students(student, nobody).items()})
     own = outcome.federation.fold.history.histories.take(np.array([2]))
     np.testing.assert_allclose(outcome.scores[2], score(student, own)[0], atol=1e-6)
 
@@ -39,3 +43,21 @@ def test_training_goes_on_where_it_stopped(run_federation):
 
 def test_nothing_is_sent(run_federation):
     assert run_federation(LocalOnly(model=SMALL)).state.arrays == {}
+
+
+def test_a_client_keeps_only_the_rows_that_it_trained(run_federation):
+    outcome = run_federation(LocalOnly(model=LinearConfig(width=4)), users=5)
+    histories = outcome.federation.fold.train.histories
+    for user, state in enumerate(outcome.federation.states[:5]):
+        rows = state["student.encoder.weight.rows"]
+        assert set(rows) <= set(histories[user])
+        assert len(state["student.encoder.weight"]) == len(rows) < 30
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_clients_that_keep_nothing_recommend_the_same(run_federation, rounds):
+    kept, forgotten = (
+        run_federation(LocalOnly(model=SMALL, keep=keep), users=5, rounds=rounds) for keep in (True, False)
+    )
+    np.testing.assert_allclose(forgotten.scores, kept.scores, atol=1e-6)
+    assert not any(forgotten.federation.states)

@@ -13,6 +13,7 @@ from fedkd.protocols.ptf_fedrec import PTFFedRec
 from fedkd.protocols.rated_uploads import UploadRule, chosen, remembered, swap_top, taught_items
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
+from fedkd.training.local import own_students
 
 SEED = 3
 PROTOCOL = PTFFedRec(dimensions=4, server_dimensions=6, learning_rate=0.02)
@@ -71,10 +72,11 @@ def answered(public_setup, private_fold):
 
 def test_uploaded_scores_are_the_students_own_up_to_the_swaps(answered):
     _, learnt, _, answers = answered
+    parameters = own_students(PROTOCOL._blank(learnt), learnt)
+    assert all(len(kept["student.item.weight"]) < 30 for kept in learnt.states)
     for client in range(20):
         student = NCF(30, 1, PROTOCOL.dimensions)
-        kept = learnt.states[client]
-        student.load_state_dict({n: torch.from_numpy(kept["student." + n]) for n in student.state_dict()})
+        student.load_state_dict({name: stacked[client] for name, stacked in parameters.items()})
         items, said = answers.values["item"][client], answers.values["score"][client]
         with torch.no_grad():
             own = torch.sigmoid(student(torch.from_numpy(items.astype(np.int64)))).numpy()

@@ -276,3 +276,33 @@ def test_a_number_too_long_to_be_read_is_a_users_error(tmp_path: Path) -> None:
 def test_a_ledger_is_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(None, ["privacy.ledger=book"]).privacy.ledger == tmp_path / "book"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["partition.public-fraction=0", "evaluation.baselines=ease,public-teacher"], "set partition.public-fraction"),
+        (["algorithm.name=fedavg", "evaluation.baselines=public-student"], "no student of algorithm fedavg"),
+        (["algorithm.name=ptf-fedrec", "evaluation.baselines=centralised"], "no model of everyone's data"),
+        (
+            [
+                *("algorithm.name=gnmax", "algorithm.panel=9", "privacy.mode=central", "privacy.votes=noisy-max"),
+                *("privacy.epsilon=4", "privacy.delta=1e-5", "evaluation.baselines=fedavg"),
+            ],
+            "are no votes",
+        ),
+    ],
+)
+def test_a_baseline_that_is_asked_for_and_cannot_be_made_is_refused(settings: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=r"evaluation\.baselines asks for what cannot be made") as error:
+        load(None, settings)
+    assert says in str(error.value)
+    assert "ease (" not in str(error.value)
+    load(None, [*settings[:-1], "evaluation.baselines=ease"])
+
+
+def test_baselines_that_nobody_named_are_left_out_and_not_refused() -> None:
+    config = load(None, ["partition.public-fraction=0"])
+    assert config.unmakeable("public-teacher")
+    assert not config.unmakeable("ease")
+    assert validate(dump(config)) == config

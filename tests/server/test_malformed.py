@@ -195,7 +195,7 @@ class Liars(InProcessGrid):
             return answer([client])
         party, (request, about) = self.parties[client], read_secure(message.content)
         told: dict[str, Callable[[], bytes]] = {
-            "query.keys": lambda: party.advertise(str(about["run"]), int(str(about["round"]))),
+            "query.keys": lambda: party.advertise(f"{about['run']}-{about['attempt']}", int(str(about["round"]))),
             "query.shares": lambda: party.share(request),
             "train": lambda: party.mask(request, np.full(6, client + 1), 13),
             "query.unmask": lambda: party.unmask(request),
@@ -237,14 +237,15 @@ def test_everyone_who_is_asked_answers_or_fails_once_whatever_is_said(directory:
             outcomes[answered] += 1
             assert outcomes.tolist() == np.isin(np.arange(CLIENTS), asked).astype(int).tolist()
             counts.of["failed"][:] = 0
-        assert all(can_be_shown(str(failure)) for failure in questions.failures)
+            assert all(can_be_shown(str(failure)) for failure in questions.failures.values())
+            questions.failures.clear()
 
 
 def test_a_secure_sum_holds_every_honest_client_whatever_the_others_say() -> None:
     rng, sums = np.random.default_rng(9), 0
     for number in range(80):
         grid = Liars(rng, LIARS)
-        secure = SecureExchange(DIRECTORY, f"run {number}", 3, 1.0)
+        secure = SecureExchange(DIRECTORY, f"run {number}", "1", 3, 1.0)
         asked = {FIRST_NODE + client: question([client]) for client in range(CLIENTS)}
         total = secure.sum(grid, "train", asked, Sum(WHOLE))
         assert all(can_be_shown(str(failure)) for failure in secure.failures.values())

@@ -89,3 +89,9 @@ def signed(place: int, client: int, *, by: int, told: object = None) -> dict[str
 def test_where_clients_have_identities_only_what_one_of_them_signed_is_believed(claim: object) -> None:
     others = [signed(place, client, by=client) for place, client in enumerate((1, 0, 2), start=1)]
     assert hosted(Claimants(claim, *others), DIRECTORY) == [[], [1], [0], [2]]
+
+
+def test_waiting_for_any_of_some_ends_when_one_of_them_is_there() -> None:
+    hosts = NodeRegistry(Claimants([0, 1], [2]), 4, 1.0)
+    assert len(hosts.wait(1000.0, np.array([2, 3]))) == 2
+    assert len(hosts.wait(0.0, np.array([3]))) == 2

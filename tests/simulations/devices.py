@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flwr.app import Context, Message, RecordDict
 
 from clients.app import app as client_app
 from fedkd.runs.config import Config, flatten, load
+from fedkd.runs.failures import UnansweredError
 from server.app import app as server_app
 from simulations.grid import FIRST_NODE, InProcessGrid
 
@@ -59,6 +61,17 @@ def placed(place: Path, data: Path, *settings: str) -> Config:
 def deployed(place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: Any) -> DeviceGrid:
     """Run a server on devices that lie in ``data``, and return the grid with all it carried."""
     return served(configured(place, data, *more), data, tampers, node)
+
+
+def unanswered(
+    place: Path, data: Path, *more: str, tampers: dict[int, Tamper] | None = None, **node: Any
+) -> tuple[DeviceGrid, str]:
+    """Run a server that nobody answers; return the grid, and what the server says of it."""
+    config = configured(place, data, *more)
+    grid = DeviceGrid(config, data, tampers, node)
+    with pytest.raises(UnansweredError) as error:
+        server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
+    return grid, str(error.value)
 
 
 def served(config: Config, data: Path, tampers: dict[int, Tamper] | None = None, node: Any = None) -> DeviceGrid:

@@ -82,7 +82,7 @@ def test_scores_that_overflow_show_no_history(data: Path, mode: str) -> None:
     for item in (min(held), min(set(range(40)) - held)):
         content = ask_record(Asks(2, np.array([0]), bursting(config, item)))
         if mode != "local":
-            content = add_secure(content, b"", run="never begun", round=turn_of(2, "evaluate"))
+            content = add_secure(content, b"", run="never begun", attempt="", round=turn_of(2, "evaluate"))
         answers.add(told(config, data, "evaluate", content, **(OWN if mode == "local" else {})))
     assert len(answers) == 1
     assert mode != "local" or answers == {"an answer"}
@@ -165,30 +165,37 @@ def test_a_local_epsilon_of_the_servers_opens_no_answer(data: Path) -> None:
     assert "under masks alone" in told(config, data, "train.panel", content, clear=False)
 
 
-@pytest.mark.parametrize("lies", [False, True])
+@pytest.mark.parametrize(
+    ("said", "mode"),
+    [("begun", DISTRIBUTED), ("attempt", DISTRIBUTED), ("attempt", []), ("run", DISTRIBUTED), ("run", [])],
+)
 def test_a_round_is_not_answered_under_the_name_of_another(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, said: str, mode: list[str]
 ) -> None:
-    """The server begins a second cohort without client 0, and calls it the first where the question is asked."""
+    """The server begins a second cohort without client 0, and calls it the first where the question is asked.
+
+    It says the truth (a run of another name, which a budget does not allow), or that this is another attempt at the
+    first run, or it begins the keys under another name than it asks the question under.
+    """
     honest, opened = SecureExchange.sum, []
 
     def greedy(self: SecureExchange, grid: Any, kind: str, asked: Any, aggregator: Any) -> Any:
         first, specs = honest(self, grid, kind, asked, aggregator), aggregator.specs
         nodes = {int(asks.clients[0]): node for node, asks in asked.items() if asks.clients[0] != 0}
         turn, size = turn_of(1, kind), sum(int(np.prod(spec.shape)) for spec in specs.values())
-        begun = {"run": "another", "round": turn}
-        said = {"run": self.run, "round": turn} if lies else begun
-        total = SecureSum(self.directory, "another", turn, 2, size, mask_bits(specs))
+        begun = {"run": self.run if said == "attempt" else "another", "attempt": "2", "round": turn}
+        asking = {**begun, "run": self.run} if said == "run" else begun
+        total = SecureSum(self.directory, f"{begun['run']}-2", turn, 2, size, mask_bits(specs))
         keys = total.keys(self._phase(grid, "query.keys", nodes, {c: secure_record(b"", **begun) for c in nodes}))
         dealt = {client: secure_record(bundle, **begun) for client, bundle in keys.items()}
         shares = total.shares(self._phase(grid, "query.shares", nodes, dealt))
-        questions = {c: add_secure(ask_record(asked[nodes[c]]), one, **said) for c, one in shares.items()}
+        questions = {c: add_secure(ask_record(asked[nodes[c]]), one, **asking) for c, one in shares.items()}
         opened.append(self._phase(grid, kind, nodes, questions))
         return first
 
     monkeypatch.setattr(SecureExchange, "sum", greedy)
-    deployed(tmp_path / "run", data, *DISTRIBUTED)
-    assert opened == [{}]
+    deployed(tmp_path / "run", data, *mode)
+    assert opened[0] == {}
     assert RunFolder.open(tmp_path / "run").finished
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ from typer.testing import CliRunner
 from clients.app import app as client_app
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks
+from fedkd.models.arrays import model_arrays
 from fedkd.runs.config import Config, flatten, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from server.app import app as server_app
+from server.run_writer import RunWriter
 from server.strategy import Distillation
+from simulations import baselines
 from simulations import run as runner
+from simulations.baselines import unmade
 from simulations.dry_run import forecast_cost
 from simulations.grid import FIRST_NODE, InProcessGrid
 from simulations.run import remarks, run, simulate
-from simulations.withdraw import withdraw
 
 SMALL = [
     "data.synthetic.users=60",
@@ -232,7 +236,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     simulated(tmp_path)
     checkpoint = tmp_path / "checkpoint" / "state.safetensors"
-    with pytest.raises(UserError, match="for its 63 clients"):
+    with pytest.raises(UserError, match=r"holds another run: its data\.synthetic\.users is 60, and 70 is asked for"):
         simulate(config(tmp_path, "data.synthetic.users=70"))
     checkpoint.write_bytes((tmp_path / "teacher.safetensors").read_bytes())
     with pytest.raises(UserError, match="was not written by this run"):
@@ -247,12 +251,9 @@ def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_teacher_is_better_than_the_public_users_alone(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, load(None, [f"runtime.run-folder={json.dumps(str(tmp_path))}"]))
-    settings = folder.config().model_copy(
-        update={
-            "evaluation": folder.config().evaluation.model_copy(update={"baselines": ("popularity", "public-teacher")})
-        }
-    )
+    place = f"runtime.run-folder={json.dumps(str(tmp_path))}"
+    settings = load(None, [place, "evaluation.baselines=popularity,public-teacher"])
+    folder = RunFolder(tmp_path)
     models = run(settings, folder)["models"]
     assert federation(settings).partition.num_clients == 540
     assert models["student"]["ndcg@20"]["low"] > models["public-teacher"]["ndcg@20"]["high"]
@@ -268,30 +269,6 @@ def test_a_plan_predicts_the_bytes_that_a_run_then_spends(tmp_path: Path) -> Non
     assert predicted.catalogue == spent["catalogue-bytes-per-client"]
     assert predicted.clients == predicted.asked == 54
     assert any("can read" in line for line in predicted.lines(settings))
-
-
-def test_who_withdraws_leaves_no_trace(tmp_path: Path) -> None:
-    simulated(tmp_path / "run")
-    folder = RunFolder(tmp_path / "run")
-    before = folder.read_arrays("checkpoint/state.safetensors")
-    simulate(withdraw(folder, [3, 5]))
-    after = folder.read_arrays("checkpoint/state.safetensors")
-    assert after["leaving"].nonzero()[0].tolist() == [3, 5]
-    together = federation(folder.config())
-    _, data = together.held_by(np.array([3, 5]))
-    panel, weights = after["reference.panel"], folder.config().algorithm.weights
-    seen = data.train.matrix(np.int64).toarray()
-    level = weights.of(data.train.histories.lengths)
-    theirs = (seen[:, after["reference.values"]] * level[:, None]).T @ seen[:, panel]
-    assert np.array_equal(before["sum"] - after["sum"], theirs)
-
-
-def test_a_protocol_that_mixes_contributions_refuses_a_withdrawal(tmp_path: Path) -> None:
-    settings = load(None, [*SMALL[:3], "algorithm.name=fedavg", f"runtime.run-folder={json.dumps(str(tmp_path))}"])
-    RunFolder.create(tmp_path, settings)
-    simulate(settings)
-    with pytest.raises(UserError, match="cannot separate contributions"):
-        withdraw(RunFolder(tmp_path), [0])
 
 
 @pytest.mark.parametrize(
@@ -317,3 +294,60 @@ def test_a_simulation_says_that_real_clients_would_refuse_so_small_a_sum(
         said.clear()
         simulated(tmp_path / str(minimum), f"privacy.minimum-cohort={minimum}")
         assert any("real clients would answer no question" in line for line in said) == warned
+
+
+def test_a_finished_run_keeps_its_teacher_once_and_goes_on_from_it(tmp_path: Path) -> None:
+    simulated(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert not any(name.startswith("teacher.") for name in folder.read_arrays("checkpoint/state.safetensors"))
+    settings = folder.config()
+    state = RunWriter(folder, settings).progress(federation(settings).setup(settings)).state
+    teacher = settings.algorithm.teacher(state)
+    assert teacher is not None
+    assert np.array_equal(model_arrays(teacher)["weights"], folder.read_arrays("teacher.safetensors")["weights"])
+
+
+def test_a_baseline_leaves_no_models_on_the_disk_unless_it_is_told_to(tmp_path: Path) -> None:
+    sizes = {}
+    for keep in ("false", "true"):
+        settings = config(
+            tmp_path / keep, 'evaluation.baselines=["local-only","fedavg"]', f"evaluation.keep-baselines={keep}"
+        )
+        summary = run(settings, RunFolder(tmp_path / keep))
+        rows = {name: summary["models"][name]["ndcg@20"] for name in ("local-only", "fedavg")}
+        places = [tmp_path / keep / "baselines" / name for name in rows]
+        written = sum(path.stat().st_size for place in places for path in place.rglob("*") if path.is_file())
+        sizes[keep] = (rows, written, any(place.rglob("*.safetensors") for place in places))
+    assert sizes["false"][0] == sizes["true"][0]
+    students = 54 * 80 * 8 * 4
+    assert sizes["false"][1] < students < sizes["true"][1]
+    again = RunFolder(tmp_path / "false")  # a resumed run reads the rows that are there
+    assert run(again.config(), again)["models"]["fedavg"]["ndcg@20"] == sizes["false"][0]["fedavg"]
+
+
+def test_a_baseline_of_too_much_work_is_left_out_with_what_mends_it(tmp_path: Path) -> None:
+    settings = config(tmp_path / "run", 'evaluation.baselines=["fedavg"]', "evaluation.baseline-updates=1000")
+    reason = run(settings, RunFolder(tmp_path / "run"))["left-out"]["fedavg"]
+    mend = re.search(r"set it to (\S+), or lower evaluation.baseline-rounds", reason)
+    assert mend is not None
+    more = config(tmp_path / "run", 'evaluation.baselines=["fedavg"]', f"evaluation.baseline-updates={mend[1]}")
+    assert unmade("fedavg", more, federation(more)) == ""
+
+
+def test_ease_that_does_not_fit_the_memory_is_made_in_another_form_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(config(tmp_path / "a", 'evaluation.baselines=["ease"]'), RunFolder(tmp_path / "a"))
+    monkeypatch.setattr(baselines, "room_for_arrays", lambda: 1000)
+    small = run(config(tmp_path / "b", 'evaluation.baselines=["ease"]'), RunFolder(tmp_path / "b"))
+    assert whole["notes"] == {}
+    assert "strongest directions" in small["notes"]["ease"]
+    assert small["models"]["ease"]["ndcg@20"]["mean"] == pytest.approx(
+        whole["models"]["ease"]["ndcg@20"]["mean"], abs=0.02
+    )
+
+
+def test_the_summary_counts_the_memory_of_the_baselines_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.run.peak_memory", lambda: 123)
+    settings = config(tmp_path / "run", 'evaluation.baselines=["popularity"]')
+    assert run(settings, RunFolder(tmp_path / "run"))["speed"]["peak-memory-bytes"] == 123

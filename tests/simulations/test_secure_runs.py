@@ -24,10 +24,11 @@ from fedkd.runs.config import flatten, load
 from fedkd.runs.folder import RunFolder
 from fedkd.secure_aggregation.identities import signed_attestation
 from server.app import app as server_app
+from server.secure import SecureExchange
 from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
-from simulations.run import simulate
-from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed
+from simulations.simulate import simulate
+from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed, unanswered
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
         opened.values["residual"].value, sum(part.values["residual"].value for part in pooled)
     )
     failures = last_round(tmp_path / "run")["failures"]
-    assert sum(failures.values()) == 6 + 4  # keys and shares are swallowed or scrambled once more for the metrics
+    assert sum(failures.values()) == 6  # though some of them fail again when the metrics are summed
     assert all("secure sum" in reason for reason in failures)
 
 
@@ -173,13 +174,16 @@ def test_a_device_without_a_key_claims_nothing(tmp_path: Path, data: Path) -> No
     assert ["holds no identity.key" in m.error.reason for m in grid.seen if m.has_error()] == [True]
 
 
-def test_too_few_clients_give_no_sum_and_the_run_goes_on(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
-    deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(15)})
+def test_too_few_clients_give_no_sum_and_the_round_is_played_when_the_run_goes_on(
+    tmp_path: Path, data: Path, pooled: list[Estimates]
+) -> None:
+    with pytest.raises(UserError, match=r"none of 23 clients answered \(\d+: no secure sum"):
+        deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(15)})
     assert not pooled
-    record = last_round(tmp_path / "run")
-    assert record["answers"] == 0
-    assert sum(record["failures"].values()) == record["asked"]
-    assert (tmp_path / "run" / "summary.json").exists()
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
+    deployed(tmp_path / "run", data)
+    assert last_round(tmp_path / "run")["answers"] == 23
 
 
 @pytest.mark.parametrize("mode", ["distributed", "local", "central"])
@@ -204,28 +208,120 @@ def test_a_second_run_finds_the_budget_of_every_client_spent(
     assert any(Missing.EXHAUSTED.text in reason for reason in last_round(tmp_path / "second")["failures"])
 
 
-def test_a_question_is_answered_in_one_cohort_alone(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
-    deployed(tmp_path / "first", data)
-    deployed(tmp_path / "second", data)
+FEW = ["data.synthetic.users=10", "privacy.minimum-cohort=3"]
+
+
+def few(place: Path, data: Path, tampers: dict[int, Tamper] | None = None) -> DeviceGrid:
+    """Run a server on nine devices, which are content with sums of three."""
+    if not (data / "few").exists():
+        deal_out(load(None, [*SMALL, *FEW]), data / "few")
+    return deployed(place, data / "few", *FEW, tampers=tampers, **{"minimum-cohort": 3})
+
+
+def student_of(place: Path) -> dict[str, Any]:
+    return RunFolder.open(place).read_json("summary.json")["models"]["student"]
+
+
+def test_a_second_run_is_answered_as_the_first(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
+    for name in ("first", "second"):
+        few(tmp_path / name, data)
+        assert last_round(tmp_path / name)["answers"] == 9
+        assert not last_round(tmp_path / name)["failures"]
+    np.testing.assert_array_equal(pooled[0].values["residual"].value, pooled[1].values["residual"].value)
+    assert student_of(tmp_path / "first") == student_of(tmp_path / "second")
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, kind: str, place: Path, data: Path, after: bool = False) -> None:
+    """Begin a run whose server ends when it is about to send a message of a kind, or has the answers to it."""
+    phase = SecureExchange._phase
+
+    def ends(self: SecureExchange, grid: Any, sent: str, *others: Any) -> dict[int, bytes]:
+        answers = phase(self, grid, sent, *others) if after or sent != kind else {}
+        if sent == kind:
+            raise Stopped
+        return answers
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SecureExchange, "_phase", ends)
+        with pytest.raises(Stopped):
+            few(place, data)
+
+
+@pytest.mark.parametrize("kind", ["query.shares", "train", "query.unmask"])
+def test_an_interrupted_run_may_go_on_and_another_may_begin(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    stopped(monkeypatch, kind, tmp_path / "first", data)
+    few(tmp_path / "second", data)
+    without = few(tmp_path / "first", data, tampers={0: swallow("query.keys")})
+    assert last_round(tmp_path / "second")["answers"] == 9
+    assert last_round(tmp_path / "first")["answers"] == 8
+    assert not [m for m in without.seen if m.has_error()]
+
+
+def replayed(place: Path) -> None:
+    """Let a server forget that it has the answers of a run's first round."""
+    (place / "summary.json").unlink(missing_ok=True)
+    (place / "rounds.jsonl").unlink(missing_ok=True)
+    shutil.rmtree(place / "checkpoint", ignore_errors=True)
+
+
+def test_a_sum_that_was_opened_may_be_opened_again_for_the_same_clients(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, pooled: list[Estimates]
+) -> None:
+    stopped(monkeypatch, "query.unmask", tmp_path / "run", data, after=True)
+    assert not pooled
+    few(tmp_path / "run", data)
+    replayed(tmp_path / "run")
+    few(tmp_path / "run", data)
+    assert [len(one.clients) for one in pooled] == [9, 9]
+
+
+@pytest.mark.parametrize(("lost", "first"), [("query.keys", False), ("query.keys", True), ("train", False)])
+def test_a_question_of_a_run_is_opened_for_one_cohort_alone(
+    tmp_path: Path, data: Path, pooled: list[Estimates], lost: str, first: bool
+) -> None:
+    """Whether a client is missing the first or the second time, and wherever it is lost: two sums would show it."""
+    cohorts: list[dict[int, Tamper]] = [{0: swallow(lost)}, {}]
+    before, after = cohorts if first else cohorts[::-1]
+    few(tmp_path / "run", data, tampers=before)
+    replayed(tmp_path / "run")
+    with pytest.raises(UserError, match=r"another cohort|opened for other clients"):
+        few(tmp_path / "run", data, tampers=after)
     assert len(pooled) == 1
-    assert any("another cohort" in reason for reason in last_round(tmp_path / "second")["failures"])
+
+
+def test_a_second_run_of_a_protected_federation_is_new_noise_and_a_new_cost(
+    tmp_path: Path, data: Path, pooled: list[Estimates]
+) -> None:
+    for name in ("first", "second"):
+        deployed(tmp_path / name, data, *DISTRIBUTED, "privacy.epsilon-limit=100")
+        open_ledger.cache_clear()
+    one, other = (estimates.values["block"].value for estimates in pooled)
+    assert not np.array_equal(one, other)
+    ledger = open_ledger(data / "client-0" / "privacy.ledger")
+    assert [len(ledger.history(owner)) for owner in ledger.owners()] == [2]
 
 
 def test_a_client_with_a_budget_of_its_own_keeps_to_it(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:
     deployed(tmp_path / "dear", data, *DISTRIBUTED, epsilon=2.0, delta=1e-4)
     assert not pooled
     assert any(Missing.EXHAUSTED.text in reason for reason in last_round(tmp_path / "dear")["failures"])
-    deployed(tmp_path / "none", data, epsilon=2.0, delta=1e-4)
+    with pytest.raises(UserError, match="none of 23 clients answered"):
+        deployed(tmp_path / "none", data, epsilon=2.0, delta=1e-4)
     assert not pooled
 
 
 def test_no_device_gives_a_single_answer_unasked(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from server import app as module
 
-    monkeypatch.setattr(module, "secure_exchange", lambda *_: None)
-    grid = deployed(tmp_path / "run", data)
-    record = last_round(tmp_path / "run")
-    assert record["answers"] == 0
+    monkeypatch.setattr(module, "masked_directory", lambda *_: None)
+    grid, said = unanswered(tmp_path / "run", data)
+    assert "none of 23 clients answered" in said
     assert not [m for m in grid.seen if m.metadata.message_type == "train" and not m.has_error()]
 
 
@@ -286,7 +382,7 @@ def test_without_noise_too_the_server_learns_the_quality_from_a_sum(tmp_path: Pa
 
 def test_an_owner_with_a_budget_says_nothing_where_nothing_is_noised(tmp_path: Path, data: Path) -> None:
     for name, sums in (("masked", "secure"), ("clear", "clear")):
-        grid = deployed(tmp_path / name, data, f"privacy.sums={sums}", epsilon=0.01, delta=1e-4)
+        grid, _ = unanswered(tmp_path / name, data, f"privacy.sums={sums}", epsilon=0.01, delta=1e-4)
         for kind in ("train", "evaluate", "query.keys", "query.shares", "query.unmask"):
             assert not replies_to(grid, kind)
 
@@ -296,7 +392,7 @@ def test_a_distributed_sum_with_too_little_noise_is_opened_by_nobody(
 ) -> None:
     """23 clients, of whom 20 must add their shares of the noise: with 19 left no client gives its shares."""
     gone = {client: swallow("train") for client in range(4)}
-    grid = deployed(tmp_path / "run", data, *DISTRIBUTED, tampers=gone)
+    grid, _ = unanswered(tmp_path / "run", data, *DISTRIBUTED, tampers=gone)
     assert not pooled
     assert not replies_to(grid, "query.unmask")
     enough = {client: swallow("train") for client in range(3)}
@@ -320,7 +416,7 @@ def test_clients_keep_to_the_quorum_whatever_the_server_does(
 
     monkeypatch.setattr(questions.SecureExchange, "sum", greedy)
     gone = {client: swallow("train") for client in range(4)}
-    grid = deployed(tmp_path / "run", data, *DISTRIBUTED, "privacy.minimum-cohort=10", tampers=gone)
+    grid, _ = unanswered(tmp_path / "run", data, *DISTRIBUTED, "privacy.minimum-cohort=10", tampers=gone)
     refused = [m for m in grid.seen if m.metadata.message_type == "query.unmask"]
     assert refused
     assert all("refused" in m.content.config_records["secure"] for m in refused)
@@ -338,8 +434,7 @@ def test_clients_keep_to_the_quorum_whatever_the_server_does(
 def test_a_run_that_does_not_keep_to_the_owners_terms_gets_no_answer(
     tmp_path: Path, data: Path, given: list[str], node: dict[str, Any], says: str
 ) -> None:
-    grid = deployed(tmp_path / "run", data, *given, **node)
-    assert last_round(tmp_path / "run")["answers"] == 0
+    grid, _ = unanswered(tmp_path / "run", data, *given, **node)
     errors = {m.error.reason for m in grid.seen if m.has_error()}
     assert errors
     assert all(says in error for error in errors)
@@ -351,7 +446,7 @@ def test_a_sum_of_another_turn_than_its_question_gets_no_answer(
     from server import secure
 
     monkeypatch.setattr(secure, "turn_of", lambda number, kind: 2 * number + 1)
-    grid = deployed(tmp_path / "run", data)
+    grid, _ = unanswered(tmp_path / "run", data)
     assert not replies_to(grid, "train")
     assert any("belongs to another question" in m.error.reason for m in grid.seen if m.has_error())
 

@@ -70,7 +70,7 @@ def test_a_folder_of_another_run_is_not_relabelled(
     conf: Path, tmp_path: Path, more: list[str], mode: str, delta: float, key: str
 ) -> None:
     swept(conf, tmp_path / "out", seeds=1)
-    with pytest.raises(UserError, match=rf"its {key}.* choose another --out, or delete that folder"):
+    with pytest.raises(UserError, match=rf"its {key}.* choose another folder, or delete that one"):
         swept(conf, tmp_path / "out", *more, mode=mode, delta=delta, seeds=1)
 
 
@@ -93,6 +93,18 @@ def test_without_protection_nothing_of_a_budget_is_left(conf: Path) -> None:
 def test_what_the_sweep_sets_is_not_set_beside_it(conf: Path, given: str) -> None:
     with pytest.raises(UserError, match=rf"the sweep sets {given.partition('=')[0]} itself; say it with --"):
         budgeted(conf, [given], "central", 4.0, 1e-5)
+
+
+def test_a_sweep_asks_for_no_baseline_that_cannot_be_made(conf: Path) -> None:
+    none = ["partition.public-fraction=0", "algorithm.name=fedavg"]
+    assert budgeted(conf, none, "central", 4.0, 1e-5).evaluation.baselines == ("ease",)
+    assert "public-student" in budgeted(conf, [], "central", 4.0, 1e-5).evaluation.baselines
+
+
+def test_a_row_without_a_number_ends_a_sweep(conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.sweep.run", lambda *_: {"failed": {"ease": "the disk is full"}})
+    with pytest.raises(UserError, match="ease has no number: the disk is full"):
+        swept(conf, tmp_path / "out", seeds=1)
 
 
 def test_a_wrong_epsilon_ends_with_code_2() -> None:

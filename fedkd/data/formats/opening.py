@@ -28,9 +28,12 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             line = line.removeprefix(BOM) if number == 1 else line
             if b"\0" in line:
                 raise refused(path, number, "holds a zero byte: it is damaged, no text, or not UTF-8")
+            line = line.rstrip(b"\r\n")
+            if b"\r" in line:
+                raise refused(path, number, "has a carriage return inside; lines must end in a line feed")
             if line.strip():
                 empty = False
-                yield number, line.rstrip(b"\r\n")
+                yield number, line
         if empty:
             raise UserError(f"{path} is empty: it holds no row")
 

@@ -58,7 +58,7 @@ class Published(Source):
         content_files = [] if part.alone else self._content_files(path)
         with self._own_words():
             frames = [_read(part, file, dropped) for file in files]
-            rows, said = rows_of(_joined(_marked(part, files, frames)), part.time)
+            rows, said = rows_of(_joined(files, _marked(part, files, frames)), part.time)
             told = [rows, *(_read(other, file, dropped) for other, file in content_files)]
         known = content(told, rows["item"], dropped, self.dated_titles)
         names = ", ".join(file.name for file in (*files, *(file for _, file in content_files)))
@@ -108,7 +108,7 @@ class Published(Source):
             return None
         named = sum(map(part.is_named, files)) > 0
         content = [] if part.alone else [file for _, file in source._content_files(path)]
-        sure = Sure(1 + part.telling + (named or not part.names)) if part.telling else Sure(1 + named)
+        sure = Sure(1 + part.telling + (named or (part.telling and not part.names)))
         return Guess(cls.label(), sure, path, (*files, *content), settings)
 
     def _files(self, part: Part, path: Path) -> list[Path]:
@@ -123,10 +123,14 @@ class Published(Source):
         return [(part, file) for part in self.item_parts() for file in part.files(folder) if file != path]
 
 
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return frames below each other, whose categories stay categories."""
+def _joined(files: list[Path], frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return frames below each other, whose categories stay categories; all must have the same columns."""
     if len(frames) == 1:
         return frames[0]
+    for file, frame in zip(files, frames, strict=True):
+        if {*frame} != {*frames[0]}:
+            names = " and ".join(", ".join(sorted({*each} - {"test"})) for each in (frames[0], frame))
+            raise UserError(f"{files[0]} and {file.name} have different columns ({names}); give both the same")
     columns = {}
     for name in frames[0]:
         parts = [frame[name] for frame in frames]

@@ -9,6 +9,11 @@ from fedkd.errors import UserError
 
 WORD = re.compile(r"[^\W\d][\w .:/()#-]{0,40}")
 """What the name of a column looks like."""
+USUAL = re.compile(
+    r"(?i)(the )?(user|item|movie|film|product|artist|track|song|book|game|business|news|article|session|rating|score"
+    r"|stars|time|timestamp|date|title|genres?|year|shop|store|count|plays|id)s?([ _.-]?(id|name|time|at))?"
+)
+"""Usual names of columns, which are nobody's data."""
 NO_HEADER = (
     "If it names the columns set data.{role}-column to one of them; if not, set data.header=false and "
     "data.{role}-column to a position, from 0"
@@ -44,18 +49,19 @@ def looks_like_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> boo
 def surely_names(first: Sequence[str], below: Sequence[Sequence[str]]) -> list[str]:
     """Return the cells of a first row that name columns for sure, and so may be shown.
 
-    The row is no data; the cell is a word, of another form than what stands below it, or anywhere if it has digits.
+    The row is no data; the cell is a usual name, or a word of another form than what stands below it, or anywhere if it
+    has digits.
     """
     if looks_like_data(first, below):
         return []
     forms = [{_form(row[at]) for row in below if at < len(row)} for at in range(len(first))]
     anywhere = set[str]().union(*forms)
-    pairs = ((cell, _form(cell), seen) for cell, seen in zip(first, forms, strict=True))
-    return [
-        cell
-        for cell, form, seen in pairs
-        if seen and WORD.fullmatch(cell) and form not in (anywhere if "d" in form else seen)
-    ]
+    pairs = [(cell, _form(cell), seen) for cell, seen in zip(first, forms, strict=True)]
+    return [cell for cell, form, seen in pairs if USUAL.fullmatch(cell) or _alone(cell, form, seen, anywhere)]
+
+
+def _alone(cell: str, form: str, below: set[str], anywhere: set[str]) -> bool:
+    return bool(below and WORD.fullmatch(cell)) and form not in (anywhere if "d" in form else below)
 
 
 def _form(text: str) -> str:

@@ -14,6 +14,11 @@ Update = LowRankUpdate | SparseUpdate
 """The answers of some clients, in one of the forms of which none is held whole."""
 
 
+def remembers(state: ClientState, accepted: int) -> bool:
+    """Return whether a client still has what the server counted; one that was never counted need not."""
+    return not accepted or accepted in (int(state.get(name, -1)) for name in ("round", "before-round"))
+
+
 def counted(state: ClientState, accepted: int) -> Ragged:
     """Return the histories of a client's last answer that the server counted.
 
@@ -25,9 +30,17 @@ def counted(state: ClientState, accepted: int) -> Ragged:
     return Ragged(state[f"{which}.values"], offsets(state[f"{which}.lengths"]))
 
 
-def remembered(round_number: int, latest: Ragged, before: Ragged) -> ClientState:
-    """Return the state that a client needs to send differences, or to take its contribution back."""
-    kept: dict[str, NDArray[Any]] = {"round": np.array(round_number)}
+def remembered(round_number: int, latest: Ragged, accepted: int, before: Ragged) -> ClientState:
+    """Return the state that a client needs to send differences, or to take its contribution back.
+
+    Parameters
+    ----------
+    round_number, accepted : int
+        The rounds of the two contributions; 0 for none.
+    latest, before : Ragged
+        The contributions: what is sent now, and what the server has counted.
+    """
+    kept: dict[str, NDArray[Any]] = {"round": np.array(round_number), "before-round": np.array(accepted)}
     for name, histories in (("latest", latest), ("before", before)):
         kept |= {f"{name}.values": histories.values, f"{name}.lengths": histories.lengths}
     return kept

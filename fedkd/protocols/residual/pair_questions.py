@@ -69,7 +69,7 @@ class PairQuestion(RememberedQuestion):
         count = 8 * budget // bits if budget else layout.size if layout.size <= EVERYTHING else MOST_NUMBERS
         if count < FEWEST:
             raise UserError(
-                f"algorithm.upload-budget-bytes is {budget}, and a list needs {FEWEST} numbers of {bits} bits at least; "
+                f"algorithm.upload-budget-bytes is {budget}, but a list needs {FEWEST} numbers of {bits} bits; "
                 "raise it, for example to 156000, or set it to 0 for no limit"
             )
         if count >= layout.size:

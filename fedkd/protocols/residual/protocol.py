@@ -94,7 +94,7 @@ class Residual(ResidualParameters, LowRankStudent):
         """Solve for the teacher, and distil it into the student."""
         del rng
         setup = state.setup
-        contributors = int((~state.arrays["due"] & ~state.arrays["leaving"]).sum())
+        contributors = len(self.contributors(state))
         users = round(setup.num_private_users * contributors / setup.num_clients)
         teacher, student = self.question(state).models(state, users, self.rank)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
@@ -130,8 +130,13 @@ class Residual(ResidualParameters, LowRankStudent):
             raise UserError(reason)
         due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
         leaving[clients] = True
-        due[clients] = ~due[clients]  # a client that never contributed has nothing to take back
+        due[clients] = np.isin(clients, self.contributors(state))  # who contributed nothing has nothing to take back
         return state.with_arrays(due=due, leaving=leaving)
+
+    def contributors(self, state: State) -> NDArray[np.int64]:
+        """Return the clients whose contributions are in the sum."""
+        gone = state.arrays["leaving"] & ~state.arrays["due"]
+        return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
 
     def _named(self, asks: Asks) -> Question:
         """Return the question that the asks name by its code."""

@@ -6,14 +6,14 @@ answer must have a norm of 1 at most and few numbers, so a block of the Gram mat
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student
+from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
 from fedkd.distillation.residual import (
     UserWeights,
@@ -26,10 +26,11 @@ from fedkd.distillation.residual import (
     sizes_for_budget,
 )
 from fedkd.errors import UserError
+from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
-from fedkd.protocols.residual.contributions import Update, counted, joined, minus, remembered
+from fedkd.protocols.residual.contributions import Update, counted, joined, minus, remembered, remembers
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import Cohort
@@ -104,9 +105,19 @@ class RememberedQuestion(Question):
         """Clients: return the answer of some histories, by the position of each one's client."""
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with the difference to the earlier contribution, and remember the new one."""
+        """Answer with the difference to the earlier contribution, and remember the new one.
+
+        A client that has forgotten its earlier contribution refuses: what it sent would be counted a second time.
+        """
+        accepted = _about(asks)[0]
+        known = np.array([remembers(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)])
+        kept, refused = cohort.take(np.flatnonzero(known)), cohort.clients[~known].tolist()
+        learnt, answers = self._differences(kept, asks.take(kept.clients))
+        return learnt, replace(answers, refused={Missing.FORGOTTEN: refused} if refused else {})
+
+    def _differences(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         assert asks.reference is not None
-        accepted, leaving = asks.own["accepted-leaving"].values.reshape(-1, 2).T
+        accepted, leaving = _about(asks)
         histories = cohort.data.train.histories
         gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
         staying = np.flatnonzero(~gone[cohort.owner])
@@ -114,7 +125,7 @@ class RememberedQuestion(Question):
         new = self.update(histories.take(staying), cohort.owner[staying], asks)
         old = self.update(*joined(kept), asks)
         states = tuple(
-            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), kept[row])
+            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), int(accepted[row]), kept[row])
             for row in range(len(cohort))
         )
         values = {self.name: minus(new, old)}
@@ -142,8 +153,7 @@ class GramQuestion(Question):
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the distillate of EASE of everyone's histories."""
         weights = UserWeights(EXACT, self.parameters.damping)
-        rows = train.matrix(np.float64).multiply(np.sqrt(weights.of(train.histories.lengths))[:, None])
-        gram = Gram(np.asarray(rows.todense()))
+        gram = weighted_gram(train, weights.of(train.histories.lengths))
         return low_rank_student(ease_teacher(gram, ridge(self.parameters.regularisation, train, weights)), gram, rank)
 
 
@@ -235,3 +245,8 @@ def state_reference(state: State) -> Reference:
     """Return the reference that a state holds."""
     lengths = state.arrays["reference.lengths"]
     return Reference(Ragged(state.arrays["reference.values"], offsets(lengths)), state.arrays["reference.panel"])
+
+
+def _about(asks: Asks) -> NDArray[np.int32]:
+    """Return of every asked client the round of its answer that counts, and whether it leaves: two rows."""
+    return np.asarray(asks.own["accepted-leaving"].values.reshape(-1, 2).T)

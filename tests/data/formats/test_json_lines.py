@@ -68,6 +68,7 @@ def test_python_dictionaries_are_evaluated_and_run_nothing(tmp_path: Path) -> No
         ('{"user": "secret\\ud800", "item": 3}', "line 3 has something else"),
         ('{"user": "secret\x01", "item": 3}', "line 3 is no complete"),
         ('{"user": "secret\0", "item": 3}', "line 3 holds a zero byte"),
+        ('{"user": "secret",\r"item": 3}', "line 3 has a carriage return inside"),
         (b'{"user": "secret\xe9", "item": 3}', "line 3 is not UTF-8"),
         ("[" * 100_000, "line 3 is no complete|one JSON array"),
     ],

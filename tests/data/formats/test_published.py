@@ -151,6 +151,13 @@ def test_columns_of_recbole_can_be_others(tmp_path: Path) -> None:
     assert len(source.load().interactions) == 2
 
 
+def test_parts_of_a_data_set_have_the_same_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.train.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n1\t2\t5\n1\t3\t6\n")
+    (tmp_path / "a.test.inter").write_text("user_id:token\titem_id:token\n1\t4\n")
+    with pytest.raises(UserError, match=r"different columns \(item, time, user and item, user\); give both the same"):
+        RecBole(path=tmp_path).load()
+
+
 def test_the_csv_of_goodreads_has_ids_of_its_own(tmp_path: Path) -> None:
     folder = by_name("goodreads", "csv").written(tmp_path)
     (folder / "goodreads_books_poetry.json").write_text('{"book_id": "1", "title": "another book"}\n')

@@ -147,7 +147,7 @@ def test_quotation_marks_are_text_where_tabs_separate(tmp_path: Path) -> None:
         (b"user,item\na,x\n", "no encoding 'klingon'.*data.encoding", {"encoding": "klingon"}),
         (
             b"user,item\n" + SECRET.encode() + b",1\n",
-            "no column 'who'.*columns are 'item' and 1 more",
+            "no column 'who'.*columns are 'user', 'item'",
             {"columns": {"user": "who"}},
         ),
         (SECRET.encode() + b",x\nann,y\n", r"no column 'user'.*2 fields, which may be data.*data\.header=false", {}),

@@ -1,0 +1,90 @@
+"""The rows of a run's baselines, and what is said of those that have none."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flwr.common.logger import log
+
+from fedkd.errors import UserError
+from fedkd.evaluation.evaluator import Lists
+from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.rows import BY_NAME
+from fedkd.runs.config import Config
+from fedkd.runs.federation import Federation
+from fedkd.runs.folder import RunFolder
+from simulations import analysis
+from simulations.baselines import UnmadeError, central_model, compressed, federated_baseline, unmade
+from simulations.simulate import simulate
+
+INFO = 20
+
+
+@dataclass
+class BaselineRows:
+    """The outcome of a run's baselines.
+
+    Attributes
+    ----------
+    models : dict of str to dict
+        The row of the summary of every baseline that has one.
+    lists : dict of str to Lists
+        The recommendations of those that are trained in one place.
+    notes : dict of str to str
+        What is said of those that are not quite what their name says.
+    left_out, failed : dict of str to str
+        Reasons: of those that cannot be made of these data, and of those that failed.
+    """
+
+    models: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, Lists] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, config: Config, together: Federation, folder: Path) -> None:
+        """Train and measure a baseline."""
+        if reason := unmade(name, config, together):
+            raise UnmadeError(reason)
+        if note := compressed(name, config, together):
+            self.notes[name] = note
+        if BY_NAME[name].kind == "protocol":
+            self.models[name] = federated_row(name, config, folder)
+            return
+        model = central_model(name, config, together)
+        self.lists[name] = analysis.lists_of(model, together, name)
+        self.models[name] = analysis.row(model, self.lists[name], config, together)
+
+
+def baseline_rows(config: Config, together: Federation, folder: RunFolder) -> BaselineRows:
+    """Train and measure all baselines; one without a result has no row, and the others go on."""
+    rows = BaselineRows()
+    asked = config.evaluation.baselines
+    for number, name in enumerate(asked, 1):
+        log(INFO, "baseline %d of %d: %s", number, len(asked), name)
+        try:
+            rows.add(name, config, together, folder.path / "baselines" / name)
+        except UnmadeError as reason:
+            rows.left_out[name] = str(reason)
+        except UserError as error:
+            rows.failed[name] = str(error)
+    return rows
+
+
+def federated_row(name: str, config: Config, folder: Path) -> dict[str, Any]:
+    """Run a baseline that is a protocol itself, in a folder of its own, and return its row of the summary.
+
+    Raises
+    ------
+    UserError
+        Nobody answered, or nobody measured the student.
+    """
+    other = federated_baseline(name, config, folder)
+    if not RunFolder(folder).finished:
+        simulate(other)
+    if not config.evaluation.keep_baselines:
+        RunFolder(folder).forget_models()
+    done = RunFolder.at(folder, other).read_json("summary.json")
+    if METRICS[0] not in done["models"].get("student", {}):
+        raise UserError("no client measured its student")
+    return {**done["models"]["student"], "traffic": done["traffic"]}

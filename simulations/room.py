@@ -1,0 +1,71 @@
+"""The check, before a run begins, that its memory and its disk suffice."""
+
+from pathlib import Path
+
+from fedkd.errors import UserError
+from fedkd.evaluation.rows import BY_NAME
+from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.trained import TrainedStudent
+from fedkd.runs.config import Config
+from fedkd.runs.federation import Federation
+from fedkd.runs.machine import available_memory, existing, free_disk
+from simulations.baselines import federated_baseline, unmade
+
+CLIENT_BLOCKS = 8192
+"""Bytes of the disk that a client's folder and a small file in it take."""
+
+RUN_FILES = 10**6
+"""Bytes of a run's report, tables and lines, about."""
+
+
+def check_room(config: Config, together: Federation, folder: Path) -> None:
+    """Refuse a run that would fill the disk or the memory, with a ``UserError`` that says what mends it."""
+    need, free = disk_needed(config, together), free_disk(folder)
+    if need > free:
+        raise UserError(
+            f"the run needs about {_size(need)} of the disk, and {_size(free)} are free in {existing(folder)}; give "
+            "--out a folder on a larger disk, or free some"
+        )
+    need, free = memory_needed(config, together), available_memory()
+    if need > free:
+        raise UserError(
+            f"the run needs about {_size(need)} more memory, and {_size(free)} are available; close other programs, "
+            f"{_smaller(config)}"
+        )
+
+
+def disk_needed(config: Config, together: Federation) -> int:
+    """Return about the bytes of the disk that a run takes at most: its clients' states, its models, its report."""
+    catalogue, clients = together.fold.train.catalogue, together.partition.num_clients
+    kept = [config.algorithm.kept_bytes(catalogue) * min(2, config.num_server_rounds)]
+    for name in config.evaluation.baselines if config.evaluation.keep_baselines else ():
+        if BY_NAME[name].kind == "protocol" and not unmade(name, config, together):
+            kept.append(federated_baseline(name, config, folder=Path()).algorithm.kept_bytes(catalogue))
+    return clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + RUN_FILES
+
+
+def model_bytes(config: Config, together: Federation) -> int:
+    """Return about the bytes of teacher and student, in the checkpoint and in files of their own."""
+    items, users = together.fold.train.num_items, len(together.partition.public)
+    return 2 * 4 * items * (users + 64) if isinstance(config.algorithm, LowRankStudent) else 0
+
+
+def memory_needed(config: Config, together: Federation) -> int:
+    """Return about the bytes that a run needs beside its data: the teacher's factor, or the students of a cohort."""
+    train, algorithm = together.fold.train, config.algorithm
+    if isinstance(algorithm, LowRankStudent):
+        return 2 * 8 * train.num_items * len(together.partition.public)
+    if isinstance(algorithm, TrainedStudent):
+        return 3 * config.runtime.cohort_size * algorithm.blank_student(train.catalogue).size()[1]
+    return 0
+
+
+def _smaller(config: Config) -> str:
+    """Return the key that makes the largest part of a run's memory smaller."""
+    if isinstance(config.algorithm, LowRankStudent):
+        return f"or lower partition.public-fraction, which is {config.partition.public_fraction:g}"
+    return f"or lower runtime.cohort-size, which is {config.runtime.cohort_size}"
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 10**9 else f"{number / 1e6:,.1f} MB"

@@ -1,0 +1,63 @@
+"""What a dry run says of a run's cost, beside what the run then takes; seconds are compared by a benchmark alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedkd.evaluation.rows import BASELINES
+from fedkd.runs.config import Config, load
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
+from fedkd.runs.machine import disk_usage
+from simulations import baselines, calibration
+from simulations.dry_run import CostForecast, forecast_cost
+from simulations.run import run
+
+SMALL = ["data.synthetic.users=60", "data.synthetic.items=400", "data.synthetic.mean-history=20", "runtime.threads=1"]
+STUDENTS = [*SMALL, "algorithm.name=fedmd", "algorithm.model.width=8", "num-server-rounds=2", "evaluation.baselines=[]"]
+
+
+def planned(*settings: str) -> tuple[Config, CostForecast]:
+    config = load(None, settings)
+    return config, forecast_cost(config, federation(config))
+
+
+def test_every_stage_and_every_baseline_has_its_seconds() -> None:
+    config, found = planned(*SMALL, "algorithm.rank=8", "evaluation.baseline-rounds=1")
+    assert set(found.seconds) == {"training", "teaching", "evaluation", *BASELINES}
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.total_seconds > sum(found.seconds.values())
+    said = " ".join(found.lines(config))
+    assert all(word in said for word in ("GB at most", "MB in the end", "centralised", "an evaluation"))
+
+
+def test_a_baseline_that_is_left_out_costs_nothing() -> None:
+    _, found = planned(*SMALL, "algorithm.rank=8", 'evaluation.baselines=["fedavg"]', "evaluation.baseline-updates=10")
+    assert found.seconds["fedavg"] == 0
+
+
+def test_bytes_and_disk_are_those_of_the_run(tmp_path: Path) -> None:
+    found = planned(*STUDENTS)[1]
+    config = load(None, [*STUDENTS, f"runtime.run-folder={json.dumps(str(tmp_path))}"])
+    spent = run(config, RunFolder(tmp_path))["traffic"]
+    real = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
+    assert found.bytes_per_client == pytest.approx(real, rel=0.25)
+    assert disk_usage(tmp_path) < found.disk_at_most * 1.25
+
+
+def test_a_round_in_which_nobody_is_left_to_answer_costs_nothing() -> None:
+    once, often = (
+        planned(*SMALL, "algorithm.rank=8", "evaluation.baselines=[]", f"num-server-rounds={n}")[1] for n in (1, 5)
+    )
+    assert once.rounds == often.rounds == 1
+    assert once.answers == often.answers == 54
+
+
+def test_the_memory_of_ease_counts_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(None, SMALL)
+    together = federation(config)
+    monkeypatch.setattr(calibration, "resident_memory", lambda: 1000)
+    assert calibration.fitting("ease", config, together, 0.0).memory == 1000 + 12 * together.fold.train.num_items**2
+    monkeypatch.setattr(baselines, "room_for_arrays", lambda: 0)
+    assert calibration.fitting("ease", config, together, 0.0).memory == 0
