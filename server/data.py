@@ -55,7 +55,7 @@ def read_setup(folder: Path, config: Config) -> Setup:
     public = Interactions(np.arange(users).astype(np.str_), histories, catalogue)
     answers = mechanisms(config, clients).answers
     known = (clients, private, config.num_server_rounds, config.seed, answers.participants, answers.answer_budget)
-    return Setup(public, *known)
+    return Setup(public, *known, ordered=config.split.ordered)
 
 
 def _catalogue(folder: Path, items: int) -> Catalogue:

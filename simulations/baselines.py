@@ -11,11 +11,13 @@ from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME, EASE
 from fedkd.models.base import Recommender
+from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
+from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent
@@ -63,9 +65,23 @@ def public_student(config: Config, together: Federation) -> Recommender | None:
 
 def unanswered(config: Config, together: Federation) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
+    return config.algorithm.student(_silence(config, together))
+
+
+def public_teacher(config: Config, together: Federation) -> Recommender:
+    """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
+    if isinstance(config.algorithm, LowRankStudent):
+        own = config.algorithm.teacher(_silence(config, together))
+        if isinstance(own, Decayed):
+            return own
+    return public_ease(_public(together), config)
+
+
+def _silence(config: Config, together: Federation) -> State:
+    """Return the state after a round in which no client answers."""
     protocol = config.algorithm
     state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
-    return protocol.student(state)
+    return state
 
 
 def _public(together: Federation) -> Interactions:
@@ -76,9 +92,9 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "popularity": lambda config, together: fit_popularity(together.fold.train),
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
-    "public-teacher": lambda config, together: public_ease(_public(together), config),
+    "public-teacher": public_teacher,
     "public-student": lambda config, together: public_student(config, together),
-    "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, config.seed),
+    "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""
 

@@ -137,7 +137,7 @@ def _centralised(config: Config, together: Federation, teaching: float, lists: f
     if not isinstance(config.algorithm, LowRankStudent):
         users = np.arange(min(SAMPLE, train.num_users))
         watch = Stopwatch()
-        config.algorithm.centralised(train.take(users), config.seed)
+        config.algorithm.centralised(train.take(users), together.setup(config))
         return Fit(lists + watch.seconds() * train.num_users / len(users))
     if is_compressed(train.num_users, train.num_items):
         return Fit(lists + compressing(train) + teaching)

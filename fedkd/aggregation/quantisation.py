@@ -6,23 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedkd.messages.types import LowRankUpdate, Quantiser, Spec
+from fedkd.messages.types import LowRankUpdate, Quantiser, SparseUpdate, Spec
 
 
 def quantised(values: Any, spec: Spec) -> Any:
     """Return values as whole multiples of the quantiser's step within its bounds; as they are without a quantiser.
 
+    The numbers of a ``SparseUpdate`` are whole already, and a difference of two may have any sign.
     A ``LowRankUpdate`` with a right factor of zeros and ones is rounded in its left factor: the products are the same.
 
     Parameters
     ----------
-    values : ndarray, LowRankUpdate or Ragged
+    values : ndarray, LowRankUpdate, SparseUpdate or Ragged
         Of any shape.
     spec : Spec
         The form of the values.
     """
     quantiser = spec.quantiser
-    if quantiser is None:
+    if quantiser is None or isinstance(values, SparseUpdate):
         return values
     if isinstance(values, LowRankUpdate):
         if not np.isin(stored(values.right), (0, 1)).all():
@@ -41,14 +42,14 @@ def summed(values: Any, spec: Spec) -> Any:
 
     Parameters
     ----------
-    values : ndarray, LowRankUpdate or Ragged
-        One leading row per client, or factors.
+    values : ndarray, LowRankUpdate, SparseUpdate or Ragged
+        One leading row per client, factors, or entries.
     spec : Spec
         The form of the values.
     """
     if not spec.sums:
         return values
-    if isinstance(values, LowRankUpdate):
+    if isinstance(values, LowRankUpdate | SparseUpdate):
         return values.total().reshape(spec.shape)
     return values.sum(axis=0, dtype=np.int64 if spec.quantiser is not None else np.float64)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedkd.aggregation.aggregator import Aggregator, Specs, checked
 from fedkd.aggregation.quantisation import quantised, stored, summed
 from fedkd.messages.missing import Missing
-from fedkd.messages.types import Answers, Estimate, Estimates, Kind, LowRankUpdate, Spec
+from fedkd.messages.types import Answers, Estimate, Estimates, Kind, LowRankUpdate, SparseUpdate, Spec
 from fedkd.ragged import Ragged
 
 WEIGHT = "weight"
@@ -74,6 +74,8 @@ def finite_clients(values: Any, count: int) -> NDArray[np.bool_]:
                 rows = ~np.isfinite(np.asarray(factor.sum(axis=1)).ravel())
                 bad[values.owner[rows]] = True
         return ~bad
+    if isinstance(values, SparseUpdate):
+        return np.ones(count, bool)  # whole numbers are finite
     if isinstance(values, Ragged):
         broken = ~np.isfinite(values.values.reshape(len(values.values), -1)).all(axis=1)
         return np.asarray(np.bincount(values.row_index[broken], minlength=count) == 0)
@@ -86,8 +88,18 @@ def _times(values: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[Any]:
 
 def _take(values: Any, clients: NDArray[np.int64]) -> Any:
     if isinstance(values, LowRankUpdate):
-        position = np.full(int(values.owner.max(initial=-1)) + 1, -1)
-        position[clients[clients < len(position)]] = np.flatnonzero(clients < len(position))
-        rows = np.flatnonzero(position[values.owner] >= 0)
-        return LowRankUpdate(values.left[rows], values.right[rows], position[values.owner[rows]])
+        owner = _places(values.owner, clients)
+        rows = np.flatnonzero(owner >= 0)
+        return LowRankUpdate(values.left[rows], values.right[rows], owner[rows])
+    if isinstance(values, SparseUpdate):
+        owner = _places(values.owner, clients)
+        return replace(values, owner=owner).where(owner >= 0)
     return values.take(clients) if isinstance(values, Ragged) else values[clients]
+
+
+def _places(owner: NDArray[np.int64], clients: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of every owner among some clients, or -1."""
+    place = np.full(int(owner.max(initial=-1)) + 1, -1)
+    known = clients < len(place)
+    place[clients[known]] = np.flatnonzero(known)
+    return np.asarray(place[owner])

@@ -28,6 +28,11 @@ class SplitOptions(Options):
     validation_fraction: float = Field(0.15, gt=0, lt=1)
     fold_in_fraction: float = Field(0.8, gt=0, lt=1)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether what users did last is held out, so that the order of histories may tell something of it."""
+        return self.kind in ("leave-last-out", "temporal")
+
 
 class PartitionOptions(Options):
     """The share of public users, and the clients that hold the others.

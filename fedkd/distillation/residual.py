@@ -87,6 +87,8 @@ def history_reference(public: Interactions, popular: NDArray[np.int32], referenc
 def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -> tuple[int, int]:
     """Return the numbers of references and of panel items that fit a byte budget: six columns a reference.
 
+    Without a limit both are the whole catalogue.
+
     Parameters
     ----------
     num_items, num_users : int
@@ -94,13 +96,15 @@ def sizes_for_budget(num_items: int, num_users: int, levels: int, budget: int) -
     levels : int
         Largest weight of a user.
     budget : int
-        Bytes that one client may send.
+        Bytes that one client may send; 0 is no limit.
 
     Returns
     -------
     tuple of int
         References and panel.
     """
+    if not budget:
+        return num_items, num_items
     bits = (levels * num_users).bit_length()
     coordinates = 8 * budget // bits
     if coordinates < 1:
@@ -179,7 +183,7 @@ def pooled_gram(
     probes = reference.histories.matrix(public.num_items, np.int64)
     private = np.zeros((0, public.num_items))
     if num_users:
-        private = _nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
+        private = nystroem(pooled, probes[:, reference.panel], reference.panel, public.num_items)
     share = complement * num_users / max(public.num_users, 1)
     return Gram(np.vstack([private, _public_factor(public, probes, weights, share)]))
 
@@ -195,7 +199,7 @@ def ridge(strength: float, public: Interactions, weights: UserWeights) -> float:
     return float(strength * (weights.of(lengths) @ lengths) / lengths.sum())
 
 
-def _nystroem(
+def nystroem(
     pooled: NDArray[Any], probes: sparse.csr_array, panel: NDArray[np.int32], num_items: int
 ) -> NDArray[np.float64]:
     """Return ``Z`` with ``Z^T Z = Y^T (R Y^T)^+ Y``, zero outside the panel, shape [rank, items]."""

@@ -137,6 +137,38 @@ class LowRankUpdate:
         return LowRankUpdate(self.left[rows], self.right[rows], self.owner[rows]).total()
 
 
+@dataclass(frozen=True)
+class SparseUpdate:
+    """Per-client vectors of which few numbers are not zero, kept as those: client ``c`` has ``value`` at ``position``.
+
+    Attributes
+    ----------
+    position, value : ndarray of int64, shape [entries]
+        Whole numbers and where they stand; what stands at one position of one client is added.
+    owner : ndarray of int64, shape [entries]
+        Position in ``Answers.clients`` of the client that each entry belongs to.
+    size : int
+        Length of a client's vector.
+    """
+
+    position: NDArray[np.int64]
+    value: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    size: int
+
+    def total(self) -> NDArray[np.int64]:
+        """Return the sum over all entries, shape [size]; exact below ``2**53``."""
+        return np.bincount(self.position, self.value, self.size).astype(np.int64)
+
+    def where(self, keep: NDArray[np.bool_]) -> "SparseUpdate":
+        """Return only the entries for which ``keep`` (shape [entries]) is true."""
+        return replace(self, position=self.position[keep], value=self.value[keep], owner=self.owner[keep])
+
+    def of(self, client: int) -> NDArray[np.int64]:
+        """Return the vector of one client (a position), shape [size]."""
+        return self.where(self.owner == client).total()
+
+
 class Codec(ABC):
     """The way in which one named array of an answer travels as bytes: what is read is exactly what was written.
 
@@ -219,9 +251,9 @@ class Answers:
         The round they answer.
     clients : ndarray of int64, shape [clients]
         The clients, ascending.
-    values : mapping of str to ndarray, LowRankUpdate or Ragged
-        Raw: one leading row per client, or factors. Encoded, where the spec sums: the sum over ``clients``, without the
-        client axis. Other arrays keep one row per client, ``Ragged`` where lengths differ.
+    values : mapping of str to ndarray, LowRankUpdate, SparseUpdate or Ragged
+        Raw: one leading row per client, factors, or entries. Encoded, where the spec sums: the sum over ``clients``,
+        without the client axis. Other arrays keep one row per client, ``Ragged`` where lengths differ.
     reference : str
         Fingerprint of the reference that was scored, or an empty string.
     refused : mapping of Missing to list of int

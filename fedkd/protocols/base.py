@@ -43,6 +43,8 @@ class Setup:
         Public bounds of an answer: with them it is one array of limited norm, and few numbers are worth asking for.
     popularity : ndarray, optional
         Popularity of every item with private users too, shape [items], where the run releases it.
+    ordered : bool
+        Whether models are measured by what users did last, so that the order of histories may tell something.
     """
 
     public: Interactions
@@ -53,6 +55,7 @@ class Setup:
     participants: int = 0
     answer_budget: AnswerBudget | None = None
     popularity: NDArray[np.float64] | None = None
+    ordered: bool = False
 
     @property
     def popular(self) -> NDArray[np.int32]:
@@ -143,7 +146,7 @@ class Protocol(Choice, ABC):
         """Clients: score the catalogue for every user's history on the device, shape [users, items]."""
 
     @abstractmethod
-    def centralised(self, train: Interactions, seed: int) -> Recommender | None:
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
 
     def unprotectable(self) -> str | None:

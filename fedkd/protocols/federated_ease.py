@@ -104,8 +104,8 @@ class FederatedEASE(LowRankStudent):
         """Return EASE on the sum."""
         return EASE(state.arrays["weights"]) if "weights" in state.arrays else None
 
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender:
         """Return the student of everyone's histories in one place."""
-        del seed
+        del setup
         whole = Gram.of_histories(train.matrix(np.float64))
         return low_rank_student(ease_teacher(whole, self.regularisation), whole, self.rank)

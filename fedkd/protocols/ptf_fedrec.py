@@ -186,9 +186,9 @@ class PTFFedRec(Protocol):
             logits = NCF.stacked(own_students(model, cohort), everything)
         return np.asarray(logits.numpy()[cohort.owner])
 
-    def centralised(self, train: Interactions, seed: int) -> Recommender | None:
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return None: an NCF of everyone's data would know users by number."""
-        del train, seed
+        del train, setup
         return None
 
     def _blank(self, cohort: Cohort) -> NCF:

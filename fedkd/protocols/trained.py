@@ -77,10 +77,10 @@ class TrainedStudent(GlobalStudent):
         """Return the student that the state holds."""
         return student_of(state, self.blank_student(state.setup.public.catalogue))
 
-    def centralised(self, train: Interactions, seed: int) -> Recommender | None:
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the same student trained in one place."""
-        blank = self.model.build(train.catalogue, seed)
-        return train_centrally(blank, train.histories, self.central, stream(seed, "central"))
+        blank = self.model.build(train.catalogue, setup.seed)
+        return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
 
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""

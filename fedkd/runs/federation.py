@@ -58,6 +58,7 @@ class Federation:
             seed=config.seed,
             participants=answers.participants,
             answer_budget=answers.answer_budget,
+            ordered=config.split.ordered,
         )
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:

@@ -200,7 +200,7 @@ def check_coming_and_going(protocol: Protocol) -> None:
 def check_bound(protocol: Protocol) -> None:
     """Check that the centralised bound, if there is one, scores the catalogue."""
     train = toy_fold(20, seed=1).train
-    bound = protocol.centralised(train, seed=0)
+    bound = protocol.centralised(train, toy_setup())
     scores = np.zeros((20, ITEMS)) if bound is None else score(bound, train.histories)
     assert scores.shape == (20, ITEMS)
     assert np.isfinite(scores).all()

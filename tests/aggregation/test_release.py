@@ -6,7 +6,7 @@ from scipy import sparse
 
 from fedkd.aggregation.sums import Sum
 from fedkd.messages.missing import Missing
-from fedkd.messages.types import Answers, Kind, LowRankUpdate, Quantiser, Spec
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, Quantiser, SparseUpdate, Spec
 from fedkd.ragged import Ragged
 
 GRID = Quantiser(0.5, -4, 4, 12)
@@ -77,3 +77,14 @@ def test_what_does_not_sum_is_joined_row_by_row() -> None:
     parts = [Answers(1, np.array([c]), {"t": Ragged.from_rows([[c, c]], np.float32)}) for c in (3, 8)]
     merged = Sum(spec).merge(parts)
     assert [merged.values["t"][i].tolist() for i in range(2)] == [[3, 3], [8, 8]]
+
+
+def test_entries_of_sparse_vectors_are_added_where_they_stand_each_client_s_own() -> None:
+    entries = SparseUpdate(np.array([0, 2, 2, 0]), np.array([5, 1, 2, -3]), np.array([0, 0, 1, 2]), 4)
+    assert entries.total().tolist() == [2, 0, 3, 0]
+    assert entries.of(2).tolist() == [-3, 0, 0, 0]
+    grid = Spec(Kind.STATISTICS, (4,), quantiser=Quantiser(1.0, 0, 5, 8))
+    bad = {"s": entries, "y": np.where(np.arange(3) == 1, np.nan, 1.0)[:, None]}
+    released = Sum({"s": grid, "y": Spec(Kind.SCORES, (1,))}).encode(Answers(1, np.array([4, 6, 9]), bad))
+    assert released.clients.tolist() == [4, 9]
+    assert released.values["s"].tolist() == [2, 0, 1, 0]

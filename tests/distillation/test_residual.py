@@ -198,6 +198,7 @@ def test_sizes_fit_the_budget(items, users, budget):
 
 def test_a_large_budget_takes_the_whole_catalogue():
     assert sizes_for_budget(50, 100, 7, 10**7) == (50, 50)
+    assert sizes_for_budget(50, 100, 7, 0) == (50, 50)
 
 
 def test_ridge_is_the_strength_times_the_mean_weight_of_an_interaction():
@@ -209,7 +210,7 @@ def test_ridge_is_the_strength_times_the_mean_weight_of_an_interaction():
 
 @pytest.mark.parametrize(("references", "panel"), [(0, 5), (6, 5), (5, 31)])
 def test_impossible_item_references_are_refused(references, panel):
-    with pytest.raises(UserError, match="references must be at least 1"):
+    with pytest.raises(UserError, match=r"set algorithm\.references to at most the panel"):
         item_reference(np.arange(30, dtype=np.int32), references, panel)
 
 

@@ -11,7 +11,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
 from fedkd.models.base import Recommender
 from fedkd.models.popularity import Popularity, fit_popularity
-from fedkd.protocols.base import GlobalStudent, Metrics, Protocol, State
+from fedkd.protocols.base import GlobalStudent, Metrics, Protocol, Setup, State
 
 
 class MeanScores(GlobalStudent):
@@ -50,7 +50,7 @@ class MeanScores(GlobalStudent):
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         return Popularity(np.zeros(len(catalogue)))
 
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender:
         return fit_popularity(train)
 
 

@@ -37,6 +37,16 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert (found.num_clients, found.num_private_users) == (setup.num_clients, setup.num_private_users)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ordered"), [("ratio", False), ("user-disjoint", False), ("leave-last-out", True), ("temporal", True)]
+)
+def test_a_simulation_and_a_server_know_whether_order_is_measured(tmp_path: Path, kind: str, ordered: bool) -> None:
+    written(tmp_path)
+    config = load(None, [*SMALL, f"split.kind={kind}"])
+    assert federation(config).setup(config).ordered is ordered
+    assert read_setup(tmp_path, config).ordered is ordered
+
+
 def with_catalogue(folder: Path, **changes: Any) -> Config:
     """Write a folder of which something of the catalogue is another."""
     config, setup = written(folder)

@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedkd.messages.types import LowRankUpdate
+from fedkd.messages.types import LowRankUpdate, SparseUpdate
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import ClientState
+
+Update = LowRankUpdate | SparseUpdate
+"""The answers of some clients, in one of the forms of which none is held whole."""
 
 
 def remembers(state: ClientState, accepted: int) -> bool:
@@ -49,11 +52,16 @@ def joined(kept: list[Ragged]) -> tuple[Ragged, NDArray[np.int64]]:
     return Ragged.from_rows(rows, np.int32), np.repeat(np.arange(len(kept)), [len(histories) for histories in kept])
 
 
-def minus(new: LowRankUpdate, old: LowRankUpdate) -> LowRankUpdate:
-    """Return the difference of two updates, as factors."""
+def minus(new: Update, old: Update) -> Update:
+    """Return the difference of two updates, as factors or as entries."""
     if not len(old.owner):
         return new
     owner = np.concatenate([new.owner, old.owner])
+    if isinstance(new, SparseUpdate) and isinstance(old, SparseUpdate):
+        position, value = np.append(new.position, old.position), np.append(new.value, -old.value)
+        return SparseUpdate(position, value, owner, new.size)
+    assert isinstance(new, LowRankUpdate)
+    assert isinstance(old, LowRankUpdate)
     return LowRankUpdate(_stacked(new.left, -old.left), _stacked(new.right, old.right), owner)
 
 

@@ -1,11 +1,13 @@
 """The hyper-parameters of residual distillation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fedkd.distillation.residual import UserWeights
 from fedkd.options import Options
+
+Decay = Annotated[float, Field(gt=0, le=1000)]
 
 
 class ResidualParameters(Options):
@@ -18,13 +20,17 @@ class ResidualParameters(Options):
     references, panel : int
         How many references, and how many items each is scored for; 0 lets ``upload_budget_bytes`` decide.
     upload_budget_bytes : int
-        Bytes of a client's answer without headers, from which the two sizes follow.
+        Bytes of a client's answer without headers, from which the sizes follow; 0 is no limit.
     levels : int
         Largest weight of a user; weights are whole numbers from 1.
     damping, complement : float
         The proximal term of private training, in interactions; weight of public structure that references do not span.
     regularisation : float
         The teacher's ridge, over the mean weight of an interaction.
+    decays : tuple of float
+        Where order counts: the steps after which what was chosen counts less by the factor e, one or more.
+    density : int
+        Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
         Under protection: number of popular items whose Gram matrix is asked for; 0 means 15 sqrt(clients).
     """
@@ -32,11 +38,13 @@ class ResidualParameters(Options):
     reference_kind: Literal["items", "histories"] = "items"
     references: int = Field(default=0, ge=0)
     panel: int = Field(default=0, ge=0)
-    upload_budget_bytes: int = Field(default=156_000, ge=1)
+    upload_budget_bytes: int = Field(default=156_000, ge=0)
     levels: int = Field(default=7, ge=1, le=1000)
     damping: float = Field(default=50.0, gt=0)
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
+    decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
+    density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
 
     @property

@@ -13,23 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import ease_teacher, low_rank_student, weighted_gram
-from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import model_arrays
-from fedkd.models.base import Recommender
-from fedkd.models.ease import EASE
-from fedkd.models.woodbury import WoodburyEASE
+from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
 from fedkd.protocols.residual.parameters import ResidualParameters
-from fedkd.protocols.residual.questions import QUESTIONS, BlockQuestion, Question, ScoresQuestion, state_reference
+from fedkd.protocols.residual.questions import Question, state_reference
+from fedkd.protocols.residual.restoring import restored
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import Cohort
-
-EXACT = 1000
-"""Levels of a weight that need not be rounded to few bits."""
 
 
 class Residual(ResidualParameters, LowRankStudent):
@@ -37,18 +32,19 @@ class Residual(ResidualParameters, LowRankStudent):
 
     name: Literal["residual"] = "residual"
 
-    def question(self, setup: Setup) -> Question:
-        """Return the question of the run; only here does a budget of numbers choose another algorithm."""
-        return ScoresQuestion(self) if setup.answer_budget is None else BlockQuestion(self)
+    def question(self, state: State) -> Question:
+        """Return the question of the run."""
+        return QUESTIONS[int(state.arrays["question"])](self)
 
     def begin(self, setup: Setup) -> State:
         """Choose the references; the sums begin at zero."""
         items = setup.public.num_items
         self.check_rank(items)
-        question = self.question(setup)
+        question = chosen_question(setup, self)(self)
         reference = question.reference(setup)
         spec = question.spec(reference, setup.num_private_users)
         arrays: dict[str, NDArray[Any]] = {
+            "question": np.array(question.code),
             "reference.values": reference.histories.values,
             "reference.lengths": reference.histories.lengths,
             "reference.panel": reference.panel,
@@ -68,7 +64,7 @@ class Residual(ResidualParameters, LowRankStudent):
         """Send the references, and to each client the round of its answer that counts and whether it leaves."""
         del rng
         setup = state.setup
-        sizes = np.array([setup.public.num_items, setup.num_private_users, self.question(setup).code], np.int64)
+        sizes = np.array([setup.public.num_items, setup.num_private_users, int(state.arrays["question"])], np.int64)
         about = np.stack([state.arrays["accepted"][clients], state.arrays["leaving"][clients]], axis=1)
         own = Ragged(about.astype(np.int32).reshape(-1), offsets(np.full(len(clients), 2)))
         return Asks(round_number, clients, {"sizes": sizes}, {"accepted-leaving": own}, state_reference(state))
@@ -85,7 +81,7 @@ class Residual(ResidualParameters, LowRankStudent):
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Add the sums, and mark the clients whose contributions are in them."""
-        question = self.question(state.setup)
+        question = self.question(state)
         spec = question.spec(state_reference(state), state.setup.num_private_users)
         estimate = estimates.values[question.name]
         due, accepted = state.arrays["due"].copy(), state.arrays["accepted"].copy()
@@ -100,29 +96,27 @@ class Residual(ResidualParameters, LowRankStudent):
         setup = state.setup
         contributors = len(self.contributors(state))
         users = round(setup.num_private_users * contributors / setup.num_clients)
-        gram, strength = self.question(setup).gram(state, users)
-        teacher = ease_teacher(gram, strength)
-        student = low_rank_student(teacher, gram, self.rank)
+        teacher, student = self.question(state).models(state, users, self.rank)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
         return taught, {"contributors": contributors}
 
     def teacher(self, state: State) -> Recommender | None:
-        """Return EASE for the pooled Gram matrix."""
-        arrays = {
-            name: state.arrays[f"teacher.{name}"]
-            for name in ("weights", "root", "scale")
-            if f"teacher.{name}" in state.arrays
-        }
-        if not arrays:
-            return None
-        return EASE(arrays["weights"]) if "weights" in arrays else WoodburyEASE(arrays["root"].T, arrays["scale"])
+        """Return the teacher in closed form."""
+        return restored(_of("teacher", state), state.setup.public.num_items)
 
-    def centralised(self, train: Interactions, seed: int) -> Recommender:
-        """Return the student of everyone's histories in one place, without references and with exact weights."""
-        del seed
-        weights = UserWeights(EXACT, self.damping)
-        gram = weighted_gram(train, weights.of(train.histories.lengths))
-        return low_rank_student(ease_teacher(gram, ridge(self.regularisation, train, weights)), gram, self.rank)
+    def student(self, state: State) -> Recommender | None:
+        """Return the teacher's distillate."""
+        return restored(_of("student", state), state.setup.public.num_items)
+
+    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
+        """Clients: score the catalogue for every user's history with the deployed student."""
+        student = restored(asks.shared, cohort.data.history.num_items)
+        assert student is not None
+        return score(student, cohort.data.history.histories)
+
+    def centralised(self, train: Interactions, setup: Setup) -> Recommender:
+        """Return the student of everyone's histories in one place, for the same question, with nothing left out."""
+        return chosen_question(setup, self)(self).optimum(train, self.rank)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
@@ -132,7 +126,7 @@ class Residual(ResidualParameters, LowRankStudent):
         UserError
             The sum is noised: taking something back would be one more release about the clients that leave.
         """
-        if reason := self.question(state.setup).permanent:
+        if reason := self.question(state).permanent:
             raise UserError(reason)
         due, leaving = state.arrays["due"].copy(), state.arrays["leaving"].copy()
         leaving[clients] = True
@@ -151,3 +145,8 @@ class Residual(ResidualParameters, LowRankStudent):
 
 def _arrays(prefix: str, model: Recommender) -> dict[str, NDArray[Any]]:
     return {f"{prefix}.{name}": array for name, array in model_arrays(model).items()}
+
+
+def _of(prefix: str, state: State) -> dict[str, NDArray[Any]]:
+    names = [name for name in state.arrays if name.startswith(f"{prefix}.")]
+    return {name.removeprefix(f"{prefix}."): state.arrays[name] for name in names}

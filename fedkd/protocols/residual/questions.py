@@ -1,4 +1,4 @@
-"""The two questions of residual distillation: exact scores on references, or a small bounded block.
+"""The questions about a Gram matrix in residual distillation: exact scores on references, or a small bounded block.
 
 Without a budget of numbers, clients answer with whole numbers that sum exactly and can be taken back. With one, an
 answer must have a norm of 1 at most and few numbers, so a block of the Gram matrix is asked for
@@ -6,16 +6,17 @@ answer must have a norm of 1 at most and few numbers, so a block of the Gram mat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.distillation.closed_forms import Gram
+from fedkd.data.interactions import Interactions
+from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
 from fedkd.distillation.residual import (
+    UserWeights,
     answer,
     answer_spec,
     history_reference,
@@ -27,11 +28,15 @@ from fedkd.distillation.residual import (
 from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
+from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
-from fedkd.protocols.residual.contributions import counted, joined, minus, remembered, remembers
+from fedkd.protocols.residual.contributions import Update, counted, joined, minus, remembered, remembers
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.ragged import Ragged, offsets
 from fedkd.training.cohort import Cohort
+
+EXACT = 1000
+"""Levels of a weight that need not be rounded to few bits."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ class Question(ABC):
         """Server: return the running total with one more sum."""
 
     @abstractmethod
-    def gram(self, state: State, users: int) -> tuple[Gram, float]:
-        """Server: return the estimate of everyone's Gram matrix, and the ridge that suits it.
+    def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
+        """Server: return teacher and student.
 
         Parameters
         ----------
@@ -78,7 +83,13 @@ class Question(ABC):
             The state with the total.
         users : int
             Number of private users in the total.
+        rank : int
+            Width of a student of low rank.
         """
+
+    @abstractmethod
+    def optimum(self, train: Interactions, rank: int) -> Recommender:
+        """Return the student of everyone's histories in one place, without references and with exact weights."""
 
     @property
     def permanent(self) -> str | None:
@@ -86,7 +97,67 @@ class Question(ABC):
         return None
 
 
-class ScoresQuestion(Question):
+class RememberedQuestion(Question):
+    """A question whose answers are exact whole numbers: clients send differences, and can take everything back."""
+
+    @abstractmethod
+    def update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> Update:
+        """Clients: return the answer of some histories, by the position of each one's client."""
+
+    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        """Answer with the difference to the earlier contribution, and remember the new one.
+
+        A client that has forgotten its earlier contribution refuses: what it sent would be counted a second time.
+        """
+        accepted = _about(asks)[0]
+        known = np.array([remembers(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)])
+        kept, refused = cohort.take(np.flatnonzero(known)), cohort.clients[~known].tolist()
+        learnt, answers = self._differences(kept, asks.take(kept.clients))
+        return learnt, replace(answers, refused={Missing.FORGOTTEN: refused} if refused else {})
+
+    def _differences(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+        assert asks.reference is not None
+        accepted, leaving = _about(asks)
+        histories = cohort.data.train.histories
+        gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
+        staying = np.flatnonzero(~gone[cohort.owner])
+        kept = [counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
+        new = self.update(histories.take(staying), cohort.owner[staying], asks)
+        old = self.update(*joined(kept), asks)
+        states = tuple(
+            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), int(accepted[row]), kept[row])
+            for row in range(len(cohort))
+        )
+        values = {self.name: minus(new, old)}
+        return cohort.with_states(states), Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
+
+    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
+        """Add modulo the quantiser's range: the running total is never negative and always fits."""
+        assert spec.quantiser is not None
+        return np.asarray((total + estimate.value) % (1 << spec.quantiser.bits))
+
+
+class GramQuestion(Question):
+    """A question about the Gram matrix, from which teacher and student follow in closed form."""
+
+    @abstractmethod
+    def gram(self, state: State, users: int) -> tuple[Gram, float]:
+        """Server: return the estimate of everyone's Gram matrix, and the ridge that suits it."""
+
+    def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
+        """Return EASE for the pooled Gram matrix, and its distillate of low rank."""
+        gram, strength = self.gram(state, users)
+        teacher = ease_teacher(gram, strength)
+        return teacher, low_rank_student(teacher, gram, rank)
+
+    def optimum(self, train: Interactions, rank: int) -> Recommender:
+        """Return the distillate of EASE of everyone's histories."""
+        weights = UserWeights(EXACT, self.parameters.damping)
+        gram = weighted_gram(train, weights.of(train.histories.lengths))
+        return low_rank_student(ease_teacher(gram, ridge(self.parameters.regularisation, train, weights)), gram, rank)
+
+
+class ScoresQuestion(RememberedQuestion, GramQuestion):
     """The change of every user's scores on shared references, as whole numbers."""
 
     code: ClassVar[int] = 0
@@ -107,50 +178,19 @@ class ScoresQuestion(Question):
         """Return the scores of the panel on every reference."""
         return answer_spec(reference, self.parameters.weights, num_users)
 
-    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with the difference to the earlier contribution, and remember the new one.
-
-        A client that has forgotten its earlier contribution refuses: what it sent would be counted a second time.
-        """
-        accepted = _about(asks)[0]
-        known = np.array([remembers(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)])
-        kept, refused = cohort.take(np.flatnonzero(known)), cohort.clients[~known].tolist()
-        learnt, answers = self._differences(kept, asks.take(kept.clients))
-        return learnt, replace(answers, refused={Missing.FORGOTTEN: refused} if refused else {})
-
-    def _differences(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        assert asks.reference is not None
-        accepted, leaving = _about(asks)
-        histories = cohort.data.train.histories
-        gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
-        staying = np.flatnonzero(~gone[cohort.owner])
-        kept = [counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
-        new = self._update(histories.take(staying), cohort.owner[staying], asks)
-        old = self._update(*joined(kept), asks)
-        states = tuple(
-            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), int(accepted[row]), kept[row])
-            for row in range(len(cohort))
-        )
-        values = {self.name: minus(new, old)}
-        return cohort.with_states(states), Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
-
-    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
-        """Add modulo the quantiser's range: the running total is never negative and always fits."""
-        assert spec.quantiser is not None
-        return np.asarray((total + estimate.value) % (1 << spec.quantiser.bits))
-
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
         """Complete the answers by Nystroem's method, with the public users."""
         public, how = state.setup.public, self.parameters
         known = (state_reference(state), public, how.weights, users, how.complement)
         return pooled_gram(state.arrays["sum"], *known), ridge(how.regularisation, public, how.weights)
 
-    def _update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> LowRankUpdate:
+    def update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> LowRankUpdate:
+        """Return the outer products of some histories."""
         assert asks.reference is not None
         return answer(histories, owner, asks.reference, self.parameters.weights, int(asks.shared["sizes"][0]))
 
 
-class BlockQuestion(Question):
+class BlockQuestion(GramQuestion):
     """One small symmetric block of the Gram matrix, of norm 1 at most."""
 
     code: ClassVar[int] = 1
@@ -199,10 +239,6 @@ class BlockQuestion(Question):
     def permanent(self) -> str | None:
         """Reason: taking something back would be one more release about the clients that leave."""
         return "a protected sum keeps every contribution it has; to remove one, run again without the client"
-
-
-QUESTIONS: Mapping[int, type[Question]] = {kind.code: kind for kind in (ScoresQuestion, BlockQuestion)}
-"""All questions by their codes."""
 
 
 def state_reference(state: State) -> Reference:

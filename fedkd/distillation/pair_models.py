@@ -1,0 +1,156 @@
+"""Teachers and students from statistics of pairs: one solve for a small catalogue, else one small ridge an item."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+from fedkd.distillation.likely_pairs import symmetric
+from fedkd.distillation.pair_lists import Layout
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+
+DENSE_INPUTS = 12_288
+"""Statistics of at most this many inputs are solved at once, in arrays of inputs x inputs."""
+
+NEIGHBOURS = 400
+"""Most inputs from which the score of an item of a large catalogue is made."""
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """The sums of a statistic over users, in its own units.
+
+    Attributes
+    ----------
+    layout : Layout
+        The matrix.
+    matrix : sparse csr array or ndarray, shape [inputs, width]
+        The upper triangle of the inputs, then the targets.
+    """
+
+    layout: Layout
+    matrix: Any
+
+    @cached_property
+    def inputs(self) -> sparse.csr_array:
+        """The symmetric matrix of the inputs."""
+        return symmetric(sparse.csr_array(self.matrix[:, : self.layout.inputs]))
+
+    @cached_property
+    def targets(self) -> sparse.csr_array:
+        """The matrix to predict, shape [inputs, items]: without targets, the inputs' own without its diagonal."""
+        if self.layout.targets:
+            return sparse.csr_array(self.matrix[:, self.layout.inputs :])
+        return sparse.csr_array(self.inputs - sparse.diags_array(self.inputs.diagonal()))
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Return how often every input is there, shape [inputs]."""
+        return np.asarray(self.matrix.diagonal(), np.float64)[: self.layout.inputs]
+
+    def dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the matrices of the inputs and of the targets as arrays."""
+        whole = self.matrix if isinstance(self.matrix, np.ndarray) else self.matrix.toarray()
+        upper = np.asarray(whole[:, : self.layout.inputs], np.float32)
+        return upper + np.triu(upper, 1).T, np.asarray(whole[:, self.layout.inputs :], np.float32)
+
+
+def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseDecayed:
+    """Return ``(G + ridge I)^-1 K``, of every item over its own neighbours alone where the catalogue is large.
+
+    Parameters
+    ----------
+    sums : PairSums
+        ``G`` and ``K``.
+    ridge : float
+        Positive, in the units of ``G``.
+    rates : ndarray, shape [decays]
+        The decays of the inputs, of which the model makes its own.
+    """
+    if sums.layout.inputs > DENSE_INPUTS or not sums.layout.targets:
+        return SparseDecayed(neighbour_weights(sums.inputs, sums.targets, ridge), rates)
+    inputs, targets = sums.dense()
+    return DecayedLinear(linalg.cho_solve(_factor(inputs, ridge), targets, overwrite_b=True, check_finite=False), rates)
+
+
+def _factor(matrix: NDArray[np.float32], ridge: float) -> tuple[NDArray[np.float32], bool]:
+    """Return the Cholesky factor of a matrix with the ridge, doubled until there is one.
+
+    Sums on a list beside guesses elsewhere need not belong to any users, so they may have negative eigenvalues.
+    """
+    raised = matrix.copy()
+    raised[np.diag_indices(len(matrix))] += ridge
+    try:
+        return linalg.cho_factor(raised, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError:
+        return _factor(matrix, 2 * ridge)
+
+
+def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge: float) -> sparse.csr_array:
+    """Return weights whose column ``j`` solves ``(G[S, S] + ridge I) b = K[S, j]`` over the largest of ``K``'s column.
+
+    Parameters
+    ----------
+    inputs : sparse csr array, shape [inputs, inputs]
+        ``G``, symmetric.
+    targets : sparse csr array, shape [inputs, items]
+        ``K``; at most ``NEIGHBOURS`` inputs of every column count.
+    ridge : float
+        Positive.
+    """
+    columns = sparse.csc_array(targets)
+    place = np.full(inputs.shape[0], -1)
+    rows, values, counts = [np.zeros(0, np.int64)], [np.zeros(0)], np.zeros(targets.shape[1], np.int64)
+    for item in range(targets.shape[1]):
+        own = slice(columns.indptr[item], columns.indptr[item + 1])
+        best = np.argsort(-columns.data[own], kind="stable")[:NEIGHBOURS]
+        near, wanted = columns.indices[own][best], columns.data[own][best]
+        block = _block(inputs, near, place)
+        block[np.diag_indices(len(near))] += ridge
+        rows.append(near.astype(np.int64))
+        values.append(linalg.solve(block, wanted, assume_a="sym", check_finite=False) if len(near) else wanted)
+        counts[item] = len(near)
+    index = np.repeat(np.arange(len(counts)), counts)
+    return sparse.csr_array((np.concatenate(values), (np.concatenate(rows), index)), shape=targets.shape)
+
+
+def _block(matrix: sparse.csr_array, chosen: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rows and columns of some inputs as an array; ``place`` is -1 everywhere, before and after."""
+    place[chosen] = np.arange(len(chosen))
+    rows = matrix[chosen]
+    column = place[rows.indices]
+    kept = column >= 0
+    out = np.zeros((len(chosen), len(chosen)))
+    out[np.repeat(np.arange(len(chosen)), np.diff(rows.indptr))[kept], column[kept]] = rows.data[kept]
+    place[chosen] = -1
+    return out
+
+
+def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int) -> SparseDecayed:
+    """Return the teacher with those weights alone that matter most.
+
+    A weight matters as much as its size times the fourth root of how often its input is there, ``G_ii^(1/4)``: on
+    validation better than its size alone, than the root, and than the same number of weights in every row.
+
+    Parameters
+    ----------
+    teacher : DecayedLinear or SparseDecayed
+        The teacher.
+    sums : PairSums
+        What the teacher learnt from.
+    weights : int
+        How many; at least 1.
+    """
+    full = _matrix(teacher)
+    often = np.maximum(sums.diagonal(), 0) ** 0.25
+    values = np.abs(full.data) * np.repeat(often, np.diff(full.indptr))
+    kept = values >= np.partition(values, -weights)[-weights] if weights < len(values) else values > 0
+    rows = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))[kept]
+    few = sparse.csr_array((full.data[kept], (rows, full.indices[kept])), shape=full.shape)
+    return SparseDecayed(few, teacher.rates.numpy())
+
+
+def _matrix(teacher: DecayedLinear | SparseDecayed) -> sparse.csr_array:
+    return sparse.csr_array(teacher.weights.numpy()) if isinstance(teacher, DecayedLinear) else teacher.matrix()

@@ -1,0 +1,128 @@
+"""Linear models of decayed histories: what was chosen a while ago counts less, and scores are for the next item.
+
+The input is, for every decay, a vector over the catalogue with ``exp(-rate * steps)`` at an item that lies ``steps``
+items back (0 for the last). A rate of 0 is the plain history, whose order does not matter.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from fedkd.models.base import Recommender, multi_hot
+from fedkd.ragged import offsets
+
+
+class Decayed(Recommender):
+    """The input that the models of this file have in common.
+
+    Parameters
+    ----------
+    num_items : int
+        Size of the catalogue.
+    rates : ndarray, shape [decays]
+        Loss of weight with every step back; not negative.
+
+    Attributes
+    ----------
+    rates : Tensor of float32, shape [decays]
+    """
+
+    rates: Tensor
+
+    def __init__(self, num_items: int, rates: NDArray[Any]) -> None:
+        super().__init__(num_items)
+        self.register_buffer("rates", torch.from_numpy(np.asarray(rates, np.float32)))
+
+    def hidden(self, history: Tensor) -> Tensor:
+        """Return the decayed histories one beside the other, shape [batch, decays * items]."""
+        back = torch.arange(history.shape[1] - 1, -1, -1, device=history.device)
+        weights = torch.exp(-self.rates[:, None] * back)
+        parts = [multi_hot(history, self.num_items, row.expand(history.shape).contiguous()) for row in weights]
+        return torch.cat(parts, dim=1)
+
+
+class DecayedLinear(Decayed):
+    """Scores ``phi B`` with a full matrix.
+
+    Parameters
+    ----------
+    weights : ndarray, shape [decays * items, items]
+        The matrix ``B``.
+    rates : ndarray, shape [decays]
+        Loss of weight with every step back.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: NDArray[Any], rates: NDArray[Any]) -> None:
+        super().__init__(weights.shape[1], rates)
+        self.register_buffer("weights", torch.from_numpy(np.asarray(weights, np.float32)))
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Return scores, shape [batch, items]."""
+        return self.hidden(history) @ self.weights
+
+
+class SparseDecayed(Decayed):
+    """Scores ``phi B`` with few numbers in every row of the matrix.
+
+    Parameters
+    ----------
+    weights : sparse csr array, shape [decays * items, items]
+        The matrix ``B``.
+    rates : ndarray, shape [decays]
+        Loss of weight with every step back.
+
+    Attributes
+    ----------
+    values : Tensor of float32, shape [weights]
+        The numbers, row by row.
+    columns, counts : Tensor of int32, shapes [weights] and [decays * items]
+        Where they stand.
+    """
+
+    values: Tensor
+    columns: Tensor
+    counts: Tensor
+
+    def __init__(self, weights: sparse.csr_array, rates: NDArray[Any]) -> None:
+        super().__init__(weights.shape[1], rates)
+        self.register_buffer("values", torch.from_numpy(weights.data.astype(np.float32)))
+        self.register_buffer("columns", torch.from_numpy(weights.indices.astype(np.int32)))
+        self.register_buffer("counts", torch.from_numpy(np.diff(weights.indptr).astype(np.int32)))
+
+    def forward(self, history: Tensor) -> Tensor:
+        """Return scores, shape [batch, items]: of each history only its own rows are read."""
+        starts = torch.cumsum(self.counts, 0, dtype=torch.int64) - self.counts
+        shown = self.hidden(history)
+        rows, inputs = shown.nonzero(as_tuple=True)
+        counts = self.counts[inputs].long()
+        entry = torch.repeat_interleave(torch.arange(len(inputs), device=history.device), counts)
+        inside = torch.arange(len(entry), device=history.device) - (counts.cumsum(0) - counts)[entry]
+        place = starts[inputs[entry]] + inside
+        terms = self.values[place] * shown[rows[entry], inputs[entry]]
+        target = rows[entry] * self.num_items + self.columns[place]
+        flat = torch.zeros(len(history) * self.num_items, device=history.device)
+        return flat.index_add(0, target, terms).reshape(len(history), self.num_items)
+
+    def matrix(self) -> sparse.csr_array:
+        """Return the matrix ``B``, shape [decays * items, items]."""
+        shape = (len(self.counts), self.num_items)
+        return sparse.csr_array((self.values.numpy(), self.columns.numpy(), offsets(self.counts.numpy())), shape=shape)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], num_items: int) -> Self:
+        """Return the model whose parameters and buffers are given, of any float type."""
+        shape = (len(arrays["counts"]), num_items)
+        starts = offsets(arrays["counts"])
+        weights = sparse.csr_array((arrays["values"].astype(np.float32), arrays["columns"], starts), shape=shape)
+        return cls(weights, arrays["rates"])
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of weights, and the bytes of all that is stored, their places included."""
+        return self.values.numel() + self.rates.numel(), super().size()[1]

@@ -1,0 +1,142 @@
+"""The one rule that chooses the question of residual distillation, from public data and the upload budget.
+
+1. Under protection by noise: a small block of the Gram matrix, because few numbers survive noise.
+2. Sizes that the configuration gives, or histories as references: scores on references, as configured.
+3. The run's split holds out what came last, and on the public users' own last items the next-item statistic beats the
+   plain one beyond doubt: next-item statistics, on a list or, where the budget allows it, as a whole.
+4. A half of the public users shows more of the other half's co-occurrences on a list of pairs than on references of the
+   same size: pairs. Catalogues of many niches are like that.
+5. Scores on references otherwise, and where there are too few public users to tell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.interactions import Interactions
+from fedkd.distillation.closed_forms import Gram, ease_teacher
+from fedkd.distillation.likely_pairs import likely_pairs, symmetric
+from fedkd.distillation.pair_lists import known_pairs
+from fedkd.distillation.pair_models import PairSums, pair_teacher
+from fedkd.distillation.residual import item_reference, nystroem, ridge, sizes_for_budget
+from fedkd.messages.types import Reference
+from fedkd.models.base import Recommender, score
+from fedkd.protocols.base import Setup
+from fedkd.protocols.residual.pair_questions import EVERYTHING, CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.parameters import ResidualParameters
+from fedkd.protocols.residual.questions import BlockQuestion, Question, ScoresQuestion
+
+Positions = NDArray[np.int64]
+
+QUESTIONS: Mapping[int, type[Question]] = {
+    kind.code: kind for kind in (ScoresQuestion, BlockQuestion, NextItemQuestion, CoOccurrenceQuestion)
+}
+"""All questions by their codes."""
+
+FEWEST = 50
+"""Public users below this number tell nothing."""
+
+HEAD = 1024
+"""Most popular items on which statistics are compared; the others say little, and cost much."""
+
+DOUBT = 2.0
+"""Standard errors by which one statistic must beat another."""
+
+
+def chosen_question(setup: Setup, parameters: ResidualParameters) -> type[Question]:
+    """Return the question of a run, by the rule that this file states."""
+    if setup.answer_budget is not None:
+        return BlockQuestion
+    if parameters.references or parameters.reference_kind == "histories" or setup.public.num_users < FEWEST:
+        return ScoresQuestion
+    if setup.ordered and order_pays(setup.public, parameters):
+        return NextItemQuestion
+    return CoOccurrenceQuestion if pairs_pay(setup, parameters) else ScoresQuestion
+
+
+def order_pays(public: Interactions, parameters: ResidualParameters) -> bool:
+    """Say whether next-item statistics rank public users' last items better than the plain Gram matrix does."""
+    head = public.most_popular()[:HEAD]
+    place = np.full(public.num_items, -1, np.int32)
+    place[head] = np.arange(len(head))
+    known = public.histories.where(place[public.histories.values] >= 0)
+    known = replace(known, values=place[known.values])
+    known = known.take(np.flatnonzero(known.lengths > 2))
+    last = np.zeros(len(known.values), bool)
+    last[known.indptr[1:] - 1] = True
+    shown, wanted = known.where(~last), known.values[last]
+    if len(shown) < FEWEST:
+        return False
+    users = Interactions(np.arange(len(shown)).astype(np.str_), shown, Catalogue.numbered(len(head)))
+    gain = _ranks(next_item(users, parameters), users, wanted) - _ranks(plain(users, parameters), users, wanted)
+    return bool(gain.mean() > DOUBT * gain.std() / len(gain) ** 0.5)
+
+
+def next_item(users: Interactions, parameters: ResidualParameters) -> Recommender:
+    """Return the teacher of the next-item statistic of some users."""
+    question = NextItemQuestion(parameters)
+    sums = known_pairs(users.histories, question.statistic, users.num_items)
+    layout = question.statistic.layout(users.num_items)
+    return pair_teacher(PairSums(layout, sums), parameters.regularisation, question.rates)
+
+
+def plain(users: Interactions, parameters: ResidualParameters) -> Recommender:
+    """Return EASE of some users."""
+    weights = parameters.weights
+    roots = np.sqrt(weights.of(users.histories.lengths))[:, None]
+    gram = Gram(np.asarray(users.matrix(np.float64).multiply(roots).todense()))
+    return ease_teacher(gram, ridge(parameters.regularisation, users, weights))
+
+
+def _ranks(model: Recommender, users: Interactions, wanted: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the reciprocal rank of every user's wanted item among those that they have not seen."""
+    scores = score(model, users.histories)
+    scores[users.histories.row_index, users.histories.values] = -np.inf
+    own = scores[np.arange(len(wanted)), wanted]
+    return np.asarray(1.0 / (1 + (scores > own[:, None]).sum(axis=1)))
+
+
+def pairs_pay(setup: Setup, parameters: ResidualParameters) -> bool:
+    """Say whether a list of pairs shows more of what other users have together than references do.
+
+    Both are chosen from the first half of the public users, and judged by the second.
+    """
+    public, how = setup.public, parameters
+    sizes = sizes_for_budget(public.num_items, setup.num_private_users, how.levels, how.upload_budget_bytes)
+    if sizes[1] == public.num_items:
+        return sizes[0] * sizes[1] > EVERYTHING
+    first, second = (public.take(np.arange(half, public.num_users, 2)) for half in (0, 1))
+    together = symmetric(_pairs(second, how))
+    rows, columns = _listed(first, sizes[0] * sizes[1], how)
+    factor = _completed(together, item_reference(first.most_popular(), *sizes))
+    return 2 * float(np.square(together[rows, columns]).sum()) > _shown(together, factor)
+
+
+def _pairs(users: Interactions, parameters: ResidualParameters) -> sparse.csr_array:
+    return known_pairs(users.histories, CoOccurrenceQuestion(parameters).statistic, users.num_items)
+
+
+def _listed(users: Interactions, count: int, parameters: ResidualParameters) -> tuple[Positions, Positions]:
+    """Return the pairs of different items on the list that users make likely."""
+    layout = CoOccurrenceQuestion(parameters).statistic.layout(users.num_items)
+    columns = likely_pairs(_pairs(users, parameters), layout, count).columns
+    apart = columns.row_index != columns.values
+    return columns.row_index[apart], columns.values[apart].astype(np.int64)
+
+
+def _completed(together: sparse.csr_array, reference: Reference) -> NDArray[np.float64]:
+    """Return the factor of the matrix that the users' scores on references would give."""
+    probes = reference.histories.matrix(together.shape[1], np.float64)
+    answers = np.asarray((probes @ together).toarray()[:, reference.panel])
+    return nystroem(answers, probes[:, reference.panel], reference.panel, together.shape[1])
+
+
+def _shown(together: sparse.csr_array, factor: NDArray[np.float64]) -> float:
+    """Return how much of the squares off the diagonal ``F^T F`` shows: all of them, less its errors' squares."""
+    alike, own, inner = factor * (factor @ together), np.square(factor).sum(axis=0), factor @ factor.T
+    off = alike.sum() - own @ together.diagonal()
+    return float(2 * off - (np.square(inner).sum() - np.square(own).sum()))

@@ -1,0 +1,171 @@
+"""The questions about pairs: the next-item statistic where order counts, and the plain one of large catalogues.
+
+The server sends a list of numbers that public users make likely to be large; elsewhere their own values stand in. The
+reference of a list holds the columns asked for of every input, a row each, and no panel; where everything is asked for,
+it holds the catalogue as its panel, and no row. Every number of a user lies between 0 and the statistic's ``levels``,
+so the norm of an answer is at most ``levels sqrt(count)`` a user, and sums over all users never wrap around.
+"""
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedkd.data.interactions import Interactions
+from fedkd.distillation.co_occurrence import CoOccurrence
+from fedkd.distillation.likely_pairs import likely_pairs
+from fedkd.distillation.next_item import NextItem
+from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
+from fedkd.distillation.pair_models import PairSums, pair_teacher, sparse_student
+from fedkd.distillation.residual import ridge
+from fedkd.errors import UserError
+from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
+from fedkd.models.base import Recommender
+from fedkd.protocols.base import Setup, State
+from fedkd.protocols.residual.questions import RememberedQuestion, state_reference
+from fedkd.ragged import Ragged
+
+MOST_NUMBERS = 1 << 24
+"""Numbers of a list where the budget has no limit."""
+
+EVERYTHING = 1 << 27
+"""Statistics with at most so many numbers are asked for as a whole where the budget has no limit."""
+
+LISTED = 2.5
+"""Ridge of next-item statistics on a list over that of everything; chosen on validation."""
+
+NICHE = 0.125
+"""Ridge of the pairs of a large catalogue over that of a dense one."""
+
+FEWEST = 16
+"""Numbers below which a list is of no use."""
+
+NOTHING = np.zeros(0, np.int32)
+
+
+class PairQuestion(RememberedQuestion):
+    """Numbers of a statistic of pairs, on a list or all of them."""
+
+    @property
+    @abstractmethod
+    def statistic(self) -> Statistic:
+        """The rule by which a history becomes numbers."""
+
+    @property
+    @abstractmethod
+    def rates(self) -> NDArray[np.float64]:
+        """The decays of the models' inputs, shape [decays]."""
+
+    @abstractmethod
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return the teacher's ridge, in the statistic's units: of a list, or of everything."""
+
+    def reference(self, setup: Setup) -> Reference:
+        """Return the list that the byte budget allows; everything, where it allows that."""
+        layout = self.statistic.layout(setup.public.num_items)
+        budget, bits = self.parameters.upload_budget_bytes, _bits(self.statistic, setup.num_private_users)
+        count = 8 * budget // bits if budget else layout.size if layout.size <= EVERYTHING else MOST_NUMBERS
+        if count < FEWEST:
+            raise UserError(
+                f"algorithm.upload-budget-bytes is {budget}, but a list needs {FEWEST} numbers of {bits} bits; "
+                "raise it, for example to 156000, or set it to 0 for no limit"
+            )
+        if count >= layout.size:
+            return Reference(Ragged.from_rows([], np.int32), np.arange(layout.num_items, dtype=np.int32))
+        known = known_pairs(setup.public.histories, self.statistic, layout.num_items)
+        return Reference(likely_pairs(known, layout, count).columns, NOTHING)
+
+    def spec(self, reference: Reference, num_users: int) -> Spec:
+        """Return a whole number for every place on the list."""
+        levels, count = self.statistic.levels, self._coordinates(reference).count
+        grid = Quantiser(1.0, -levels, levels, _bits(self.statistic, num_users), signed=False)
+        return Spec(Kind.STATISTICS, (count,), quantiser=grid)
+
+    def update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> SparseUpdate:
+        """Return the numbers of some histories."""
+        assert asks.reference is not None
+        found = contributions(histories, self.statistic, self._coordinates(asks.reference))
+        return replace(found, owner=owner[found.owner])
+
+    def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
+        """Return the teacher of the sums, and the sparse student of its largest weights."""
+        del rank
+        sums, listed = self._sums(state, users), not len(state.arrays["reference.panel"])
+        teacher = pair_teacher(sums, self.ridge(state.setup.public, listed), self.rates)
+        return teacher, sparse_student(teacher, sums, self.parameters.density * sums.layout.inputs)
+
+    def optimum(self, train: Interactions, rank: int) -> Recommender:
+        """Return the sparse student of everyone's histories."""
+        del rank
+        layout = self.statistic.layout(train.num_items)
+        sums = PairSums(layout, known_pairs(train.histories, self.statistic, train.num_items))
+        teacher = pair_teacher(sums, self.ridge(train, listed=False), self.rates)
+        return sparse_student(teacher, sums, self.parameters.density * layout.inputs)
+
+    def _sums(self, state: State, users: int) -> PairSums:
+        """Return private and public sums; where nothing was asked for, the public ones count for private users too."""
+        public, units = state.setup.public, self.statistic.units()
+        coordinates = self._coordinates(state_reference(state))
+        known = known_pairs(public.histories, self.statistic, public.num_items)
+        answered = coordinates.matrix(state.arrays["sum"], units)
+        if isinstance(coordinates, Everything):
+            return PairSums(coordinates.layout, answered + known.toarray())
+        share = self.parameters.complement * users / max(public.num_users, 1)
+        listed = coordinates.matrix(np.ones(coordinates.count), np.ones_like(units))
+        return PairSums(coordinates.layout, known * (1 + share) - share * known.multiply(listed) + answered)
+
+    def _coordinates(self, reference: Reference) -> Coordinates:
+        if len(reference.panel):
+            return Everything(self.statistic.layout(len(reference.panel)))
+        rows = len(reference.histories) // self.statistic.layout(1).inputs
+        return Chosen(self.statistic.layout(rows), reference.histories)
+
+
+class NextItemQuestion(PairQuestion):
+    """What is chosen next after what, a while ago."""
+
+    code: ClassVar[int] = 2
+    name: ClassVar[str] = "transitions"
+
+    @property
+    def statistic(self) -> NextItem:
+        """The next-item statistic with the decays of the parameters."""
+        return NextItem(self.parameters.decays)
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """The decays as loss of weight with every step."""
+        return 1.0 / np.asarray(self.parameters.decays)
+
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return the regularisation, as every prefix weighs 1; what a list leaves out is known less well."""
+        del public
+        return self.parameters.regularisation * (LISTED if listed else 1.0)
+
+
+class CoOccurrenceQuestion(PairQuestion):
+    """How often two items are in one history, for pairs of a large catalogue."""
+
+    code: ClassVar[int] = 3
+    name: ClassVar[str] = "pairs"
+
+    @property
+    def statistic(self) -> CoOccurrence:
+        """The plain statistic with the weights of the parameters."""
+        return CoOccurrence(self.parameters.weights)
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """No decay."""
+        return np.zeros(1)
+
+    def ridge(self, public: Interactions, listed: bool) -> float:
+        """Return a part of the regularisation, times the mean weight of an interaction: niches are small."""
+        del listed
+        return ridge(NICHE * self.parameters.regularisation, public, self.parameters.weights)
+
+
+def _bits(statistic: Statistic, num_users: int) -> int:
+    return max(1, (statistic.levels * num_users).bit_length())

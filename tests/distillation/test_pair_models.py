@@ -1,0 +1,107 @@
+"""Teachers and students from sums of pairs, against plain solves."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fedkd.distillation import pair_models
+from fedkd.distillation.next_item import NextItem
+from fedkd.distillation.pair_lists import Everything, Layout, contributions, known_pairs
+from fedkd.distillation.pair_models import PairSums, neighbour_weights, pair_teacher, sparse_student
+from fedkd.models.base import score
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.ragged import Ragged
+
+ITEMS, RIDGE = 8, 2.0
+STATISTIC = NextItem((1.0, 4.0))
+RATES = 1 / np.asarray(STATISTIC.decays)
+
+
+def histories():
+    rng = np.random.default_rng(0)
+    return Ragged.from_rows([rng.permutation(ITEMS)[: rng.integers(2, ITEMS)] for _ in range(30)], np.int32)
+
+
+def sums():
+    return PairSums(STATISTIC.layout(ITEMS), known_pairs(histories(), STATISTIC, ITEMS))
+
+
+def naive():
+    inputs, targets = sums().inputs.toarray(), sums().targets.toarray()
+    return np.linalg.solve(inputs + RIDGE * np.eye(len(inputs)), targets)
+
+
+def test_the_teacher_is_the_ridge_solution():
+    teacher = pair_teacher(sums(), RIDGE, RATES)
+    assert isinstance(teacher, DecayedLinear)
+    np.testing.assert_allclose(teacher.weights.numpy(), naive(), atol=1e-5)
+
+
+def test_the_teacher_of_everything_is_the_same():
+    everything = Everything(STATISTIC.layout(ITEMS))
+    answered = contributions(histories(), STATISTIC, everything).total()
+    teacher = pair_teacher(PairSums(everything.layout, everything.matrix(answered, STATISTIC.units())), RIDGE, RATES)
+    assert isinstance(teacher, DecayedLinear)
+    np.testing.assert_allclose(teacher.weights.numpy(), naive(), atol=1e-5)
+
+
+def test_one_small_ridge_an_item_is_the_same_where_all_inputs_are_neighbours(monkeypatch):
+    monkeypatch.setattr(pair_models, "DENSE_INPUTS", 1)
+    large = pair_teacher(sums(), RIDGE, RATES)
+    assert isinstance(large, SparseDecayed)
+    held = sums().targets.toarray() != 0
+    assert held.mean() > 0.8
+    for item in range(ITEMS):
+        near, inputs = np.flatnonzero(held[:, item]), sums().inputs.toarray()
+        block = inputs[np.ix_(near, near)] + RIDGE * np.eye(len(near))
+        expected = np.linalg.solve(block, sums().targets.toarray()[near, item])
+        np.testing.assert_allclose(large.matrix().toarray()[near, item], expected, atol=1e-5)
+
+
+def test_only_the_nearest_count(monkeypatch):
+    monkeypatch.setattr(pair_models, "NEIGHBOURS", 2)
+    weights = neighbour_weights(sums().inputs, sums().targets, RIDGE)
+    assert (np.diff(sparse.csc_array(weights).indptr) <= 2).all()
+
+
+def test_an_item_does_not_predict_itself_in_the_plain_statistic():
+    layout = Layout(3)
+    plain = PairSums(layout, sparse.csr_array(np.array([[3.0, 2, 0], [0, 3, 1], [0, 0, 3]])))
+    np.testing.assert_array_equal(plain.targets.toarray(), [[0, 2, 0], [2, 0, 1], [0, 1, 0]])
+    teacher = pair_teacher(plain, RIDGE, np.zeros(1))
+    assert isinstance(teacher, SparseDecayed)
+    np.testing.assert_allclose(teacher.matrix().toarray()[:, 0], [0, 0.4, 0], atol=1e-6)
+
+
+def test_a_matrix_of_no_users_is_solved_with_a_larger_ridge():
+    layout = Layout(2, decays=1, targets=True)
+    impossible = PairSums(layout, np.array([[1.0, 9, 1, 0], [0, 1, 0, 1]]))
+    teacher = pair_teacher(impossible, RIDGE, np.ones(1))
+    assert isinstance(teacher, DecayedLinear)
+    np.testing.assert_allclose(teacher.weights.numpy(), np.linalg.inv([[17.0, 9], [9, 17.0]]), atol=1e-5)
+
+
+def test_the_student_keeps_the_weights_that_matter_most():
+    teacher = pair_teacher(sums(), RIDGE, RATES)
+    student = sparse_student(teacher, sums(), 20)
+    kept, full = student.matrix().toarray(), naive()
+    assert np.count_nonzero(kept) == 20
+    np.testing.assert_allclose(kept[kept != 0], full[kept != 0], atol=1e-5)
+    worth = np.abs(full) * np.diag(sums().inputs.toarray())[:, None] ** 0.25
+    assert worth[kept == 0].max() <= worth[kept != 0].min()
+    everything = sparse_student(teacher, sums(), 10**6)
+    np.testing.assert_allclose(score(everything, histories()), score(teacher, histories()), atol=1e-6)
+
+
+@pytest.mark.parametrize("rates", [RATES, np.zeros(2)])
+def test_scores_are_decayed_sums(rates):
+    weights = np.random.default_rng(1).normal(size=(2 * ITEMS, ITEMS))
+    dense, few = DecayedLinear(weights, rates), SparseDecayed(sparse.csr_array(weights), rates)
+    expected = np.zeros((len(histories()), ITEMS))
+    for row, history in enumerate(histories()):
+        for steps, item in enumerate(history[::-1]):
+            for decay, rate in enumerate(rates):
+                expected[row] += np.exp(-rate * steps) * weights[decay * ITEMS + item]
+    np.testing.assert_allclose(score(dense, histories()), expected, atol=1e-5)
+    np.testing.assert_allclose(score(few, histories()), expected, atol=1e-5)
+    assert few.size()[0] == weights.size + 2

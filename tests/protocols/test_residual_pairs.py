@@ -1,0 +1,183 @@
+"""The questions about pairs: which data they are chosen for, and contributions that come, change and go."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.data.catalogue import Catalogue
+from fedkd.data.fold import Fold
+from fedkd.data.interactions import Interactions
+from fedkd.errors import UserError
+from fedkd.evaluation.metrics import ranking_metrics
+from fedkd.models.base import score
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.protocols.base import Setup, State
+from fedkd.protocols.residual import Residual
+from fedkd.protocols.residual.choice import chosen_question
+from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
+from fedkd.ragged import Ragged
+from fedkd.testing.protocols import pooled
+from fedkd.training.cohort import Cohort
+
+USERS, PUBLIC = 60, 80
+PROTOCOL = Residual(upload_budget_bytes=1500, rank=4, regularisation=5.0)
+
+
+def interactions(rows: list[NDArray[np.int64]], items: int) -> Interactions:
+    histories = Ragged.from_rows(rows, np.int32)
+    return Interactions(np.arange(len(rows)).astype(np.str_), histories, Catalogue.numbered(items))
+
+
+def tastes(users: int, seed: int, items: int = 60) -> Interactions:
+    """Everyone likes much of the small catalogue, in no order: three overlapping tastes."""
+    rng = np.random.default_rng(seed)
+    chance = np.random.default_rng(9).random((3, items)) * np.linspace(0.9, 0.2, items)
+    return interactions(
+        [rng.permutation(np.flatnonzero(rng.random(items) < chance[u % 3])) for u in range(users)], items
+    )
+
+
+def walks(users: int, seed: int, items: int = 60, sure: bool = False) -> Interactions:
+    """Everyone goes round the catalogue from where they like: by one, two or three items; who is sure, by two."""
+    rng = np.random.default_rng(seed)
+    steps = [np.cumsum(rng.integers(1 + sure, 4 - sure, 12)) + rng.integers(items) for _ in range(users)]
+    return interactions([walk % items for walk in steps], items)
+
+
+def niches(users: int, seed: int, items: int = 600, sure: bool = False) -> Interactions:
+    """Everyone stays in one of many niches of a large catalogue, in no order; who is sure, in its first half."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(12 - 6 * sure)[: 8 - 3 * sure] + 12 * rng.integers(items // 12) for _ in range(users)]
+    return interactions(rows, items)
+
+
+KINDS = {tastes: ScoresQuestion, walks: NextItemQuestion, niches: CoOccurrenceQuestion}
+
+
+def setup(kind, public: int = PUBLIC, ordered: bool = True) -> Setup:
+    return Setup(kind(public, 1), USERS, USERS, 1, 0, ordered=ordered)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_question_follows_from_the_data(kind, seed):
+    given = replace(setup(kind), public=kind(PUBLIC, seed))
+    assert chosen_question(given, PROTOCOL) is KINDS[kind]
+
+
+def test_order_is_asked_for_only_where_it_is_measured():
+    assert chosen_question(setup(walks, ordered=False), PROTOCOL) is not NextItemQuestion
+
+
+def test_what_the_configuration_says_is_no_question():
+    assert chosen_question(setup(walks), Residual(references=5, panel=20)) is ScoresQuestion
+    assert chosen_question(setup(walks), Residual(reference_kind="histories")) is ScoresQuestion
+    noisy = replace(setup(walks), answer_budget=AnswerBudget(USERS, 1.0))
+    assert chosen_question(noisy, PROTOCOL) is BlockQuestion
+
+
+def test_few_public_users_tell_nothing():
+    assert chosen_question(setup(walks, public=20), PROTOCOL) is ScoresQuestion
+
+
+def test_without_a_limit_everything_is_asked_for():
+    unlimited = Residual(upload_budget_bytes=0)
+    assert chosen_question(setup(niches), unlimited) is ScoresQuestion
+    state = unlimited.begin(setup(walks))
+    assert state.arrays["sum"].shape == (120 * 121 // 2 + 120 * 60,)
+
+
+@pytest.mark.parametrize("kind", [walks, niches])
+def test_an_answer_fits_the_budget(kind):
+    state = PROTOCOL.begin(setup(kind))
+    asks = PROTOCOL.ask(state, np.arange(3), 1, np.random.default_rng(0))
+    (spec,) = PROTOCOL.expects(asks).values()
+    assert spec.quantiser is not None
+    assert 0.9 * 1500 < spec.shape[0] * spec.quantiser.bits / 8 <= 1500
+
+
+def test_a_budget_for_no_list_is_refused():
+    with pytest.raises(UserError, match=r"algorithm\.upload-budget-bytes is 9"):
+        Residual(upload_budget_bytes=9).begin(setup(walks))
+
+
+def cohort(data: Interactions, clients, states=()) -> Cohort:
+    chosen = data.take(np.asarray(clients))
+    kept = states or tuple({} for _ in clients)
+    return Cohort(np.asarray(clients), np.arange(len(clients)), Fold(chosen, chosen, chosen), 0, kept)
+
+
+def contribute(state: State, group: Cohort, round_number: int = 1) -> tuple[State, Cohort]:
+    asks = PROTOCOL.ask(state, group.clients, round_number, np.random.default_rng(0))
+    learnt, answers = PROTOCOL.learn(group, asks)
+    return pooled(PROTOCOL, state, asks, answers), learnt
+
+
+@pytest.mark.parametrize("kind", [walks, niches])
+def test_who_leaves_takes_everything_back_and_who_changes_sends_the_difference(kind):
+    private = kind(6, 5)
+    state, group = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(6)))
+    state = PROTOCOL.withdraw(state, np.array([1, 3]))
+    state, _ = contribute(state, cohort(private, [1, 3], (group.states[1], group.states[3])), 2)
+    other = replace(private, histories=kind(6, 6).histories)
+    state, _ = contribute(state, cohort(other, [0], (group.states[0],)), 3)
+    expected, _ = contribute(PROTOCOL.begin(setup(kind)), cohort(private, [2, 4, 5]))
+    expected, _ = contribute(expected, cohort(other, [0]))
+    assert state.arrays["sum"].any()
+    np.testing.assert_array_equal(state.arrays["sum"], expected.arrays["sum"])
+
+
+@pytest.mark.parametrize("kind", [walks, niches])
+@pytest.mark.parametrize("size", [1, 7])
+def test_the_sum_does_not_depend_on_the_cohorts_or_silos(kind, size):
+    private = kind(USERS, 5)
+    whole, _ = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(USERS)))
+    parts = PROTOCOL.begin(setup(kind))
+    for start in range(0, USERS, size):
+        parts, _ = contribute(parts, cohort(private, range(start, min(USERS, start + size))))
+    np.testing.assert_array_equal(whole.arrays["sum"], parts.arrays["sum"])
+    silo = Cohort(np.array([0]), np.zeros(USERS, np.int64), Fold(private, private, private), 0, ({},))
+    pooled_silo, _ = contribute(PROTOCOL.begin(setup(kind)), silo)
+    np.testing.assert_array_equal(whole.arrays["sum"], pooled_silo.arrays["sum"])
+
+
+def quality(model, data: Interactions) -> float:
+    last = np.zeros(len(data), bool)
+    last[data.histories.indptr[1:] - 1] = True
+    shown, wanted = data.histories.where(~last), data.histories.where(last)
+    return float(ranking_metrics(score(model, shown), shown, wanted)[:, 0].mean())
+
+
+@pytest.mark.parametrize("kind", [walks, niches])
+def test_teacher_and_student_learn_from_private_users(kind):
+    few = Setup(kind(PUBLIC, 1), 300, 300, 1, 0, ordered=True)
+    state, _ = contribute(PROTOCOL.begin(few), cohort(kind(300, 5, sure=True), range(300)))
+    alone, _ = PROTOCOL.teach(PROTOCOL.begin(few), np.random.default_rng(0))
+    state, metrics = PROTOCOL.teach(state, np.random.default_rng(0))
+    teacher, student, public = PROTOCOL.teacher(state), PROTOCOL.student(state), PROTOCOL.teacher(alone)
+    assert isinstance(teacher, DecayedLinear if kind is walks else SparseDecayed)
+    assert isinstance(student, SparseDecayed)
+    assert metrics == {"contributors": 300}
+    strangers = kind(100, 77, sure=True)
+    assert quality(teacher, strangers) > quality(public, strangers)
+    assert quality(student, strangers) > 0.9 * quality(teacher, strangers)
+
+
+def test_the_deployed_student_scores_like_the_server_s_own():
+    state, _ = contribute(PROTOCOL.begin(setup(walks)), cohort(walks(USERS, 5), range(USERS)))
+    state, _ = PROTOCOL.teach(state, np.random.default_rng(0))
+    group = cohort(walks(5, 6), range(5))
+    scores = PROTOCOL.predict(group, PROTOCOL.deploy(state, group.clients, 1))
+    student = PROTOCOL.student(state)
+    assert student is not None
+    np.testing.assert_allclose(scores, score(student, group.data.history.histories), rtol=2e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_optimum_is_of_the_same_kind(kind):
+    train = kind(USERS, 5)
+    assert quality(PROTOCOL.centralised(train, setup(kind)), kind(50, 78)) > 0.02
