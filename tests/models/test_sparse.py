@@ -26,8 +26,8 @@ def test_only_the_largest_weights_of_a_row_count(kept: int) -> None:
         row[np.argsort(-np.abs(row))[kept:]] = 0
     expected = [sum((teacher[i] for i in history), np.zeros(24)) for history in HISTORIES]
     np.testing.assert_allclose(score(student, HISTORIES), expected, rtol=1e-5, atol=1e-6)
-    numbers = 24 * min(kept, 24) * 2
-    assert student.size() == (numbers, 4 * numbers)
+    numbers = 24 * min(kept, 24)
+    assert student.size() == (numbers + 1, 4 * (2 * numbers + 24 + 1))  # places, counts of rows and the decay beside
 
 
 def test_padding_and_an_empty_history_say_nothing() -> None:
