@@ -39,9 +39,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Give every core a process, at most eight; files that are named are run right here."""
+    """Give every core a process, and one to those that wait for others; files that are named are run right here."""
     named = [Path(argument.partition("::")[0]) for argument in config.option.file_or_dir]
-    return 0 if named and all(path.is_file() for path in named) else min(os.cpu_count() or 1, 8)
+    return 0 if named and all(path.is_file() for path in named) else min(os.cpu_count() or 1, 8) + 1
 
 
 @pytest.hookimpl(tryfirst=True)

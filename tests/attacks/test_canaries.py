@@ -14,6 +14,7 @@ from fedkd.privacy.options import PrivacyOptions
 DELTA, CLIP = 1e-5, 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [1.0, 4.0, 8.0])
 def test_no_false_alarm_in_200_seeds(correct_mechanism, epsilon):
     deviation = CLIP * noise_multiplier(epsilon, DELTA)

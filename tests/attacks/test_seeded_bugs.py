@@ -166,6 +166,7 @@ def divide_the_noise(patch):
         patch.setattr(module, "rounded_normal", lambda scale, count, shape, rng: real(scale / 100, count, shape, rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
 @pytest.mark.parametrize(
     "plant",

@@ -94,6 +94,7 @@ def test_250_schedules_without_sampling_cost_what_the_closed_form_says() -> None
         assert expected * (1 - 1e-6) - 1e-9 <= found <= expected * (1 + 1e-4) + 1e-6
 
 
+@pytest.mark.slow
 def test_250_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_two_per_cent_above() -> None:
     for seed in range(250):
         schedule, delta = sampled(seed), float(10 ** np.random.default_rng(seed).uniform(-8, -4))

@@ -376,6 +376,7 @@ def schedules(seeds: Iterable[int], folder: Path, make: type[Ledger] = Ledger) -
     return deaths, unfinished
 
 
+@pytest.mark.slow
 def test_a_thousand_schedules_never_lose_a_cost(folder: Path) -> None:
     deaths, unfinished = schedules(range(1000), folder)
     assert deaths > 500
@@ -437,6 +438,7 @@ def outbox(folder: Path) -> dict[str, set[str]]:
     return seen
 
 
+@pytest.mark.slow
 def test_fifty_processes_killed_outright_lose_nothing(folder: Path) -> None:
     rng, limit = random.Random(0), allowing(400)
     begun = time.monotonic()

@@ -46,6 +46,7 @@ def test_the_noise_keeps_to_the_budget_by_another_accountant_and_wastes_little(
     assert exact * (1 - 1e-3) <= charged <= epsilon * 1.01
 
 
+@pytest.mark.slow
 def test_an_interaction_takes_more_noise_than_a_user_and_less_than_twice_as_much() -> None:
     for rate in (0.05, 0.2, 0.7):
         user, interaction = (StudentPrivacy(epsilon=4.0, rate=rate, unit=unit).multiplier(3) for unit in UNITS)

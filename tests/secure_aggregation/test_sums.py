@@ -86,6 +86,7 @@ def test_nine_hundred_patterns_among_few() -> None:
     assert min(seen[phase] for phase in LATE) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_remembered_agreements")
 def test_a_hundred_patterns_among_a_hundred() -> None:
     rng = np.random.default_rng(2)

@@ -166,6 +166,7 @@ def test_a_local_epsilon_of_the_servers_opens_no_answer(data: Path) -> None:
     assert "under masks alone" in told(config, data, "train.panel", content, clear=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "mode"),
     [("begun", DISTRIBUTED), ("attempt", DISTRIBUTED), ("attempt", []), ("run", DISTRIBUTED), ("run", [])],

@@ -48,6 +48,7 @@ def packed(what: Any) -> list[int]:
     return [size for name, size in what.items() if name.endswith("packed")] if isinstance(what, dict) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "sums"),
     [("central", "secure"), ("distributed", "secure"), ("local", "secure"), ("central", "clear"), ("local", "clear")],

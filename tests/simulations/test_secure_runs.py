@@ -50,6 +50,7 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Estimates]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["fedavg", "iterated", "fedmd", "federated-ease"])
 def test_every_protocol_that_sums_is_masked_without_being_changed(tmp_path: Path, data: Path, protocol: str) -> None:
     rounds = [] if protocol == "federated-ease" else ["num-server-rounds=2"]
