@@ -49,7 +49,7 @@ def test_every_order_is_the_one_that_people_know() -> None:
     ("flag", "expected"),
     [
         ("sliced", ["student", "teacher", "ease", "popularity"]),
-        ("level", ["ease", "centralised", "public-teacher", "popularity"]),
+        ("level", ["ease", "centralised", "public-teacher", "public-student", "popularity"]),
         ("independent", ["ease", "item-knn", "popularity"]),
         ("dense", ["ease", "centralised", "item-knn"]),
         ("of_ease", ["student", "teacher", "public-teacher"]),

@@ -145,7 +145,10 @@ def test_a_rehearsal_of_everyone_is_the_run(tmp_path: Path, more: tuple[str, ...
     simulate(config)
     together = federation(config)
     *_, (state, _) = DrySimulation(config, together, np.arange(together.partition.num_clients)).rounds()
-    saved = RunFolder(tmp_path / "run").read_arrays("checkpoint/state.safetensors")
+    folder = RunFolder(tmp_path / "run")
+    saved = folder.read_arrays("checkpoint/state.safetensors")
+    if (folder.path / "teacher.safetensors").exists():
+        saved |= {f"teacher.{name}": array for name, array in folder.read_arrays("teacher.safetensors").items()}
     for name, array in state.arrays.items():
         np.testing.assert_allclose(array.astype(np.float64), saved[name].astype(np.float64), atol=1e-5)
 

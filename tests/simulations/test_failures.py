@@ -85,6 +85,7 @@ def full(*_: object) -> None:
 def test_a_baseline_whose_clients_failed_has_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StateStore, "_save_one", full)
     settings = [*FEDAVG, "evaluation.baselines=popularity,local-only", "num-server-rounds=1"]
+    settings += ["evaluation.keep-baselines=true"]  # the others leave nothing on the disk
     code, text = command(tmp_path / "run", *settings)
     assert code == 1
     assert "local-only has no number: round 1 has no result" in text

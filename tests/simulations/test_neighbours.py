@@ -10,6 +10,7 @@ import pytest
 
 from fedkd.privacy.ledger_account import open_ledger
 from fedkd.runs.config import load
+from server.app import warn_once
 from simulations.deployment.prepare import deal_out
 from tests.simulations.devices import SMALL, DeviceGrid, deployed
 
@@ -65,6 +66,7 @@ def test_nothing_but_noised_sums_depends_on_a_person(
             another_person(data / "client-3")
         caplog.clear()
         open_ledger.cache_clear()
+        warn_once.cache_clear()
         grid = deployed(tmp_path / name / "run", data, f"privacy.mode={mode}", f"privacy.sums={sums}", *BUDGET)
         clients = pd.read_parquet(tmp_path / name / "run" / "clients.parquet")
         lines = [BY_CHANCE.sub("", record.getMessage()) for record in caplog.records]

@@ -12,7 +12,7 @@ from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import replicate
-from fedkd.training.local import keep_students, own_scores, seeded_views, train_locally, unseeded_views
+from fedkd.training.local import seeded_views, students_scores, train_locally, unseeded_views
 from fedkd.training.options import LocalTraining
 
 ITEMS = 12
@@ -59,7 +59,7 @@ def test_students_of_one_cohort_learn_each_its_own_order(family: str) -> None:
     model = MODELS.find(family).model_validate({"width": 8}).build(CATALOGUE, 0)
     parameters = replicate(model, 2)
     train_locally(model, parameters, own, LocalTraining(epochs=150, learning_rate=0.02, target="next-item"), 0)
-    scores = own_scores(model, keep_students(own, parameters))
+    scores = students_scores(model, parameters, own)
     ends = np.array([row[-1] for row in rows])
     step = np.repeat([1, -1], ITEMS)
     assert scores.shape == (len(rows), ITEMS)
