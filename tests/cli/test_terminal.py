@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from fedkd.cli import main
 from fedkd.cli.terminal import INTERRUPTED, application, command_line, going_on, guarded, plain_table, say, show
 from fedkd.errors import UserError
+from tests.simulations.deployment import heed_interrupts
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = [path for name in ("fedkd", "server", "clients", "simulations") for path in (ROOT / name).rglob("*.py")]
@@ -93,9 +94,8 @@ def test_ctrl_c_while_modules_are_loaded_is_one_line(tmp_path: Path) -> None:
     """The program stops in its first import of torch, which is ours here."""
     (tmp_path / "torch.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = subprocess.run(
-        [sys.executable, "-m", "simulations.run"], env=env, capture_output=True, text=True, cwd=tmp_path
-    )
+    command = [sys.executable, "-m", "simulations.run"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path, preexec_fn=heed_interrupts)
     assert done.stderr == "stopped before anything was done; the same command begins again\n"
     assert done.returncode == INTERRUPTED
 

@@ -56,6 +56,11 @@ def options(settings: list[str]) -> list[str]:
     return [part for pair in settings for part in ("--set", pair)]
 
 
+def heed_interrupts() -> None:
+    """Let Ctrl-C reach a program that is about to start, also where the tests run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Deployment(ExitStack):
     """The processes of one run; they end with the context."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from fedkd.cli.terminal import INTERRUPTED
 from fedkd.runs.folder import RunFolder
-from tests.simulations.deployment import CONF, ROOT, options
+from tests.simulations.deployment import CONF, ROOT, heed_interrupts, options
 
 QUICK = [
     "data.synthetic.users=60",
@@ -28,7 +28,9 @@ def interrupted(out: Path, file: str) -> tuple[int, list[str]]:
     """Stop a run when a file of it has appeared; return its code and the lines that are no log of a round."""
     command = [sys.executable, "-m", "simulations.run", str(CONF), *options(QUICK), "--out", str(out)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         deadline = time.monotonic() + PATIENCE
         while not (out / file).exists():
             assert process.poll() is None
