@@ -74,11 +74,11 @@ def _fitted(loss: Callable[[Tensor], Tensor], start: Tensor, steps: int = 100) -
     leaf = start.clone().requires_grad_()
     solver: torch.optim.Optimizer = torch.optim.LBFGS([leaf], max_iter=steps, line_search_fn="strong_wolfe")
 
-    def closure() -> float:
+    def _closure() -> float:
         solver.zero_grad()
         value = loss(leaf)
         torch.autograd.backward(value)
         return float(value.detach())
 
-    solver.step(closure)
+    solver.step(_closure)
     return leaf.detach()

@@ -60,7 +60,7 @@ def tie(*arguments: str) -> None:
     parent = int(sys.argv.pop(1))
     sys.argv += arguments
 
-    def watch() -> None:
+    def _watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
         end_all(psutil.Process().children(recursive=True))
@@ -68,7 +68,7 @@ def tie(*arguments: str) -> None:
         time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=_watch, daemon=True).start()
 
 
 @contextmanager
