@@ -20,7 +20,7 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import LowRankStudent, has_closed_form
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
@@ -71,7 +71,8 @@ def unanswered(config: Config, together: Federation) -> Recommender | None:
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        own = config.algorithm.teacher(_silence(config, together))
+        untrained = config.algorithm.model_copy(update={"model": None})  # a teacher needs no student to be trained
+        own = untrained.teacher(_silence(config.model_copy(update={"algorithm": untrained}), together))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
@@ -144,7 +145,7 @@ def client_updates(name: str, config: Config, together: Federation) -> float:
 def compressed(name: str, config: Config, together: Federation) -> str:
     """Return what is said of a baseline that is made of a compressed Gram matrix; empty of others."""
     train = together.fold.train
-    everyone = name == "centralised" and isinstance(config.algorithm, LowRankStudent)
+    everyone = name == "centralised" and has_closed_form(config.algorithm)
     everyone = everyone and is_compressed(train.num_users, train.num_items)
     if not everyone and (name != EASE or fits(train.num_items)):
         return ""

@@ -18,7 +18,7 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import BYTES_PER_PAIR, ease_weights
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import has_closed_form
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
@@ -134,7 +134,7 @@ def compressing(train: Interactions) -> float:
 def _centralised(config: Config, together: Federation, teaching: float, lists: float) -> Fit:
     """Return the cost of the model of everyone's data; one that is trained by steps is tried on some users."""
     train = together.fold.train
-    if not isinstance(config.algorithm, LowRankStudent):
+    if not has_closed_form(config.algorithm):
         users = np.arange(min(SAMPLE, train.num_users))
         watch = Stopwatch()
         config.algorithm.centralised(train.take(users), together.setup(config))

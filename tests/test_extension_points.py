@@ -112,6 +112,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/privacy/mechanisms/none.py": HINT,
         "fedkd/privacy/mechanisms/noisy_max.py": "the base class",
         ROWS: WORD,  # a model that is trained in one place
+        "fedkd/protocols/residual/protocol.py": WORD,
         "fedkd/protocols/trained.py": WORD,
     },
     "Distributed": {"fedkd/cli/budget.py": HINT},
@@ -124,7 +125,10 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: WORD,
     },
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
-    "soft_label_divergence": {"fedkd/distillation/options.py": DEFAULT},
+    "soft_label_divergence": {
+        "fedkd/distillation/options.py": DEFAULT,
+        "fedkd/distillation/server_student.py": DEFAULT,
+    },
 }
 """Files that name a member of a table besides its own and the table, and why they must."""
 

@@ -3,6 +3,8 @@
 A batch holds, by name:
 
 - ``shown``: the histories that the student sees, int64 of shape [batch, length], padded on the left;
+- ``places`` and ``seen``, where the examples are parts of these histories: the columns of each part's last item, shape
+  [histories, parts], and the parts themselves, shape [batch, length];
 - ``teacher``: the teacher's logits for them, shape [batch, items];
 - ``better`` and ``worse``, where pairs have a weight: items of equal popularity, shape [batch, groups, pairs];
 - ``features``, where they are compared: the teacher's, shape [batch, positions, features];
@@ -43,8 +45,10 @@ class ObservedStudent(nn.Module):
         super().__init__()
         self.student, self.adapter, self.options = student, adapter, options
 
-    def forward(self, history: Tensor) -> Outputs:
-        """Return scores and features."""
+    def forward(self, history: Tensor, places: Tensor | None = None) -> Outputs:
+        """Return scores and features of histories, or the scores of their parts alone."""
+        if places is not None:
+            return self.student.scores_after(history, places).flatten(0, 1), None
         scores = self.student(history)
         if not self.options.compares_features:
             return scores, None
@@ -82,7 +86,7 @@ def layer_features(model: Recommender, history: Tensor, options: DistillationOpt
 
 
 def example_losses(
-    student: Callable[[Tensor], Outputs],
+    student: Callable[..., Outputs],
     batch: Mapping[str, Tensor],
     options: DistillationOptions,
     weights: LossWeights,
@@ -100,8 +104,9 @@ def example_losses(
     weights : LossWeights
         Their weights in this step.
     """
-    scores, ours = student(batch["shown"])
-    counted = multi_hot(batch["shown"], scores.shape[-1]) == 0 if options.unseen_only else None
+    scores, ours = student(*(batch[name] for name in ("shown", "places") if name in batch))
+    seen = batch.get("seen", batch["shown"])
+    counted = multi_hot(seen, scores.shape[-1]) == 0 if options.unseen_only else None
     compare = soft_label_loss(options.soft_label_loss)
     soft = compare(scores, batch["teacher"], options.temperature, counted, options.top)
     feature = None if ours is None else _feature_losses(ours, batch["features"], options)

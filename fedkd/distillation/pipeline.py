@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fedkd.distillation.objective import example_losses, observed
 from fedkd.distillation.options import DistillationOptions
-from fedkd.distillation.targets import DistillationTargets
+from fedkd.distillation.targets import Targets
 from fedkd.losses.objectives import optimisation_loss, pretraining_loss
 from fedkd.models.base import Recommender
 from fedkd.models.device import beside
@@ -42,7 +42,7 @@ def optimise(
 
 def distil(
     student: Recommender,
-    targets: DistillationTargets,
+    targets: Targets,
     options: DistillationOptions,
     rng: np.random.Generator,
     watch: Watch | None = None,
@@ -51,7 +51,7 @@ def distil(
 
     Returns the best quality where ``watch`` evaluates.
     """
-    width = None if targets.features is None or len(targets) == 0 else targets.features.shape[-1]
+    width = targets.width
     speaking = observed(student, options, width, 0 if width is None else int(rng.integers(2**62)))
     schedule, groups = options.schedule(), targets.groups(options, student.num_items)
 

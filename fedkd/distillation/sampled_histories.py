@@ -7,6 +7,7 @@ items that are not yet there.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ FEWEST = 20
 LENGTH = 50
 """Items of a sampled history where no public history tells how long they are."""
 
-BLOCK = 1 << 23
+BLOCK = 1 << 20
 """Scores that are in memory at once."""
 
 
@@ -78,7 +79,7 @@ def public_beginnings(
     return Beginnings(shown, np.minimum(known.lengths[rng.integers(len(known), size=count)], longest))
 
 
-def popular_beginnings(popular: NDArray[np.floating], count: int, rng: np.random.Generator) -> Beginnings:
+def popular_beginnings(popular: NDArray[Any], count: int, rng: np.random.Generator) -> Beginnings:
     """Return single items, drawn by how popular they are; uniformly where nothing is known of that.
 
     Parameters
@@ -173,7 +174,7 @@ def _drawn(model: Recommender, history: Tensor, scale: float, chance: NDArray[np
     """Return an item for every history that is not in it: the first whose cumulated chance exceeds a number."""
     scores = model(beside(model, history)).cpu() * scale
     new = multi_hot(history, model.num_items) == 0
-    cumulated = np.cumsum(torch.softmax(masked(scores, new), -1).double().numpy(), axis=1)
-    whole = cumulated[:, -1:]
-    passed = (cumulated <= chance[:, None] * whole) & (cumulated < whole)  # rounded, a product can be the whole
-    return np.asarray(passed.sum(axis=1))
+    cumulated = torch.softmax(masked(scores, new), -1).cumsum(-1, dtype=torch.float64)
+    whole = cumulated[:, -1:].contiguous()
+    found = torch.searchsorted(cumulated, torch.from_numpy(chance).unsqueeze(1) * whole, right=True)
+    return torch.minimum(found, torch.searchsorted(cumulated, whole)).squeeze(1).numpy()  # a product can be the whole

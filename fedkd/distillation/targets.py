@@ -1,5 +1,6 @@
 """Distillation targets: soft labels and features that a teacher gives for histories."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,37 @@ from fedkd.ragged import Ragged
 from fedkd.training.hard_labels import sub_sampled
 
 
+class Targets(ABC):
+    """Examples for a student: histories, and what a teacher says of them."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def batch(self, rows: NDArray[np.int64], num_items: int) -> dict[str, Tensor]:
+        """Return some rows in the form that `fedkd.distillation.objective` takes."""
+
+    @property
+    def width(self) -> int | None:
+        """Width of the teacher's features; None where there are none."""
+        return None
+
+    def groups(self, options: DistillationOptions, num_items: int) -> list[NDArray[np.int64]]:
+        """Return groups of equally popular items, whose pairs are compared; none by default."""
+        del options, num_items
+        return []
+
+    def pairs(
+        self, rows: NDArray[np.int64], groups: list[NDArray[np.int64]], pairs: int, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Draw pairs inside groups for some rows, in the form that `fedkd.distillation.objective` takes."""
+        del rows, groups, pairs, rng
+        return {}
+
+
 @dataclass(frozen=True)
-class DistillationTargets:
+class DistillationTargets(Targets):
     """Histories, and a teacher's outputs for them; pooled answers of clients are targets too.
 
     Attributes
@@ -39,6 +69,11 @@ class DistillationTargets:
 
     def __len__(self) -> int:
         return len(self.histories)
+
+    @property
+    def width(self) -> int | None:
+        """Width of the teacher's features."""
+        return None if self.features is None or len(self) == 0 else self.features.shape[-1]
 
     def batch(self, rows: NDArray[np.int64], num_items: int) -> dict[str, Tensor]:
         """Return some rows in the form that `fedkd.distillation.objective` takes."""

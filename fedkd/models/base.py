@@ -112,6 +112,31 @@ class Recommender(nn.Module, ABC):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items], for histories of shape [batch, length]."""
 
+    def scores_after(self, history: Tensor, places: Tensor) -> Tensor:
+        """Return the scores after some parts of every history, each from its oldest item to a place.
+
+        Models that compute the states of all places at once override it. One that numbers places from the end of a
+        history says there what it says in training, not what it says of the part alone.
+
+        Parameters
+        ----------
+        history : Tensor of int64, shape [batch, columns]
+            Histories, padded on the left.
+        places : Tensor of int64, shape [batch, parts]
+            Columns of the most recent items; of the last ``reach`` ones where the model looks at no more.
+
+        Returns
+        -------
+        Tensor, shape [batch, parts, items]
+        """
+        scores: Tensor = self(parts_of(history, places, self.num_items))
+        return scores.reshape(*places.shape, -1)
+
+    @property
+    def reach(self) -> int | None:
+        """The most recent items of a history that are looked at; None where all are."""
+        return None
+
     def size(self) -> tuple[int, int]:
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
         tensors = list(self.state_dict().values())
@@ -156,6 +181,48 @@ def multi_hot(history: Tensor, num_items: int, weights: Tensor | None = None) ->
     ones = torch.ones(history.shape, device=history.device) if weights is None else weights
     zeros = torch.zeros(len(history), num_items + 1, dtype=ones.dtype, device=history.device)
     return zeros.scatter(1, history, ones)[:, :num_items]
+
+
+def parts_of(history: Tensor, places: Tensor, num_items: int) -> Tensor:
+    """Return parts of histories, each from the oldest item to a place, padded on the left.
+
+    Parameters
+    ----------
+    history : Tensor of int64, shape [batch, columns]
+        Padded on the left with ``num_items``.
+    places : Tensor of int64, shape [batch, parts]
+        Columns of the most recent items.
+    num_items : int
+
+    Returns
+    -------
+    Tensor of int64, shape [batch * parts, columns]
+        The parts of a history one after the other.
+    """
+    last = history.shape[1] - 1
+    source = torch.arange(last + 1, device=history.device) + (places - last).flatten().unsqueeze(1)
+    found = history.repeat_interleave(places.shape[1], 0).gather(1, source.clamp(min=0))
+    return found.masked_fill(source < 0, num_items)
+
+
+def at_places(states: Tensor, places: Tensor, columns: int) -> Tensor:
+    """Return the states at some places of histories.
+
+    Parameters
+    ----------
+    states : Tensor, shape [batch, positions, width]
+        Of the last positions.
+    places : Tensor of int64, shape [batch, parts]
+        Columns of the histories.
+    columns : int
+        Columns that the histories have.
+
+    Returns
+    -------
+    Tensor, shape [batch, parts, width]
+    """
+    rows = (places - (columns - states.shape[1])).unsqueeze(-1)
+    return states.gather(1, rows.expand(-1, -1, states.shape[-1]))
 
 
 def lookup(table: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
-from fedkd.models.base import ModelConfig, Recommender, lookup
+from fedkd.models.base import ModelConfig, Recommender, at_places, lookup
 from fedkd.models.item_table import FULL, ItemTableOptions, item_scores, item_tables
 
 KERNEL = 3
@@ -133,6 +133,19 @@ class CausalCNN(Recommender):
         """Return the second layer at the most recent item plus its mean over the history, shape [batch, channels]."""
         maps, real = self.feature_maps(history, len(self.convolutions))
         return maps[..., -1] + maps.sum(-1) / real.sum(-1).clamp(min=1.0)
+
+    @property
+    def reach(self) -> int:
+        """The most recent items that are looked at."""
+        return self.length
+
+    def scores_after(self, history: Tensor, places: Tensor) -> Tensor:
+        """Return the scores after parts of every history: the convolutions see no later item, and the mean need not."""
+        maps, real = self.feature_maps(history, len(self.convolutions))
+        hidden = maps + maps.cumsum(-1) / real.cumsum(-1).clamp(min=1.0)
+        chosen = at_places(hidden.transpose(-1, -2), places, history.shape[1])
+        scores: Tensor = self.head(self.dropout(chosen))
+        return scores
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from fedkd.models.base import Recommender, lookup
+from fedkd.models.base import Recommender, at_places, lookup
 from fedkd.models.item_table import ItemRows, ItemScores, RowScores, item_tables
 
 
@@ -70,6 +70,16 @@ class SequentialRecommender(Recommender):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]."""
         scores: Tensor = self.head(self.hidden(history))
+        return scores
+
+    @property
+    def reach(self) -> int:
+        """The most recent items that are looked at."""
+        return self.length
+
+    def scores_after(self, history: Tensor, places: Tensor) -> Tensor:
+        """Return the scores at some places of every history, shape [batch, parts, items]."""
+        scores: Tensor = self.head(at_places(self.every_state(history), places, history.shape[1]))
         return scores
 
     def every_score(self, history: Tensor) -> Tensor:

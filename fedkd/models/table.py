@@ -24,3 +24,6 @@ MODELS = Registry[ModelConfig](
 
 AnyModel = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(MODELS.parse("autoencoder"))]
 """A field that takes a family of the table, or a user's own as ``package.module:Class``."""
+
+MaybeModel = Annotated[SerializeAsAny[ModelConfig] | None, BeforeValidator(MODELS.parse("cnn"))]
+"""Such a field that may be left out."""

@@ -6,7 +6,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.models.linear import LowRank
-from fedkd.protocols.base import GlobalStudent, State
+from fedkd.protocols.base import GlobalStudent, Protocol, State
 
 
 class LowRankStudent(GlobalStudent):
@@ -19,6 +19,11 @@ class LowRankStudent(GlobalStudent):
     """
 
     rank: int = Field(default=32, ge=1)
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the student is written down, not trained."""
+        return True
 
     def check_rank(self, items: int) -> None:
         """Refuse a rank that is no less than the number of items, with a ``UserError``."""
@@ -39,3 +44,8 @@ class LowRankStudent(GlobalStudent):
         """Return 1: every client contributes once."""
         del num_rounds
         return 1
+
+
+def has_closed_form(protocol: Protocol) -> bool:
+    """Return whether the student of a protocol is written down, not trained."""
+    return isinstance(protocol, LowRankStudent) and protocol.closed_form

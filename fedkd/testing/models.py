@@ -37,6 +37,7 @@ def check_model(config: ModelConfig, catalogue: Catalogue) -> None:
     model = config.build(catalogue, seed=0).eval()
     check_scores(model)
     check_padding(model)
+    check_parts(model)
     check_item_tables(model)
     check_features(model)
     check_size(model)
@@ -76,6 +77,18 @@ def check_padding(model: Recommender) -> None:
     for row in range(len(rows)):
         alone = model(padded_histories(rows.take(np.array([row])), items))
         torch.testing.assert_close(alone[0], wide[row], msg=_told("other histories of the batch change scores"))
+
+
+def check_parts(model: Recommender) -> None:
+    """Check that the scores after whole histories are those of the model, and that shorter parts have some too."""
+    history = padded_histories(_histories(model), model.num_items)
+    places = torch.tensor([[4, 2], [4, 4], [4, 0]])
+    found = model.scores_after(history, places)
+    assert found.shape == (3, 2, model.num_items), (
+        f"scores_after has shape {tuple(found.shape)}, not [batch, parts, items]"
+    )
+    assert torch.isfinite(found).all(), "scores_after gives NaN or infinite values"
+    torch.testing.assert_close(found[:, 0], model(history), msg=_told("scores_after whole histories are not forward's"))
 
 
 def check_item_tables(model: Recommender) -> None:

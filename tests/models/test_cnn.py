@@ -6,6 +6,7 @@ import torch
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.models.cnn import CausalCNN
+from fedkd.models.linear import LowRank
 
 ITEMS = 30
 
@@ -26,6 +27,22 @@ def test_a_feature_sees_no_later_item(layer: int, changed: int) -> None:
     before, after = (model.feature_maps(h, layer)[0][0] for h in (history, other))
     assert torch.equal(before[:, :changed], after[:, :changed])
     assert not torch.equal(before[:, changed:], after[:, changed:])
+
+
+def test_parts_of_a_history_are_scored_as_they_are_alone() -> None:
+    history = torch.tensor([[ITEMS, ITEMS, 3, 7, 1, 9, 4], [5, 2, 8, 11, 6, 0, 12]])
+    places = torch.tensor([[6, 2, 3], [6, 0, 4]])
+    for model in (small(), LowRank(Catalogue.numbered(ITEMS), 3)):
+        found = model.scores_after(history, places)
+        for row, part in np.ndindex(2, 3):
+            alone = model(history[row : row + 1, : places[row, part] + 1])[0]
+            torch.testing.assert_close(found[row, part], alone)
+
+
+def test_places_count_from_the_end_where_old_items_are_forgotten() -> None:
+    model, history = small(length=4), torch.arange(8)[None]
+    found = model.scores_after(history, torch.tensor([[7, 6]]))
+    torch.testing.assert_close(found[0], torch.cat([model(history[:, 4:]), model(history[:, 4:7])]))
 
 
 def test_feature_maps_equal_a_naive_loop() -> None:

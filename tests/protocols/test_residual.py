@@ -2,18 +2,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.distillation.server_student import ServerDistillation
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks
+from fedkd.models.base import score
+from fedkd.models.cnn import CNNConfig
+from fedkd.models.linear import LinearConfig
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.options import CentralTraining
 
 ITEMS, USERS = 30, 40
 PROTOCOL = Residual(references=12, panel=20, rank=5)
@@ -145,3 +153,36 @@ def test_nobody_takes_back_what_was_never_given() -> None:
     lied = state.with_arrays(leaving=np.ones(USERS, bool))
     told, asked = (PROTOCOL.learn(cohort(clients), ask(one, clients))[1] for one in (lied, state))
     np.testing.assert_array_equal(told.values["residual"].total(), asked.values["residual"].total())
+
+
+def test_a_student_of_another_family_is_distilled_on_the_server_and_forgets_who_left() -> None:
+    how = ServerDistillation(samples=30, steps=5, batch_size=8)
+    neural = PROTOCOL.model_copy(update={"model": CNNConfig(width=4, channels=(4, 4)), "distillation": how})
+    rng = np.random.default_rng(0)
+    state, group = contribute(begin(neural), cohort(np.arange(5)))
+    assert neural.student(state) is None
+    before, _ = neural.teach(state, rng)
+    student = neural.student(before)
+    assert student is not None
+    assert student.size() == neural.blank_student(PRIVATE.catalogue).size()
+    assert neural.teacher(before).weights.equal(PROTOCOL.teacher(PROTOCOL.teach(state, rng)[0]).weights)  # type: ignore
+    scores = neural.predict(cohort(np.arange(3)), neural.deploy(before, np.arange(3), 1))
+    np.testing.assert_allclose(scores, score(student, PRIVATE.take(np.arange(3)).histories), atol=2e-3)
+
+    leaving = cohort(np.array([1]), (group.states[1],))
+    left, _ = contribute(neural.withdraw(before, np.array([1])), leaving, round_number=2)
+    never, _ = contribute(begin(neural), cohort(np.array([0, 2, 3, 4])))
+    students = [neural.student(neural.teach(kept, rng)[0]) for kept in (left, never)]
+    for name, array in students[0].state_dict().items():  # type: ignore[union-attr]
+        assert torch.equal(array, students[1].state_dict()[name])  # type: ignore[union-attr]
+
+
+def test_without_private_answers_the_centralised_student_of_another_family_learns_from_hard_labels() -> None:
+    neural = PROTOCOL.model_copy(update={"model": LinearConfig(width=4), "central": CentralTraining(epochs=2)})
+    setup = begin(neural).setup
+    assert not neural.closed_form
+    expected = train_centrally(
+        LinearConfig(width=4).build(PRIVATE.catalogue, 0), PRIVATE.histories, neural.central, stream(0, "central")
+    )
+    found = neural.centralised(PRIVATE, setup)
+    assert torch.equal(found.encoder.weight, expected.encoder.weight)  # type: ignore[arg-type, union-attr]

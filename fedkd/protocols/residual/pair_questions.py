@@ -128,6 +128,7 @@ class NextItemQuestion(PairQuestion):
 
     code: ClassVar[int] = 2
     name: ClassVar[str] = "transitions"
+    ordered: ClassVar[bool] = True
 
     @property
     def statistic(self) -> NextItem:

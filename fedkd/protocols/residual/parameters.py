@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedkd.distillation.residual import UserWeights
+from fedkd.distillation.server_student import ServerDistillation
+from fedkd.models.table import MaybeModel
 from fedkd.options import Options
+from fedkd.training.options import CentralTraining
 
 Decay = Annotated[float, Field(gt=0, le=1000)]
 
@@ -33,6 +36,13 @@ class ResidualParameters(Options):
         Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
         Under protection: number of popular items whose Gram matrix is asked for; 0 means 15 sqrt(clients).
+    model : ModelConfig, optional
+        A student of another family, which the server distils from the teacher by gradient; without it the student is a
+        closed form.
+    distillation : ServerDistillation
+        The distillation of such a student.
+    central : CentralTraining
+        Training of such a student in the centralised comparison.
     """
 
     reference_kind: Literal["items", "histories"] = "items"
@@ -46,6 +56,9 @@ class ResidualParameters(Options):
     decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
+    model: MaybeModel = None
+    distillation: ServerDistillation = ServerDistillation()
+    central: CentralTraining = CentralTraining()
 
     @property
     def weights(self) -> UserWeights:

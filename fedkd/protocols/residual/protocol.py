@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
+from fedkd.distillation.server_student import server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
-from fedkd.models.arrays import model_arrays
+from fedkd.models.arrays import load_arrays, model_arrays
 from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.low_rank import LowRankStudent
@@ -24,13 +26,20 @@ from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import Question, state_reference
 from fedkd.protocols.residual.restoring import restored
 from fedkd.ragged import Ragged, offsets
+from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import train_centrally
 
 
 class Residual(ResidualParameters, LowRankStudent):
     """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
 
     name: Literal["residual"] = "residual"
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the student is written down; another family's is trained."""
+        return self.model is None
 
     def question(self, state: State) -> Question:
         """Return the question of the run."""
@@ -97,6 +106,8 @@ class Residual(ResidualParameters, LowRankStudent):
         contributors = len(self.contributors(state))
         users = round(setup.num_private_users * contributors / setup.num_clients)
         teacher, student = self.question(state).models(state, users, self.rank)
+        if self.model is not None:
+            student = self._distilled(state, teacher)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
         return taught, {"contributors": contributors}
 
@@ -106,17 +117,27 @@ class Residual(ResidualParameters, LowRankStudent):
 
     def student(self, state: State) -> Recommender | None:
         """Return the teacher's distillate."""
-        return restored(_of("student", state), state.setup.public.num_items)
+        return self._student(_of("student", state), state.setup.public.catalogue)
+
+    def blank_student(self, catalogue: Catalogue) -> Recommender:
+        """Return a student of the right shape, of low rank where it is a closed form."""
+        return super().blank_student(catalogue) if self.model is None else self.model.build(catalogue, seed=0)
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Clients: score the catalogue for every user's history with the deployed student."""
-        student = restored(asks.shared, cohort.data.history.num_items)
+        student = self._student(asks.shared, cohort.data.history.catalogue)
         assert student is not None
         return score(student, cohort.data.history.histories)
 
     def centralised(self, train: Interactions, setup: Setup) -> Recommender:
-        """Return the student of everyone's histories in one place, for the same question, with nothing left out."""
-        return chosen_question(setup, self)(self).optimum(train, self.rank)
+        """Return the student of everyone's histories in one place.
+
+        A closed form is that of the same question with nothing left out; any other student learns from hard labels.
+        """
+        if self.model is None:
+            return chosen_question(setup, self)(self).optimum(train, self.rank)
+        blank = self.model.build(train.catalogue, setup.seed)
+        return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
@@ -137,6 +158,24 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the clients whose contributions are in the sum."""
         gone = state.arrays["leaving"] & ~state.arrays["due"]
         return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
+
+    def _distilled(self, state: State, teacher: Recommender) -> Recommender:
+        """Return a new student of the teacher: equal sums give equal ones, in whatever round they are complete."""
+        assert self.model is not None
+        setup = state.setup
+        public = setup.public.histories
+        known = (
+            np.bincount(public.values, minlength=teacher.num_items) if setup.popularity is None else setup.popularity
+        )
+        blank = self.model.build(setup.public.catalogue, setup.seed)
+        ordered, rng = self.question(state).ordered, stream(setup.seed, "distil")
+        return server_student(blank, teacher, public, known, ordered, self.distillation, rng)
+
+    def _student(self, arrays: Mapping[str, NDArray[Any]], catalogue: Catalogue) -> Recommender | None:
+        """Return the student that some arrays are; None where there are none."""
+        if self.model is None or not arrays:
+            return restored(arrays, len(catalogue))
+        return load_arrays(self.blank_student(catalogue), arrays).eval()
 
     def _named(self, asks: Asks) -> Question:
         """Return the question that the asks name by its code."""

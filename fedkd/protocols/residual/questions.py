@@ -55,6 +55,9 @@ class Question(ABC):
     name: ClassVar[str]
     """Name of the array of an answer."""
 
+    ordered: ClassVar[bool] = False
+    """Whether the teacher says what comes next."""
+
     parameters: ResidualParameters
 
     @abstractmethod

@@ -1,0 +1,128 @@
+"""A student of any family that the server distils from its teacher, from public data and the teacher alone."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from fedkd.distillation.options import DistillationOptions
+from fedkd.distillation.part_targets import PartTargets
+from fedkd.distillation.pipeline import distil, optimise
+from fedkd.distillation.sampled_histories import (
+    popular_beginnings,
+    public_beginnings,
+    sampled_histories,
+    sampling_scale,
+)
+from fedkd.losses.soft_labels import soft_label_loss
+from fedkd.models.base import Recommender
+from fedkd.ragged import Ragged
+from fedkd.training.hard_labels import nonempty
+from fedkd.training.options import HardLabels, StepTraining, Training
+
+BEGINNING = 7
+"""Most items of a public history with which a sampled one begins."""
+
+PUBLIC_SHARE = 0.3
+"""Share of public histories among those that the student sees."""
+
+
+class ServerDistillation(Training):
+    """Distillation of a student that is no closed form, from public histories and histories sampled from the teacher.
+
+    Attributes
+    ----------
+    samples : int
+        Histories that are sampled; with public ones they are what the student sees.
+    parts : int
+        Parts of a history that are compared in a step; ``batch_size`` counts histories.
+    steps : int
+        Steps of Adam.
+    teacher_scale : float
+        The teacher's scores are made logits by the temperature that suits public users' hard labels, times this.
+    soft_label_loss : str
+        ``kl`` of the whole catalogue, ``top-k`` with a bucket for the rest, the ranking losses ``rrd`` and ``dcd``, or
+        a function of one's own as ``package.module:function``.
+    top : int
+        Length of the teacher's list, for soft-label losses that have one.
+    public_steps : int
+        Steps on the public users' hard labels in the end.
+    """
+
+    samples: int = Field(6000, ge=0)
+    parts: int = Field(4, ge=1)
+    steps: int = Field(3000, ge=1)
+    learning_rate: float = Field(0.005, gt=0)
+    batch_size: int = Field(64, ge=1)
+    teacher_scale: float = Field(1.0, gt=0)
+    soft_label_loss: str = "kl"
+    top: int = Field(100, ge=1)
+    public_steps: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _known_soft_label_loss(self) -> Self:
+        soft_label_loss(self.soft_label_loss)
+        return self
+
+    def training(self, steps: int, ordered: bool = False) -> StepTraining:
+        """Return the training of a phase."""
+        labels = HardLabels(target="next-item" if ordered else "history")
+        rate, size = self.learning_rate, self.batch_size
+        return StepTraining(steps=steps, learning_rate=rate, batch_size=size, visible=0.5, labels=labels)
+
+
+def server_student(
+    student: Recommender,
+    teacher: Recommender,
+    public: Ragged,
+    popularity: NDArray[Any],
+    ordered: bool,
+    how: ServerDistillation,
+    rng: np.random.Generator,
+) -> Recommender:
+    """Distil a student in place, and return it.
+
+    Parameters
+    ----------
+    student : Recommender
+        Untrained.
+    teacher : Recommender
+        A model that may be known, such as one of a released sum; what is made of it costs no further budget.
+    public : Ragged of int32
+        Histories of the public users, possibly none.
+    popularity : ndarray, shape [items]
+        Publicly known weights of the items, with which samples begin where there are no public users.
+    ordered : bool
+        Whether the teacher says what comes next, so that the order of histories tells something.
+    how : ServerDistillation
+        The settings.
+    rng : numpy.random.Generator
+    """
+    known = nonempty(public)
+    scale = sampling_scale(teacher, known, ordered, rng)
+    rows = _seen(teacher, known, popularity, ordered, scale, how.samples, rng)
+    targets = PartTargets(teacher, scale * how.teacher_scale, rows, how.parts, ordered, student.reach, rng)
+    options = DistillationOptions(
+        soft_label_loss=how.soft_label_loss, top=how.top, training=how.training(how.steps, ordered)
+    )
+    distil(student, targets, options, rng)
+    optimise(student, known, how.training(how.public_steps, ordered), rng)
+    return student
+
+
+def _seen(
+    teacher: Recommender,
+    public: Ragged,
+    popularity: NDArray[Any],
+    ordered: bool,
+    scale: float,
+    samples: int,
+    rng: np.random.Generator,
+) -> Ragged:
+    """Return sampled histories and public ones, these as often as gives them their share."""
+    if not len(public):
+        return sampled_histories(teacher, popular_beginnings(popularity, max(1, samples), rng), scale, rng)
+    begun = public_beginnings(public, samples, BEGINNING, ordered, rng)
+    often = max(1, round(PUBLIC_SHARE / (1 - PUBLIC_SHARE) * samples / len(public)))
+    return Ragged.concatenate([sampled_histories(teacher, begun, scale, rng), *[public] * often])
