@@ -12,9 +12,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
+from torch.nn import functional
 
 from fedkd.models.base import Recommender, multi_hot
 from fedkd.ragged import offsets
+
+
+NEGLIGIBLE = 18.0
+"""A weight of ``exp(-18)`` is lost beside one of 1 in single precision."""
 
 
 class Decayed(Recommender):
@@ -64,8 +69,18 @@ class DecayedLinear(Decayed):
         self.register_buffer("weights", torch.from_numpy(np.asarray(weights, np.float32)))
 
     def forward(self, history: Tensor) -> Tensor:
-        """Return scores, shape [batch, items]."""
-        return self.hidden(history) @ self.weights
+        """Return scores, shape [batch, items]; of the matrix only the rows of a history's items are read."""
+        parts = [self._recent(history, *pair) for pair in enumerate(self.rates.tolist())]
+        rows, weights = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        return functional.embedding_bag(rows, self.weights, per_sample_weights=weights, mode="sum")
+
+    def _recent(self, history: Tensor, decay: int, rate: float) -> tuple[Tensor, Tensor]:
+        """Return the rows of the items that a decay still counts, and their weights; no single notices the others."""
+        columns = history.shape[1]
+        kept = columns if rate == 0 else min(columns, int(NEGLIGIBLE / rate) + 1)
+        items = history[:, columns - kept :]
+        weights = torch.exp(-rate * torch.arange(kept - 1, -1, -1, device=history.device)) * (items < self.num_items)
+        return items.clamp(max=self.num_items - 1) + decay * self.num_items, weights
 
 
 class SparseDecayed(Decayed):

@@ -62,6 +62,10 @@ class Drawing(Base):
     shape: Annotated[SerializeAsAny[Shape], BeforeValidator(SHAPES.parse("square"))] | None = Square()
 
 
+LEFT_OUT = "algorithm.model"
+"""A table that is left out is a value; the keys inside it are listed."""
+
+
 def test_every_key_and_section_has_a_description() -> None:
     assert [section.title for section in SECTIONS if not section.summary] == []
     assert [key.name for section in SECTIONS for key in section.keys if not key.meaning] == []
@@ -74,9 +78,9 @@ def test_every_key_of_every_configuration_is_there() -> None:
     for label, protocol in chosen.members.items():
         (section,) = [section for section in SECTIONS if section.title == f"algorithm.name = {label}"]
         leaves = dict(_leaves(protocol().model_dump(mode="json", by_alias=True)))
-        own = {f"algorithm.{name}" for name in leaves} - {"algorithm.name", "algorithm.model"}  # chosen by its family
+        own = {f"algorithm.{name}" for name in leaves} - {"algorithm.name", LEFT_OUT}
         assert own <= {key.name for key in section.keys} | listed
-    assert set(flatten(Config())) <= listed
+    assert set(flatten(Config())) - {LEFT_OUT} <= listed
 
 
 def test_defaults_are_those_of_the_place() -> None:
