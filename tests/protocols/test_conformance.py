@@ -2,12 +2,14 @@
 
 import pytest
 
+from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
 from fedkd.training.options import CentralTraining
 
 SMALL = AutoencoderConfig(width=4)
+BRIEF = ServerDistillation(samples=20, steps=20, batch_size=8)
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},
@@ -20,13 +22,17 @@ QUICK = {
 def small(kind):
     """The protocol with a student that is quick to train."""
     fields = kind.model_fields
-    given = {"model": SMALL} if "model" in fields else {}
+    given = {"model": SMALL} if "model" in fields and fields["model"].default is not None else {}
     return kind(**given, **QUICK.get(fields["name"].default, {}))
 
 
-@pytest.fixture(params=[*PROTOCOLS], ids=lambda kind: kind.model_fields["name"].default)
+ALL = {kind.label(): small(kind) for kind in PROTOCOLS}
+ALL["residual of a network"] = ALL["residual"].model_copy(update={"model": SMALL, "distillation": BRIEF})
+
+
+@pytest.fixture(params=[*ALL])
 def protocol(request):
-    return small(request.param)
+    return ALL[request.param]
 
 
 @pytest.mark.parametrize(
