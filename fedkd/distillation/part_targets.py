@@ -18,6 +18,10 @@ from fedkd.models.device import beside
 from fedkd.ragged import Ragged
 
 
+WHOLE = 0.5
+"""Share of the histories that are seen as a whole, as on devices."""
+
+
 @dataclass(frozen=True)
 class PartTargets(Targets):
     """Random parts of histories, and the teacher's logits for them.
@@ -53,7 +57,7 @@ class PartTargets(Targets):
 
     @torch.no_grad()
     def batch(self, rows: NDArray[np.int64], num_items: int) -> dict[str, Tensor]:
-        """Return random parts of some histories: all up to a random item, and shorter ones of the same history."""
+        """Return random parts of some histories: one up to a random or the last item, and shorter ones within it."""
         history = padded_histories(self._cut(self.histories.take(rows)), num_items)
         lengths = (history < num_items).sum(1).numpy()
         most = lengths if self.window is None else np.minimum(lengths, self.window)
@@ -64,10 +68,11 @@ class PartTargets(Targets):
         return {"shown": history, "places": places, "seen": seen, "teacher": self.teacher(seen) * self.scale}
 
     def _cut(self, histories: Ragged) -> Ragged:
-        """Return the beginnings of histories up to a random item, of shuffled ones where order tells nothing."""
+        """Return whole histories, or their beginnings up to a random item; shuffled ones where order tells nothing."""
         values, row = histories.values, histories.row_index
         if not self.ordered:
             values = values[np.lexsort((self.rng.random(len(values)), row))]
         kept = self.rng.integers(1, histories.lengths + 1)
+        kept = np.where(self.rng.random(len(kept)) < WHOLE, histories.lengths, kept)
         place = np.arange(len(values)) - histories.indptr[row]
         return Ragged(values, histories.indptr).where(place < kept[row])

@@ -17,6 +17,7 @@ from fedkd.distillation.sampled_histories import (
 )
 from fedkd.losses.soft_labels import soft_label_loss
 from fedkd.models.base import Recommender
+from fedkd.models.standardised import Standardised
 from fedkd.ragged import Ragged
 from fedkd.training.hard_labels import nonempty
 from fedkd.training.options import HardLabels, StepTraining, Training
@@ -40,7 +41,8 @@ class ServerDistillation(Training):
     steps : int
         Steps of Adam.
     teacher_scale : float
-        The teacher's scores are made logits by the temperature that suits public users' hard labels, times this.
+        The teacher's scores are standardised history by history, and made logits by the temperature that suits public
+        users' hard labels, times this.
     soft_label_loss : str
         ``kl`` of the whole catalogue, ``top-k`` with a bucket for the rest, the ranking losses ``rrd`` and ``dcd``, or
         a function of one's own as ``package.module:function``.
@@ -99,7 +101,7 @@ def server_student(
         The settings.
     rng : numpy.random.Generator
     """
-    known = nonempty(public)
+    known, teacher = nonempty(public), Standardised(teacher)
     scale = sampling_scale(teacher, known, ordered, rng)
     rows = _seen(teacher, known, popularity, ordered, scale, how.samples, rng)
     targets = PartTargets(teacher, scale * how.teacher_scale, rows, how.parts, ordered, student.reach, rng)

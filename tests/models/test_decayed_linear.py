@@ -1,10 +1,11 @@
-"""The linear model of decayed histories against its formula."""
+"""The linear model of decayed histories against its formula, and with scores of one size."""
 
 import numpy as np
 import pytest
 import torch
 
 from fedkd.models.decayed_linear import DecayedLinear
+from fedkd.models.standardised import Standardised
 
 ITEMS = 60
 
@@ -23,3 +24,12 @@ def test_scores_equal_the_formula(rates: tuple[float, ...], length: int) -> None
     history = torch.from_numpy(np.stack([padded, np.full(len(padded), ITEMS)]))
     np.testing.assert_allclose(model(history)[0], expected, atol=1e-5)
     torch.testing.assert_close(model(history), model.hidden(history) @ model.weights, atol=1e-5, rtol=0)
+
+
+def test_standardised_scores_have_one_size_and_the_same_order() -> None:
+    model = DecayedLinear(np.random.default_rng(0).normal(size=(ITEMS, ITEMS)), np.zeros(1))
+    history = torch.tensor([[ITEMS, ITEMS, 4], [1, 2, 3], [ITEMS, ITEMS, ITEMS]])
+    raw, scores = model(history), Standardised(model)(history)
+    torch.testing.assert_close(scores.mean(1), torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores.std(1, correction=0), torch.tensor([1.0, 1.0, 0.0]))
+    assert torch.equal(scores[:2].argsort(1), raw[:2].argsort(1))
