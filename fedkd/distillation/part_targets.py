@@ -17,7 +17,6 @@ from fedkd.models.base import Recommender, padded_histories, parts_of
 from fedkd.models.device import beside
 from fedkd.ragged import Ragged
 
-
 WHOLE = 0.5
 """Share of the histories that are seen as a whole, as on devices."""
 

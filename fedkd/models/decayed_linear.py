@@ -17,7 +17,6 @@ from torch.nn import functional
 from fedkd.models.base import Recommender, multi_hot
 from fedkd.ragged import offsets
 
-
 NEGLIGIBLE = 18.0
 """A weight of ``exp(-18)`` is lost beside one of 1 in single precision."""
 
