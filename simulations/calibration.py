@@ -23,7 +23,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
-from simulations.baselines import federated_baseline, fits, unmade
+from simulations.baselines import federated_baseline, fits, public_teacher, unmade
 
 T = TypeVar("T")
 
@@ -101,6 +101,8 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return Fit(lists + solving(train.num_items), resident_memory() + BYTES_PER_PAIR * train.num_items**2)
     if name == "centralised":
         return _centralised(config, together, teaching, lists)
+    if name == "public-teacher" and not has_closed_form(config.algorithm):  # no student is trained for it
+        return Fit(lists + _timed(lambda: public_teacher(config, together))[0])
     seconds = {"popularity": 0.0, "item-knn": neighbours(train), EASE: compressing(train)}
     return Fit(lists + seconds.get(name, teaching))
 

@@ -52,11 +52,11 @@ class ServerDistillation(Training):
         Steps on the public users' hard labels in the end.
     """
 
-    samples: int = Field(6000, ge=0)
+    samples: int = Field(4000, ge=0)
     parts: int = Field(4, ge=1)
     steps: int = Field(3000, ge=1)
     learning_rate: float = Field(0.005, gt=0)
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(32, ge=1)
     teacher_scale: float = Field(1.0, gt=0)
     soft_label_loss: str = "kl"
     top: int = Field(100, ge=1)
