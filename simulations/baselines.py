@@ -71,11 +71,17 @@ def unanswered(config: Config, together: Federation) -> Recommender | None:
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        untrained = config.algorithm.model_copy(update={"model": None})  # a teacher needs no student to be trained
-        own = untrained.teacher(_silence(config.model_copy(update={"algorithm": untrained}), together))
+        own = config.algorithm.teacher(_silence(_in_closed_form(config), together))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
+
+
+def _in_closed_form(config: Config) -> Config:
+    """Return the run with a closed form as its student, because a teacher needs no other one to be trained."""
+    if has_closed_form(config.algorithm):
+        return config
+    return config.model_copy(update={"algorithm": config.algorithm.model_copy(update={"model": None})})
 
 
 def _silence(config: Config, together: Federation) -> State:
