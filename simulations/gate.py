@@ -79,7 +79,7 @@ def judged(config: Config, measured: Measured) -> dict[str, Any]:
 
 def described(check: Check) -> dict[str, Any]:
     """Return a check as ``summary.json`` holds it; what is not finite is absent."""
-    numbers = {name: getattr(check, name) for name in ("value", "bound", "low", "high")}
+    numbers = {name: getattr(check, name) for name in ("value", "bound", "low", "high", "margin", "hope")}
     return {
         "requirement": check.requirement.text,
         "decision": str(check.decision),
@@ -95,12 +95,11 @@ def needs_own_run(config: Config) -> bool:
     return bool(config.gate.requirements) and config.evaluation.target != VALIDATION
 
 
-def validation_run(config: Config) -> Config:
+def validation_run(config: Config, folder: Path) -> Config:
     """Return the configuration of the run on the validation part that a gate is judged on, in a folder of its own.
 
     It makes those baselines alone that a requirement names.
     """
-    folder = (config.runtime.run_folder or Path()) / VALIDATION
     named = {model for each in config.gate.read for model in each.models}
     evaluation = {"target": VALIDATION, "baselines": tuple(name for name in BASELINES if name in named)}
     return config.model_copy(

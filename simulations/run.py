@@ -27,7 +27,7 @@ from simulations import analysis
 from simulations.baseline_rows import baseline_rows
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
-from simulations.gate import Measured, judged, needs_own_run, validation_run
+from simulations.gate import VALIDATION, Measured, judged, needs_own_run, validation_run
 from simulations.room import check_room
 from simulations.simulate import simulate
 
@@ -73,9 +73,9 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
 
 def _gate_of_validation(config: Config) -> dict[str, Any]:
     """Return the gate's decision from a run on the validation part, before anything is measured on the test part."""
-    own = validation_run(config)
-    assert own.runtime.run_folder is not None
-    folder = RunFolder(own.runtime.run_folder)
+    assert config.runtime.run_folder is not None
+    folder = RunFolder(config.runtime.run_folder / VALIDATION)
+    own = validation_run(config, folder.path)
     folder.check(own)
     known = folder.summary().get("gate") if folder.finished else None
     gate = known or run(own, folder)["gate"]
@@ -191,7 +191,7 @@ def dry_lines(planned: Config) -> list[str]:
     lines = forecast_cost(planned, federation(planned)).lines(planned)
     if not needs_own_run(planned):
         return lines
-    own = validation_run(planned)
+    own = validation_run(planned, Path(VALIDATION))
     return [*lines, "and the gate's own run on the validation part:", *forecast_cost(own, federation(own)).lines(own)]
 
 

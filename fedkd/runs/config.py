@@ -182,6 +182,13 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     return validate(tree)
 
 
+def changed(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a configuration with ``key=value`` overrides; a ``UserError`` lists everything wrong in it."""
+    tree = dump(config)
+    _change(tree, map(_pair, overrides))
+    return validate(tree)
+
+
 def validate(tree: Mapping[str, Any]) -> Config:
     """Return the configuration that a nested mapping describes; a ``UserError`` lists everything wrong in it."""
     return validated(Config, tree)
