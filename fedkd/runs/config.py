@@ -15,6 +15,7 @@ from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
+from fedkd.feedback.options import FeedbackOptions
 from fedkd.gate.options import GateOptions
 from fedkd.models.device import DeviceName
 from fedkd.options import Options
@@ -89,6 +90,7 @@ class Config(Options):
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
     gate: GateOptions = GateOptions()
+    feedback: FeedbackOptions = FeedbackOptions()
 
     @property
     def promise(self) -> str:
