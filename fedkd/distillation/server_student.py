@@ -39,7 +39,7 @@ class ServerDistillation(Training):
     parts : int
         Parts of a history that are compared in a step; ``batch_size`` counts histories.
     steps : int
-        Steps of Adam.
+        Steps of Adam, whose ``learning_rate`` falls to zero in a straight line.
     teacher_scale : float
         The teacher's scores are standardised history by history, and made logits by the temperature that suits public
         users' hard labels, times this.
@@ -55,7 +55,7 @@ class ServerDistillation(Training):
     samples: int = Field(4000, ge=0)
     parts: int = Field(4, ge=1)
     steps: int = Field(3000, ge=1)
-    learning_rate: float = Field(0.005, gt=0)
+    learning_rate: float = Field(0.01, gt=0)
     batch_size: int = Field(32, ge=1)
     teacher_scale: float = Field(1.0, gt=0)
     soft_label_loss: str = "kl"
@@ -71,7 +71,7 @@ class ServerDistillation(Training):
         """Return the training of a phase."""
         labels = HardLabels(target="next-item" if ordered else "history")
         rate, size = self.learning_rate, self.batch_size
-        return StepTraining(steps=steps, learning_rate=rate, batch_size=size, visible=0.5, labels=labels)
+        return StepTraining(steps=steps, decay=True, learning_rate=rate, batch_size=size, visible=0.5, labels=labels)
 
 
 def server_student(

@@ -105,6 +105,7 @@ def train(
         adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
         torch.manual_seed(int(rng.integers(2**62)))
         for step, rows in enumerate(_batches(num_rows, steps, training.batch_size, rng), start=1):
+            adam.param_groups[0]["lr"] = training.rate(step, steps)
             loss = _step(model.train(), adam, loss_of, rows)
             if step % watch.every == 0 or step == steps:
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None

@@ -113,6 +113,11 @@ class AdamTraining(Training):
     def num_steps(self, num_rows: int) -> int:
         """Return how many steps are taken over so many rows."""
 
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, counted from 1."""
+        del step, steps
+        return self.learning_rate
+
 
 class CentralTraining(AdamTraining, Epochs):
     """Training in one place by passes over histories; 0 ``epochs`` for none."""
@@ -131,9 +136,12 @@ class StepTraining(AdamTraining):
     ----------
     steps : int
         Steps of Adam; 0 skips the phase.
+    decay : bool
+        Whether the learning rate falls to zero in a straight line.
     """
 
     steps: int = Field(300, ge=0)
+    decay: bool = False
     batch_size: int = Field(1024, ge=1)
     learning_rate: float = Field(0.01, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -143,3 +151,7 @@ class StepTraining(AdamTraining):
         """Return the steps, however many rows there are."""
         del num_rows
         return self.steps
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step, counted from 1."""
+        return self.learning_rate * (1 - (step - 1) / steps) if self.decay else self.learning_rate

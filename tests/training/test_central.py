@@ -1,4 +1,4 @@
-"""The central loop's batches."""
+"""The central loop's batches and step sizes."""
 
 import numpy as np
 import pytest
@@ -24,3 +24,18 @@ def test_every_row_is_trained_on_before_any_is_repeated(training: AdamTraining) 
     train(student, loss_of, 6, training, np.random.default_rng(0))
     assert len(batches) == 4
     assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == list(range(6))
+
+
+@pytest.mark.parametrize(("decay", "rates"), [(False, [0.4] * 4), (True, [0.4, 0.3, 0.2, 0.1])])
+def test_steps_are_as_long_as_the_learning_rate_says(decay: bool, rates: list[float]) -> None:
+    student, seen = LowRank(Catalogue.numbered(3), 1), list[torch.Tensor]()
+
+    def loss_of(rows: np.ndarray) -> torch.Tensor:
+        seen.append(student.encoder.weight.detach().clone())
+        return student.encoder.weight.sum()  # with a constant gradient a step of Adam is as long as the rate
+
+    training = StepTraining(steps=4, learning_rate=0.4, decay=decay)
+    train(student, loss_of, 6, training, np.random.default_rng(0))
+    seen.append(student.encoder.weight.detach())
+    moved = [float((before - after).mean()) for before, after in zip(seen, seen[1:], strict=False)]
+    assert moved == pytest.approx(rates, rel=1e-4)

@@ -10,7 +10,7 @@ KEYS = {
     CohortTraining: ["epochs", "learning-rate", "batch-size", "optimiser"],
     LocalTraining: ["epochs", "learning-rate", "batch-size", "optimiser", "visible", "target"],
     CentralTraining: ["epochs", "learning-rate", "batch-size", "visible", "weight-decay", "labels"],
-    StepTraining: ["learning-rate", "batch-size", "visible", "weight-decay", "labels", "steps"],
+    StepTraining: ["learning-rate", "batch-size", "visible", "weight-decay", "labels", "steps", "decay"],
 }
 EVERY = {
     "epochs": 2,
