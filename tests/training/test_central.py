@@ -1,5 +1,7 @@
 """The central loop's batches and step sizes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -37,5 +39,5 @@ def test_steps_are_as_long_as_the_learning_rate_says(decay: bool, rates: list[fl
     training = StepTraining(steps=4, learning_rate=0.4, decay=decay)
     train(student, loss_of, 6, training, np.random.default_rng(0))
     seen.append(student.encoder.weight.detach())
-    moved = [float((before - after).mean()) for before, after in zip(seen, seen[1:], strict=False)]
+    moved = [float((before - after).mean()) for before, after in pairwise(seen)]
     assert moved == pytest.approx(rates, rel=1e-4)
