@@ -1,7 +1,8 @@
 """The report of a run, the comparison of several, and the curve of quality against epsilon."""
 
-from fedkd.report.comparison import ComparisonRow, compare, render_comparison, settings
+from fedkd.report.comparison import ComparisonRow, compare, grouped, render_comparison, settings
 from fedkd.report.curve import Curve, Point, curve, regret, write_curve
+from fedkd.report.distillation import distillation_table
 from fedkd.report.page import render
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "Point",
     "compare",
     "curve",
+    "distillation_table",
+    "grouped",
     "regret",
     "render",
     "render_comparison",

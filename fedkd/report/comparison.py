@@ -80,6 +80,11 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Comp
         No folder, an unfinished run, or runs whose numbers cannot be compared: other data, another kind or part of a
         split, or, for equal seeds, another assignment.
     """
+    return _rows(grouped(folders, allow_different))
+
+
+def grouped(folders: Sequence[Path], allow_different: bool = False) -> dict[str, list[Run]]:
+    """Return the runs of every configuration by its name; parameters and errors as in ``compare``."""
     if not folders:
         raise UserError("there is nothing to compare; give the folders of one or more finished runs")
     runs = [Run.read(folder) for folder in folders]
@@ -90,7 +95,7 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Comp
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_identity(run), []).append(run)
-    return _rows(_named(list(groups.values())))
+    return _named(list(groups.values()))
 
 
 def render_comparison(rows: Sequence[ComparisonRow], path: Path) -> Path:

@@ -65,6 +65,11 @@ def conditions(privacy: Mapping[str, Any]) -> str:
     return f"one {privacy.get('unit', 'client')}, {privacy.get('adjacency', 'add-remove')}, {sampled}"
 
 
+def heading(text: str) -> str:
+    """Return what heads a column: the title of a metric, or the words with a large first letter."""
+    return metric_title(text) if "@" in text else f"{text[:1].upper()}{text[1:]}"
+
+
 def metric_title(metric: str) -> str:
     """Return the name of a metric for people: ``NDCG@20``, ``Recall@20``."""
     name, _, depth = metric.partition("@")
