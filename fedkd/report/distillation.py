@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import PRIMARY
 from fedkd.evaluation.rows import ALONE, BY_NAME
 from fedkd.report.differences import Measured, difference
 from fedkd.report.formatting import bytes_text, count_text, interval_text, metric_title, share_text
 from fedkd.report.run import Interval, Run
+from fedkd.report.seeds import joined, mean
 
 QUALITY = (PRIMARY, "recall@20", "hr@10")
 """The metrics of the table."""
@@ -132,7 +130,8 @@ def _row(run: Run, name: str) -> Row:
 
 def _metric(metric: str) -> Callable[[Sequence[Run], str], str]:
     def told(runs: Sequence[Run], name: str) -> str:
-        return interval_text(_joined([run.interval(name, metric) for run in runs]))
+        found = joined([run.interval(name, metric) for run in runs])
+        return "" if found is None else interval_text(found)
 
     return told
 
@@ -143,7 +142,8 @@ def _share(runs: Sequence[Run], name: str) -> str:
         return ""
     if name == "teacher":
         return share_text(Interval(1.0, 1.0, 1.0))
-    return share_text(_joined([_of_teacher(run, name) for run in runs]))
+    found = joined([_of_teacher(run, name) for run in runs])
+    return "" if found is None else share_text(found)
 
 
 def _of_teacher(run: Run, name: str) -> Interval | None:
@@ -151,21 +151,13 @@ def _of_teacher(run: Run, name: str) -> Interval | None:
     return measured or run.ratio(name, "teacher", PRIMARY)
 
 
-def _joined(found: Sequence[Interval | None]) -> Interval:
-    """Return a single interval, or that over seeds of several."""
-    values = [value for value in found if value is not None]
-    if len(values) == 1:
-        return values[0]
-    return Interval(**over_seeds(np.array([value.mean for value in values])))
-
-
-def _mean(path: str, shown: Callable[[float], str]) -> Callable[[Sequence[Run], str], str]:
+def _cost(path: str, shown: Callable[[float], str]) -> Callable[[Sequence[Run], str], str]:
     """Return a cell with the mean of a number over runs, empty where one lacks it."""
 
     def told(runs: Sequence[Run], name: str) -> str:
         values = [_at(_row(run, name), path) for run in runs]
-        known = [value for value in values if value is not None]
-        return shown(sum(known) / len(known)) if len(known) == len(values) else ""
+        found = mean(values) if all(value is not None for value in values) else None
+        return "" if found is None else shown(found)
 
     return told
 
@@ -188,11 +180,11 @@ def operations_text(count: float) -> str:
 LINES: Mapping[str, Callable[[Sequence[Run], str], str]] = {
     **{metric: _metric(metric) for metric in QUALITY},
     "of the teacher": _share,
-    "parameters": _mean("parameters", lambda value: count_text(round(value))),
-    "bytes": _mean("bytes", bytes_text),
-    "FLOPs a list": _mean("flops", operations_text),
-    "training, s": _mean("training-seconds", "{:.2f}".format),
-    "ms a list, p50": _mean("latency-ms/p50", "{:.3f}".format),
-    "p95": _mean("latency-ms/p95", "{:.3f}".format),
+    "parameters": _cost("parameters", lambda value: count_text(round(value))),
+    "bytes": _cost("bytes", bytes_text),
+    "FLOPs a list": _cost("flops", operations_text),
+    "training, s": _cost("training-seconds", "{:.2f}".format),
+    "ms a list, p50": _cost("latency-ms/p50", "{:.3f}".format),
+    "p95": _cost("latency-ms/p95", "{:.3f}".format),
 }
 """The lines of the table, in the order in which they are shown."""
