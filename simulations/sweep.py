@@ -131,8 +131,9 @@ KEY = (
 def key_table(found: KeyCurve) -> Table:
     """Return a curve over a setting as a table for the terminal."""
     shown = plain_table(found.key.rpartition(".")[2], numbers=(*found.models, "parameters", "bytes up"))
-    for value, row, *counts in found.rows:
-        shown.add_row(value, *(interval_text(row[name]) if name in row else "" for name in found.models), *counts)
+    for point in found.points:
+        cells = [interval_text(point.quality[name]) if name in point.quality else "" for name in found.models]
+        shown.add_row(point.value, *cells, *point.counts)
     return shown
 
 

@@ -59,8 +59,8 @@ def list_cost(model: Recommender, history: Ragged) -> ListCost:
 
 def typical(histories: Ragged) -> Ragged:
     """Return the history of median length, the first of several, as one row."""
-    order = np.argsort(histories.lengths, kind="stable")
-    return histories.take(order[len(order) // 2 : len(order) // 2 + 1])
+    middle = np.sort(histories.lengths)[len(histories) // 2]
+    return histories.take(np.flatnonzero(histories.lengths == middle)[:1])
 
 
 def _timed(model: Recommender, history: Ragged) -> list[float]:

@@ -1,10 +1,12 @@
 """The arithmetic of a model: the multiplications and additions of a forward pass, counted while it runs."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from fedkd.models.base import Recommender
 
@@ -12,8 +14,8 @@ from fedkd.models.base import Recommender
 def flops(model: Recommender, history: Tensor) -> int:
     """Return the floating-point operations with which a model scores histories.
 
-    Torch's own counter counts matrix products, convolutions and attention, a multiplication and an addition as two.
-    Sums of table rows and of a sparse model's weights are counted alike, by what is added. What is done to single
+    Matrix products, convolutions and attention are counted by torch's own formulas, a multiplication and an addition as
+    two. Sums of table rows and of a sparse model's weights are counted alike, by what is added. What is done to single
     numbers (activations, norms, biases) is not counted, nor are comparisons, as in the choice of the best items.
 
     Parameters
@@ -23,17 +25,41 @@ def flops(model: Recommender, history: Tensor) -> int:
     history : Tensor of int64, shape [batch, length]
         Beside the model; padding counts where the model computes with it.
     """
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SUMS) as counter:
+    with torch.no_grad(), _Counter() as counter:
         model.eval()(history)
-    return int(counter.get_total_flops()) + model.uncounted_flops(history)
+    return counter.total + model.uncounted_flops(history)
 
 
-def _row_sums(table: torch.Size, items: torch.Size, *_: Any, **__: Any) -> int:
+class _Counter(TorchDispatchMode):
+    """Counts the operations of all that torch does meanwhile, like torch's ``FlopCounterMode``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: otherwise torch loads its compiler first, for seconds."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        out = func(*args, **given)
+        if func.overloadpacket in SUMS:
+            self.total += SUMS[func.overloadpacket](*args)
+        elif func.overloadpacket in flop_registry:
+            self.total += int(flop_registry[func.overloadpacket](*args, **given, out_val=out))
+        return out
+
+
+def _row_sums(table: Tensor, items: Tensor, *_: Any) -> int:
     """Return the operations of weighted sums of table rows."""
-    return 2 * items.numel() * table[1]
+    return 2 * items.numel() * table.shape[1]
 
 
-def _weighted_terms(total: torch.Size, axis: int, index: torch.Size, terms: torch.Size, *_: Any, **__: Any) -> int:
+def _weighted_terms(total: Tensor, axis: int, index: Tensor, terms: Tensor, *_: Any) -> int:
     """Return the operations of terms that are products, and are added up at their places."""
     del total, axis, index
     return 2 * terms.numel()

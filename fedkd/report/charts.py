@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, LINE = 520, 300, 22
 """In points: of a chart without its legend, and the height of a line of the legend."""
 
-MARKERS = {"student": "o", "teacher": "s", "ease": "D"}
+MARKERS = {"student": "o", "teacher": "s", "ease": "D", "undistilled": "v"}
 PAINT = {"popularity": "level", "public-teacher": "other", "public-student": "other", "unprotected": "student"}
-PAINT |= {"centralised": "ease"}
+PAINT |= {"centralised": "ease", "undistilled": "level", "tuned": "other"}
 """Colours of models that have none of their own; other series are in ``other``, other levels in ``level``."""
 
 PALETTE = ("student", "teacher", "ease", "other", "level")

@@ -177,6 +177,8 @@ def operations_text(count: float) -> str:
     return f"{count:.0f}"
 
 
+LATENCIES = (_cost("latency-ms/p50", "{:.3f}".format), _cost("latency-ms/p95", "{:.3f}".format))
+
 LINES: Mapping[str, Callable[[Sequence[Run], str], str]] = {
     **{metric: _metric(metric) for metric in QUALITY},
     "of the teacher": _share,
@@ -184,7 +186,6 @@ LINES: Mapping[str, Callable[[Sequence[Run], str], str]] = {
     "bytes": _cost("bytes", bytes_text),
     "FLOPs a list": _cost("flops", operations_text),
     "training, s": _cost("training-seconds", "{:.2f}".format),
-    "ms a list, p50": _cost("latency-ms/p50", "{:.3f}".format),
-    "p95": _cost("latency-ms/p95", "{:.3f}".format),
+    "p50 / p95, ms": lambda runs, name: " / ".join(filter(None, (told(runs, name) for told in LATENCIES))),
 }
 """The lines of the table, in the order in which they are shown."""

@@ -66,8 +66,8 @@ def conditions(privacy: Mapping[str, Any]) -> str:
 
 
 def heading(text: str) -> str:
-    """Return what heads a column: the title of a metric, or the words with a large first letter."""
-    return metric_title(text) if "@" in text else f"{text[:1].upper()}{text[1:]}"
+    """Return what heads a column: the title of a metric, or other words as they are."""
+    return metric_title(text) if "@" in text else text
 
 
 def metric_title(metric: str) -> str:

@@ -14,8 +14,42 @@ from fedkd.report.plots import standalone_svg
 from fedkd.report.run import Interval, Run
 from fedkd.report.seeds import drawn, joined, mean
 
-SHOWN = (*OURS, *ALONE, "public-teacher", EASE)
+SHOWN = (*OURS, *ALONE, EASE)
 """The models of a curve, as far as they were measured, the most important first."""
+
+
+@dataclass(frozen=True)
+class KeyPoint:
+    """One value of a setting.
+
+    Attributes
+    ----------
+    value : str
+        The value, as it was asked for.
+    quality : dict of str to Interval
+        By model: mean over seeds, with Student's 95 % interval.
+    parameters : float or None
+        Of the student, the mean over seeds; None where there is no student for everyone.
+    bytes_up : float
+        Sent by a client in the whole run, the mean over seeds.
+    """
+
+    value: str
+    quality: Mapping[str, Interval]
+    parameters: float | None
+    bytes_up: float
+
+    @classmethod
+    def of(cls, value: str, seeds: Sequence[Run]) -> "KeyPoint":
+        """Return the point of the runs with one value."""
+        parameters = mean([run.part("models").get("student", {}).get("parameters") for run in seeds])
+        sent = mean([run.part("traffic").get("total-up-bytes-per-client") for run in seeds])
+        return cls(value, _joined(seeds), parameters, sent or 0.0)
+
+    @property
+    def counts(self) -> tuple[str, str]:
+        """The student's parameters and the bytes that a client sent, for people."""
+        return "" if self.parameters is None else f"{self.parameters:,.0f}", f"{self.bytes_up:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -26,50 +60,26 @@ class KeyCurve:
     ----------
     key : str
         The setting.
-    values : tuple of str
+    points : tuple of KeyPoint
         Its values, in the order asked for.
-    quality : dict of str to dict of str to Interval
-        By value and model: mean over seeds, with Student's 95 % interval.
-    parameters, bytes_up : dict of str to float
-        By value: of the student, and what a client sent in the whole run; means over seeds.
     setting : mapping
         Algorithm, data, split and seeds.
     """
 
     key: str
-    values: tuple[str, ...]
-    quality: Mapping[str, Mapping[str, Interval]]
-    parameters: Mapping[str, float]
-    bytes_up: Mapping[str, float]
+    points: tuple[KeyPoint, ...]
     setting: Mapping[str, str]
 
     @property
     def models(self) -> list[str]:
         """The models that were measured at any value."""
-        return [name for name in SHOWN if any(name in row for row in self.quality.values())]
-
-    @property
-    def rows(self) -> list[tuple[str, dict[str, Interval], str, str]]:
-        """The table: value, quality by model, the student's parameters, and the bytes that a client sent."""
-        counts = [
-            (f"{self.parameters[v]:,.0f}" * (v in self.parameters), f"{self.bytes_up[v]:,.0f}") for v in self.values
-        ]
-        return [(v, dict(self.quality[v]), *told) for v, told in zip(self.values, counts, strict=True)]
+        return [name for name in SHOWN if any(name in point.quality for point in self.points)]
 
 
 def key_curve(key: str, runs: Mapping[str, Sequence[Run]]) -> KeyCurve:
     """Return the curve of finished runs, given by value and for each value by seed."""
-    quality = {value: _joined(seeds) for value, seeds in runs.items()}
-    sizes = {
-        value: mean([run.part("models").get("student", {}).get("parameters") for run in seeds])
-        for value, seeds in runs.items()
-    }
-    sent = {
-        value: mean([run.part("traffic")["total-up-bytes-per-client"] for run in seeds])
-        for value, seeds in runs.items()
-    }
-    known = {value: size for value, size in sizes.items() if size is not None}
-    return KeyCurve(key, tuple(runs), quality, known, {v: s or 0.0 for v, s in sent.items()}, _setting(runs))
+    points = tuple(KeyPoint.of(value, seeds) for value, seeds in runs.items())
+    return KeyCurve(key, points, _setting(next(iter(runs.values()))))
 
 
 def _joined(seeds: Sequence[Run]) -> dict[str, Interval]:
@@ -81,44 +91,42 @@ def _joined(seeds: Sequence[Run]) -> dict[str, Interval]:
 
 def key_chart(found: KeyCurve) -> Chart:
     """Return all models against the values: in equal factors where they are positive numbers, else by name."""
-    places = _places(found.values)
-    series = [
-        Series(
-            title(name),
-            name,
-            [places[v] for v in found.values if name in found.quality[v]],
-            [drawn(found.quality[v][name]) for v in found.values if name in found.quality[v]],
-        )
-        for name in found.models
-    ]
-    names = () if _numbers(found.values) else found.values
+    values = tuple(point.value for point in found.points)
+    numbers = _numbers(values)
+    placed = list(zip(numbers or range(len(values)), found.points, strict=True))
     several = "," in found.setting["Seeds"]
     return Chart(
         "setting",
         f"Quality against {found.key}",
         f"{metric_title(METRIC)} of private users, mean over seeds "
         + ("with Student's 95 % interval." if several else "(one seed: no interval)."),
-        Axis(found.key, "names" if names else "factors", names),
+        Axis(found.key, "factors") if numbers else Axis(found.key, "names", values),
         metric_title(METRIC),
-        tuple(series),
+        tuple(_series(name, placed) for name in found.models),
     )
+
+
+def _series(model: str, placed: Sequence[tuple[float, KeyPoint]]) -> Series:
+    own = [(place, drawn(point.quality[model])) for place, point in placed if model in point.quality]
+    return Series(title(model), model, [place for place, _ in own], [value for _, value in own])
 
 
 def write_key_curve(found: KeyCurve, folder: Path) -> Path:
     """Write ``sweep.json``, ``sweep.svg`` and ``sweep.html`` into a folder, and return the page's path."""
-    chart = key_chart(found)
-    numbers: dict[str, Any] = {"key": found.key, "setting": dict(found.setting), "values": {}}
-    for value in found.values:
-        models = {name: interval._asdict() for name, interval in found.quality[value].items()}
-        told = {"parameters": found.parameters.get(value), "bytes-up-per-client": found.bytes_up[value]}
-        numbers["values"][value] = {"models": models, **told}
+    chart, path = key_chart(found), folder / "sweep.html"
+    numbers = {"key": found.key, "setting": dict(found.setting), "points": [_told(point) for point in found.points]}
     (folder / "sweep.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    drawn = standalone_svg(draw(chart), chart.name, chart.heading, chart.numbers)
-    (folder / "sweep.svg").write_text(drawn, encoding="utf-8")
+    picture = standalone_svg(draw(chart), chart.name, chart.heading, chart.numbers)
+    (folder / "sweep.svg").write_text(picture, encoding="utf-8")
     page = templates().get_template("key_curve.html.j2").render(curve=found, chart=chart, metric=METRIC)
-    path = folder / "sweep.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _told(point: KeyPoint) -> dict[str, Any]:
+    quality = {name: interval._asdict() for name, interval in point.quality.items()}
+    sizes = {"parameters": point.parameters, "total-up-bytes-per-client": point.bytes_up}
+    return {"value": point.value, "models": quality, **sizes}
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -130,12 +138,7 @@ def _numbers(values: Sequence[str]) -> list[float]:
     return found if min(found) > 0 else []
 
 
-def _places(values: Sequence[str]) -> dict[str, float]:
-    return dict(zip(values, _numbers(values) or map(float, range(len(values))), strict=True))
-
-
-def _setting(runs: Mapping[str, Sequence[Run]]) -> dict[str, str]:
-    seeds = next(iter(runs.values()))
+def _setting(seeds: Sequence[Run]) -> dict[str, str]:
     run = seeds[0]
     data, split = run.part("data"), run.part("split")
     return {
