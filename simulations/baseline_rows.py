@@ -18,7 +18,7 @@ from fedkd.runs.folder import RunFolder
 from simulations import analysis
 from simulations.baselines import CENTRAL, UnmadeError, central_model, compressed, federated_baseline, unmade
 from simulations.simulate import simulate
-from simulations.tuning import chosen, tuned
+from simulations.student_tuning import chosen, tuned
 
 INFO = 20
 

@@ -24,7 +24,7 @@ from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
 from simulations.baselines import federated_baseline, fits, unmade
-from simulations.tuning import number
+from simulations.student_tuning import number
 
 T = TypeVar("T")
 

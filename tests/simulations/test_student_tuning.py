@@ -12,8 +12,8 @@ from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
-from simulations import tuning
-from simulations.tuning import chosen, number, tuned, variations
+from simulations import student_tuning as tuning
+from simulations.student_tuning import chosen, number, tuned, variations
 
 SMALL = [
     "data.synthetic.users=60",
