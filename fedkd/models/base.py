@@ -137,6 +137,11 @@ class Recommender(nn.Module, ABC):
         """The most recent items of a history that are looked at; None where all are."""
         return None
 
+    def uncounted_flops(self, history: Tensor) -> int:
+        """Return the multiplications and additions of ``forward`` that torch does not do; see `fedkd.models.flops`."""
+        del history
+        return 0
+
     def size(self) -> tuple[int, int]:
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
         tensors = list(self.state_dict().values())

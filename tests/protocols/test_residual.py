@@ -184,5 +184,12 @@ def test_without_private_answers_the_centralised_student_of_another_family_learn
     expected = train_centrally(
         LinearConfig(width=4).build(PRIVATE.catalogue, 0), PRIVATE.histories, neural.central, stream(0, "central")
     )
+    public = train_centrally(
+        LinearConfig(width=4).build(PRIVATE.catalogue, 0), setup.public.histories, neural.central, stream(0, "central")
+    )
+    alone = neural.undistilled(setup)
+    assert torch.equal(alone.encoder.weight, public.encoder.weight)  # type: ignore[arg-type, union-attr]
+    assert all(key.startswith("central.") for key in neural.tunable)
+    assert "regularisation" in PROTOCOL.tunable
     found = neural.centralised(PRIVATE, setup)
     assert torch.equal(found.encoder.weight, expected.encoder.weight)  # type: ignore[arg-type, union-attr]

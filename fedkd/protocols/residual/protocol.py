@@ -20,11 +20,12 @@ from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
 from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import Question, state_reference
 from fedkd.protocols.residual.restoring import restored
+from fedkd.protocols.trained import tunable_training
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
@@ -35,6 +36,15 @@ class Residual(ResidualParameters, LowRankStudent):
     """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
 
     name: Literal["residual"] = "residual"
+
+    @property
+    def tunable(self) -> Mapping[str, tuple[float, ...]]:  # type: ignore[override]
+        """The settings by which the student is tuned for itself."""
+        return CLOSED_FORM if self.closed_form else tunable_training("central")
+
+    def undistilled(self, setup: Setup) -> Recommender | None:
+        """Return the student as public users alone teach it; one of another family learns from their hard labels."""
+        return super().undistilled(setup) if self.closed_form else self.centralised(setup.public, setup)
 
     @property
     def closed_form(self) -> bool:
