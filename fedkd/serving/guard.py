@@ -98,7 +98,9 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass on a part of the answer."""
+        """Pass on a part of the answer; one to a request that was too large would name another mistake."""
+        if self.received > self._most:
+            raise TooLargeError
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
@@ -106,4 +108,5 @@ class Exchange:
     async def refuse(self, scope: Message, status: int, reason: str) -> None:
         """Answer with a reason, unless an answer has begun."""
         if self.status == 499:
-            await refusal(status, reason, {"connection": "close"})(scope, self._receive, self.send)
+            self.status = status
+            await refusal(status, reason, {"connection": "close"})(scope, self._receive, self._send)
