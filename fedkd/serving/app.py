@@ -22,7 +22,9 @@ from fedkd.serving.metrics import Metrics
 from fedkd.serving.options import ServiceOptions
 
 PAGE = Path(__file__).with_name("page.html")
-REFUSED: dict[int | str, dict[str, Any]] = {status: {"model": requests.Problem} for status in (400, 404, 408, 413, 422)}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    status: {"model": requests.Problem} for status in (400, 404, 408, 413, 415, 422)
+}
 Depth = Annotated[int, Query(ge=1)]
 Text = Annotated[str, Query(max_length=requests.LONGEST_ID)]
 
@@ -150,7 +152,9 @@ def _routes(app: FastAPI, service: Service) -> None:
 
 def _refusals(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Answer:
+    async def malformed(request: Request, error: RequestValidationError) -> Answer:
+        if request.method == "POST" and "json" not in request.headers.get("content-type", ""):
+            return refusal(415, "send JSON, with the header content-type: application/json")
         return refusal(422, explained(error))
 
     @app.exception_handler(RefusedError)

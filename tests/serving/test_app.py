@@ -64,7 +64,7 @@ def test_filters_leave_what_is_asked_for(client: TestClient) -> None:
 
 
 def test_unknown_ids_are_refused_by_name_or_ignored_by_wish(client: TestClient) -> None:
-    answer = client.post("/recommend", content=json.dumps({"histories": [["x&é", IDS[0]]], "deny": ["y"]}))
+    answer = client.post("/recommend", json={"histories": [["x&é", IDS[0]]], "deny": ["y"]})
     assert answer.status_code == 422
     assert answer.json()["unknown"] == ["x&é", "y"]
     assert "does not know 2 of the ids" in answer.json()["error"]
@@ -114,6 +114,12 @@ def test_what_is_no_request_is_refused(client: TestClient, content: bytes) -> No
     answer = client.post("/recommend", content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]
+
+
+def test_json_must_be_announced(client: TestClient) -> None:
+    answer = client.post("/recommend", content=b'{"histories": [[]]}')
+    assert answer.status_code == 415
+    assert "content-type: application/json" in answer.json()["error"]
 
 
 def test_nothing_that_is_sent_is_a_fault_of_the_service(client: TestClient) -> None:

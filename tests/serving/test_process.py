@@ -29,6 +29,7 @@ PATIENCE = 90.0
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 IDS = catalogue().ids.tolist()
+JSON = {"content-type": "application/json"}
 PAGE = """
 (async () => {
   const at = id => document.getElementById(id), wait = async test => {
@@ -74,10 +75,10 @@ def browser() -> Iterator[str]:
             process.wait(PATIENCE)
 
 
-def asked(port: int, path: str, body: Any = None) -> Any:
+def asked(port: int, path: str) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
+        connection.request("GET", path)
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -113,8 +114,8 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        while not self.ended.is_set():
-            connection.request("POST", "/recommend", json.dumps({"histories": [[IDS[0]]]}))
+        while not self.ended.wait(0.005):  # leaves the processor to the service
+            connection.request("POST", "/recommend", json.dumps({"histories": [[IDS[0]]]}), JSON)
             answer = connection.getresponse()
             answer.read()
             self.versions.append(answer.headers["x-model"] if answer.status == 200 else None)
