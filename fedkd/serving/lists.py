@@ -101,7 +101,9 @@ def _of(categories: Sequence[str], deployed: Deployed) -> NDArray[np.bool_]:
         if name not in names:
             raise RefusedError(422, str(unknown_name("category", name[:40], names)))
     chosen = [names.index(name) for name in categories]
-    return np.zeros(len(deployed.catalogue), bool) if not chosen else deployed.catalogue.membership[:, chosen].any(1)
+    if not chosen:
+        return np.zeros(len(deployed.catalogue), bool)
+    return np.asarray(deployed.catalogue.membership[:, chosen].any(axis=1))
 
 
 def _known(ids: Iterable[str], position: dict[str, int]) -> list[int]:
