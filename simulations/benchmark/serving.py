@@ -142,7 +142,7 @@ def _spoilt(good: bytes, rng: random.Random) -> bytes:
 def latencies(items: int) -> NDArray[np.float64]:
     """Return the seconds of an int8 student of rank 32 and of the list, for one user in one thread.
 
-    Their shape is [2, calls]. The second row is the processor's time, to which other programs of a busy machine add less.
+    Their shape is [2, calls]. The second row is the processor's time, to which a busy machine adds less.
     """
     rng = np.random.default_rng(0)
     student = LowRank.from_factors(rng.normal(size=(items, RANK)), rng.normal(size=(items, RANK)))
