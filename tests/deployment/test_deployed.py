@@ -1,7 +1,5 @@
 """Lists of a deployed model, and items by what people type."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,6 @@ import pytest
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.deployment.deployed import Deployed
-from fedkd.deployment.export import export
 from fedkd.deployment.titles import Titles, plain
 from fedkd.errors import UserError
 from fedkd.evaluation.recommend import top_items
@@ -50,16 +47,6 @@ def test_lists_leave_out_the_history_and_what_is_not_allowed(deployed: Deployed)
 
 def test_an_item_counts_where_it_comes_last(deployed: Deployed) -> None:
     assert deployed.lists([[1, 2, 1]], 5) == deployed.lists([[2, 1]], 5)
-
-
-def test_an_onnx_export_is_opened_without_torch(run: Path, tmp_path: Path) -> None:
-    export(run, tmp_path / "out")
-    code = (
-        "import sys; from pathlib import Path; from fedkd.deployment.deployed import Deployed;"
-        "found = Deployed.open(Path(sys.argv[1])).lists([[1]], 3); print(len(found[0]), 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "out"], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3", "False"]
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

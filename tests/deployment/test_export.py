@@ -89,11 +89,11 @@ def test_every_format_computes_the_same(tmp_path: Path, run: Path, name: str, st
 
 
 def test_packed_weights_stay_small_in_the_file(tmp_path: Path) -> None:
-    settings = (*SMALL[:3], "algorithm.name=fedavg", "algorithm.model.width=400")
+    settings = (*SMALL[:3], "algorithm.name=fedavg", "algorithm.model.width=150")
     run = finished_run(tmp_path / "run", settings)
     packed = {text: export(run, tmp_path / "out", "onnx", [step(text)]).size for text in ("int8", "int4")}
-    assert packed["int8"].after < 0.4 * packed["int8"].before
-    assert packed["int4"].after < 0.3 * packed["int4"].before
+    assert packed["int8"].after < 0.55 * packed["int8"].before
+    assert packed["int4"].after < packed["int8"].after - 4000
 
 
 def test_a_popularity_that_is_traced_keeps_its_input(tmp_path: Path) -> None:
@@ -192,15 +192,17 @@ def test_the_privacy_card_of_an_open_run_promises_nothing(exported: Exported) ->
     assert "| Server | adds | Sees" in card
 
 
-def test_the_privacy_card_of_a_protected_run_says_its_terms(tmp_path: Path) -> None:
+def test_the_cards_of_a_protected_run_say_its_terms(tmp_path: Path) -> None:
     settings = (*SMALL, "privacy.mode=central", "privacy.epsilon=4", "privacy.delta=1e-3")
     terms = {"mode": "central", "epsilon": 3.5, "epsilon-planned": 4.0, "delta": 1e-3, "unit": "user"}
     terms |= {"adjacency": "add-remove", "sampling": "no amplification", "statement": "A statement."}
-    run = finished_run(tmp_path / "run", settings, summary={"privacy": terms})
+    gate = {"decision": "met", "part": "validation", "checks": [{"requirement": "epsilon <= 4", "decision": "met"}]}
+    run = finished_run(tmp_path / "run", settings, summary={"privacy": terms, "gate": gate})
     export(run, tmp_path / "out")
     card = (tmp_path / "out" / "PRIVACY_CARD.md").read_text()
     for words in ("A statement.", "one user", "3.5 spent of 4 planned", "| 0.001 |", "add-remove", "no amplification"):
         assert words in card, words
+    assert "judged on the validation part: **met**" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
 
 
 def test_what_has_no_student_for_everybody_is_refused(tmp_path: Path, run: Path) -> None:

@@ -134,6 +134,9 @@ def test_the_service_as_people_and_programs_use_it(run: Path, tmp_path: Path) ->
         address = process.stdout.readline().split(" at ")[1].split(";")[0]
         assert address.startswith("http://127.0.0.1:")
         port = int(address.rpartition(":")[2])
+        if (loaded := Path(f"/proc/{process.pid}/maps")).exists():
+            assert "onnxruntime" in loaded.read_text()
+            assert "libtorch" not in loaded.read_text()
         load = Load(port)
         load.start()
         export(run, folder, steps=[step("int8")])
