@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def onnx_bytes(model: Recommender) -> bytes:
 
     Packed tensors stay small in the file: the runtime puts them together once, when it loads the model.
     """
-    optional("onnx", "an export to ONNX")
+    onnx = optional("onnx", "an export to ONNX")
     out, axes = io.BytesIO(), {0: "batch"} if history_length(model) else {0: "batch", 1: "length"}
     with _quiet(model, "ONNX"):
         torch.onnx.export(
@@ -55,7 +56,23 @@ def onnx_bytes(model: Recommender) -> bytes:
             dynamo=False,  # the other exporter takes a hundred times as long, and unfolds what is packed
             do_constant_folding=False,
         )
-    return out.getvalue()
+    program = onnx.load_model_from_string(out.getvalue())
+    _shorten(program.graph)
+    return bytes(program.SerializeToString())
+
+
+def _shorten(graph: Any) -> None:
+    """Give the steps of a program short names, which take more bytes than the steps themselves; not inside loops."""
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return
+    kept = {"", *(value.name for value in graph.output)}
+    made = [name for node in graph.node for name in node.output if name not in kept]
+    short = {name: f"v{number}" for number, name in enumerate(made)}
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [short.get(name, name) for name in node.input]
+        node.output[:] = [short.get(name, name) for name in node.output]
+    del graph.value_info[:]
 
 
 def torchscript_bytes(model: Recommender) -> bytes:
