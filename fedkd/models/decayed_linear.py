@@ -102,13 +102,13 @@ class SparseDecayed(Decayed):
         shown = self.hidden(history)
         rows, inputs = shown.nonzero(as_tuple=True)
         counts = self.counts[inputs].long()
-        entry = torch.repeat_interleave(torch.arange(len(inputs), device=history.device), counts)
-        inside = torch.arange(len(entry), device=history.device) - (counts.cumsum(0) - counts)[entry]
+        entry = torch.repeat_interleave(torch.arange(inputs.shape[0], device=history.device), counts)
+        inside = torch.arange(entry.shape[0], device=history.device) - (counts.cumsum(0) - counts)[entry]
         place = starts[inputs[entry]] + inside
         terms = self.values[place] * shown[rows[entry], inputs[entry]]
         target = rows[entry] * self.num_items + self.columns[place]
-        flat = torch.zeros(len(history) * self.num_items, device=history.device)
-        return flat.index_add(0, target, terms).reshape(len(history), self.num_items)
+        flat = torch.zeros(history.shape[0] * self.num_items, device=history.device)
+        return flat.scatter_add(0, target, terms).reshape(history.shape[0], self.num_items)
 
     def matrix(self) -> sparse.csr_array:
         """Return the matrix ``B``, shape [decays * items, items]."""
