@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
@@ -34,6 +35,16 @@ from fedkd.secure_aggregation.identities import signed_attestation
 ERROR = 40
 
 
+def in_words(message: Message, context: Context, answer: ClientAppCallable) -> Message:
+    """Answer, or say in a line what the owner or the server can mend; Flower would log a traceback."""
+    try:
+        return answer(message, context)
+    except UserError as error:
+        if is_device(context):
+            log(ERROR, "no answer to %s: %s", message.metadata.message_type, error)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"UserError: {error}"), reply_to=message)
+
+
 def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) -> Message:
     """Answer without importing a module that the owner of a device has not allowed."""
     if not is_device(context):
@@ -42,7 +53,7 @@ def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) 
         return answer(message, context)
 
 
-app = ClientApp(mods=[on_own_terms])
+app = ClientApp(mods=[in_words, on_own_terms])
 
 
 @app.query("whoami")

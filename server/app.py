@@ -11,6 +11,7 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedkd.cli.log import say_mistakes_in_words
 from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, measure_lists, model_scores, recommend
@@ -33,6 +34,7 @@ from server.strategy import Distillation
 INFO, WARNING = 20, 30
 
 app = ServerApp()
+say_mistakes_in_words()
 
 
 @app.main()
