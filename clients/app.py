@@ -73,7 +73,7 @@ def catalogue(message: Message, context: Context) -> Message:
 @app.query("student")
 def student(message: Message, context: Context) -> Message:
     """Keep the student that the server has made, for the owner of this device; nothing is told in return."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     node.policy.check(node.config)
     keep_student(node, asks)
     return Message(RecordDict(), reply_to=message)
@@ -129,7 +129,7 @@ class ClientRelease:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train on private data and release an answer, under masks where the server may see only the sum."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     mechanism = node.mechanisms.answers
 
     def learn(own: Asks) -> Answers:
@@ -145,7 +145,7 @@ def train(message: Message, context: Context) -> Message:
 @app.train("panel")
 def panel(message: Message, context: Context) -> Message:
     """Release which items the users have, before all other releases, so that the server can choose popular ones."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     mechanism = node.mechanisms.panel
     if mechanism is None:
         raise UserError("this run does not release which items clients have; set privacy.panel-share, for example 0.1")
@@ -167,7 +167,7 @@ def evaluate(message: Message, context: Context) -> Message:
     Under protection the metrics are one more release, of sums, and only if the configuration plans for it. Without
     protection a device that masks its answers also masks the sums over its users.
     """
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     planned = node.mechanisms
     mechanism = planned.metrics or planned.answers
     if mechanism.active and planned.metrics is None:

@@ -129,7 +129,7 @@ class Distillation(OwnRounds):
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         known = self.secure.directory if self.secure else None
         nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, known)
-        self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
+        self._requests = Requests(nodes, self._count, self.secure, self.catalogue, self.training.run)
         self._requests.connect(self.wait)
         self.summary()
         result = Result()

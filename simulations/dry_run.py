@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from fedkd.aggregation.sums import Sum
 from fedkd.evaluation.device import DEVICE_METRICS, measure
@@ -94,7 +96,13 @@ class CostForecast:
 
 
 def forecast_cost(config: Config, together: Federation) -> CostForecast:
-    """Let one cohort play the first round, send nothing, and predict the run from it."""
+    """Let one cohort play the first round with the run's threads, send nothing, and predict the run from it."""
+    torch.set_num_threads(config.runtime.threads)
+    with threadpool_limits(config.runtime.threads):
+        return _forecast_cost(config, together)
+
+
+def _forecast_cost(config: Config, together: Federation) -> CostForecast:
     cohort = Rehearsal.of(config, together)
     mechanism, clients = cohort.simulation.mechanism, together.partition.num_clients
     every, asked = config.evaluation.every, mechanism.participants

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.simulations.deployment import SMALL, Deployment, in_process, means, read
+from tests.simulations.deployment import SMALL, Deployment, in_process, means, programs_of, read
 
 SETTINGS = [*SMALL, "privacy.sums=clear", "num-server-rounds=9", "runtime.wait-seconds=60"]
 
@@ -31,9 +31,13 @@ def test_a_run_whose_processes_die_ends_like_an_undisturbed_one(tmp_path: Path) 
         deployment.connect(0, "--allow-clear", log="again")
         deployment.wait_for(lambda: done(1))
         before = rounds.read_text().splitlines()
-        for _ in range(2):
-            deployment.kill(deployment.server)
-            deployment.serve()
+        deployment.kill(deployment.server)
+        deployment.serve()
+        assert len(programs_of(deployment.folder)) > 1
+        deployment.server.terminate()
+        assert deployment.server.wait(60) == 143
+        assert not programs_of(deployment.folder), "nothing outlives a server"
+        deployment.serve()
         deployment.connect(2, "--allow-clear")
         deployment.finish()
     lines = [json.loads(line) for line in rounds.read_text().splitlines()]
