@@ -158,7 +158,7 @@ CASES: list[tuple[Program, Words, str, list[Words]]] = [
     (
         simulations.run.main,
         ("{conf}", "--forecast", *SET),
-        r"set privacy.mode, privacy.epsilon and privacy.delta, or privacy.student.epsilon",
+        "set privacy.mode, privacy.epsilon and privacy.delta, or",
         [
             (
                 "{conf}",
