@@ -117,6 +117,30 @@ CASES: list[tuple[Program, Words, str, list[Words]]] = [
     ),
     (
         FEDKD,
+        ("budget", "--epsilon=4", "--mode=local"),
+        r"the nearest feasible epsilon is (\S+), or release (\d+) coordinates",
+        [("budget", "--epsilon={0}", "--mode=local"), ("budget", "--epsilon=4", "--mode=local", "--dimensions={1}")],
+    ),
+    (
+        simulations.run.main,
+        (*CONF, "--set=runtime.server-data={t}/data/server"),
+        "leave runtime.server-data out",
+        [(*CONF, "--out={t}/again")],
+    ),
+    (
+        client.main,
+        (*DEVICE, "--insecure", "--trusted-entities={t}/none.yaml"),
+        "give a YAML file of ids and public keys",
+        [(*DEVICE, "--insecure", "--trusted-entities={conf}")],
+    ),
+    (
+        serving.main,
+        (*SECURE[:4], "{t}/served", *SECURE[5:], "--set=seed=5"),
+        "choose another folder, or delete that one",
+        [(*SECURE, "--set=seed=5")],
+    ),
+    (
+        FEDKD,
         ("config",),
         "give one of --list, --markdown FILE and --check FILE",
         [("config", "--list"), ("config", "--markdown={t}/page.md"), ("config", "--check={conf}")],
