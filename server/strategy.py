@@ -157,6 +157,7 @@ class Distillation(OwnRounds):
         self.requests.failures.clear()
         if number > 1:
             self.requests.look_again()
+            self.requests.reaches(remaining(self.protocol, self.progress.state), self.wait)
         elif self.panel is not None:
             self._choose_panel(self.panel)
         reached, most = self.requests.connected, self.mechanism.participants
