@@ -23,7 +23,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
-from simulations.baselines import federated_baseline, fits, unmade
+from simulations.baselines import federated_baseline, fits, students_memory, unmade
 from simulations.folder_size import FolderSize
 
 T = TypeVar("T")
@@ -163,7 +163,8 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     student = other.algorithm.student(played.state)
     size = FolderSize(simulation, played.state, () if student is None else (student,))
     most = size.written(other.num_server_rounds)
-    return Fit(seconds, disk=most if config.evaluation.keep_baselines else size.texts(), disk_at_most=most)
+    memory = resident_memory() + students_memory(other, together)
+    return Fit(seconds, memory, most if config.evaluation.keep_baselines else size.texts(), most)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

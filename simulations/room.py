@@ -11,7 +11,7 @@ from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import available_memory, existing, free_disk
-from simulations.baselines import federated_baseline, unmade
+from simulations.baselines import federated_baseline, students_memory, unmade
 from simulations.folder_size import report_bytes
 from simulations.gate import needs_own_run
 
@@ -73,7 +73,7 @@ def memory_needed(config: Config, together: Federation) -> int:
     if isinstance(algorithm, LowRankStudent):
         return 2 * 8 * train.num_items * len(together.partition.public)
     if isinstance(algorithm, TrainedStudent):
-        return 3 * config.runtime.cohort_size * algorithm.blank_student(train.catalogue).size()[1]
+        return students_memory(config, together)
     return 0
 
 
