@@ -20,6 +20,12 @@ from fedkd.secure_aggregation.identities import read_identity
 
 PARTS = ("train", "history", "target")
 
+MADE = (
+    "make it of the device's own data with python -m clients.prepare, or for many clients on one machine with "
+    "python -m simulations.deployment.prepare"
+)
+"""How a device's folder comes about."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -89,11 +95,9 @@ def read_device(folder: Path) -> Device:
         items, users = int(sizes["items"]), int(sizes["users"])
         client, registered = int(sizes["client"]), int(sizes["registered"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"
-        ) from None
+        raise UserError(f"{folder} is not a device's data folder ({error}); {MADE}") from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
-        raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
+        raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}; {MADE}")
     table = table.drop_duplicates()
     train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
     return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))

@@ -135,6 +135,13 @@ def client_updates(name: str, config: Config, together: Federation) -> float:
     return float(together.partition.num_clients * other.num_server_rounds * student.size()[0])
 
 
+def students_memory(config: Config, together: Federation) -> int:
+    """Return about the bytes of a cohort's students in training: they, their gradients and their answers."""
+    assert isinstance(config.algorithm, TrainedStudent)
+    cohort = min(config.runtime.cohort_size, together.partition.num_clients)
+    return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
+
+
 def compressed(name: str, config: Config, together: Federation) -> str:
     """Return what is said of a baseline that is made of a compressed Gram matrix; empty of others."""
     train = together.fold.train

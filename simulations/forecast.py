@@ -75,7 +75,7 @@ def forecast(config: Config, together: Federation) -> Forecast:
     if not (budget := _budget(config)):
         raise UserError(
             "neither answers nor students are noised, so no noise costs any quality; set privacy.mode, privacy.epsilon "
-            "and privacy.delta, or privacy.student.epsilon"
+            "and privacy.delta, or, where students are trained by steps of sgd, privacy.student.epsilon"
         )
     protected = synthetic_config(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})

@@ -173,10 +173,13 @@ class RunFolder:
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def forget_models(self) -> None:
-        """Remove everything from which a finished run could go on: models, catalogue, checkpoint, clients' states."""
+        """Remove everything from which a finished run could go on.
+
+        That is models, catalogue, checkpoint, clients' states, and the ledger, which holds what was released.
+        """
         for name in ("checkpoint", "client-states"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for path in self.path.glob("*.safetensors"):
+        for path in (*self.path.glob("*.safetensors"), *self.path.glob("privacy.ledger*")):
             path.unlink()
 
     def write_json(self, name: str, content: Json) -> None:
