@@ -60,12 +60,12 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
-def public_student(config: Config, together: Federation) -> Recommender | None:
+def public_student(config: Config) -> Recommender | None:
     """Return the run's student if no client answered; None where the protocol then learns nothing."""
-    return unanswered(config, together) if isinstance(config.algorithm, LowRankStudent) else None
+    return unanswered(config) if isinstance(config.algorithm, LowRankStudent) else None
 
 
-def unanswered(config: Config, together: Federation) -> Recommender | None:
+def unanswered(config: Config) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
     return config.algorithm.student(_silence(config))
 
@@ -96,7 +96,7 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
-    "public-student": lambda config, together: public_student(config, together),
+    "public-student": lambda config, together: public_student(config),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""
