@@ -110,7 +110,7 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
         Positive.
     """
     columns, items = sparse.csc_array(targets), targets.shape[1]
-    solve = partial(_solved, sparse.csr_array(inputs, dtype=np.float32), columns, ridge)
+    solve = partial(_solved, inputs.astype(np.float32), columns, ridge)
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         parts = list(pool.map(solve, [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]))
     rows, values, counts = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -113,7 +113,7 @@ class Atlas:
         places, cumulative = self._neighbourhoods
         found = np.searchsorted(cumulative, starts + rng.random(len(starts)), side="right")
         inside = np.minimum(found - starts * places.shape[1], places.shape[1] - 1)
-        return places[starts, inside].astype(np.int64)
+        return np.asarray(places[starts, inside], np.int64)
 
     @cached_property
     def _edges(self) -> Floats:
@@ -127,10 +127,11 @@ class Atlas:
     def _neighbourhoods(self) -> tuple[NDArray[np.int32], Floats]:
         """Return the nearest places of every place, shape [places, k], and flat cumulative shares plus the place."""
         count = min(NEIGHBOURHOOD, len(self.fame))
-        places = cKDTree(self.position).query(self.position, count)[1].astype(np.int32)
-        shares = np.cumsum((np.arange(count) + RANK_SHIFT) ** -RANK_EXPONENT * self.fame[places], axis=1)
+        places = np.asarray(cKDTree(self.position).query(self.position, count)[1], np.int32)
+        weights: Floats = (np.arange(count) + RANK_SHIFT) ** -RANK_EXPONENT * self.fame[places]
+        shares: Floats = np.cumsum(weights, axis=1)
         shares /= shares[:, -1:]
-        shares += np.arange(len(places))[:, None]
+        shares += np.arange(len(places), dtype=np.float64)[:, None]
         return places, shares.reshape(-1)
 
 
@@ -217,7 +218,7 @@ def _stayed(starts: Ints, user: Ints, first: Ints, rng: np.random.Generator) -> 
     law = np.cumsum(1.0 / np.arange(1, STARTS + 1))
     which = np.searchsorted(law, law[-1] * rng.random(len(user)), side="right")
     latest = np.maximum.accumulate(np.where(leaves, np.arange(len(user)), 0))
-    return starts[user, np.minimum(which, STARTS - 1)[latest]]
+    return np.asarray(starts[user, np.minimum(which, STARTS - 1)[latest]])
 
 
 def _times(counts: Ints, rng: np.random.Generator) -> Ints:
