@@ -1,6 +1,7 @@
 """The training of baselines, the rows of the results beside teacher and student."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import BY_NAME, EASE
+from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
 from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
@@ -18,14 +19,20 @@ from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
+from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation
+from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
+from simulations.student_tuning import number
+
+
+LARGE = 20_000
+"""Items of a catalogue for which a student is not made again and again without being asked."""
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
@@ -57,9 +64,9 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
-def unanswered(config: Config, together: Federation) -> Recommender | None:
+def unanswered(config: Config) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
-    return config.algorithm.student(config.algorithm.unanswered(together.setup(config)))
+    return config.algorithm.student(_silence(config))
 
 
 def undistilled(config: Config, together: Federation) -> Recommender | None:
@@ -70,10 +77,16 @@ def undistilled(config: Config, together: Federation) -> Recommender | None:
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        own = config.algorithm.teacher(config.algorithm.unanswered(together.setup(config)))
+        own = config.algorithm.teacher(_silence(config))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
+
+
+@lru_cache(maxsize=1)
+def _silence(config: Config) -> State:
+    """Return the state after a round in which no client answers; two baselines ask for it."""
+    return config.algorithm.unanswered(federation(config).setup(config))
 
 
 def _public(together: Federation) -> Interactions:
@@ -116,7 +129,7 @@ class UnmadeError(UserError):
 def unmade(name: str, config: Config, together: Federation) -> str:
     """Return why a baseline cannot be made of these data, or would be too much work; empty where it can."""
     if (reason := config.unmakeable(name)) or BY_NAME[name].kind != "protocol":
-        return reason
+        return reason or _often(name, config, together)
     most, updates = config.evaluation.baseline_updates, client_updates(name, config, together)
     if updates <= most:
         return ""
@@ -124,6 +137,17 @@ def unmade(name: str, config: Config, together: Federation) -> str:
     return (
         f"its {together.partition.num_clients:,} clients would change {updates:.2g} numbers in all, and "
         f"evaluation.baseline-updates allows {most:.2g}; set it to {1.01 * updates:.2g}{fewer}"
+    )
+
+
+def _often(name: str, config: Config, together: Federation) -> str:
+    """Return why a student is not tuned unless somebody asks for it: it takes long where the catalogue is large."""
+    items, asked = together.fold.train.num_items, config.evaluation.baselines
+    if name != "tuned" or items < LARGE or set(asked) != set(BASELINES):
+        return ""
+    return (
+        f"the student of {items:,} items would be made {number(config.algorithm)} times; name it in "
+        "evaluation.baselines to have it"
     )
 
 

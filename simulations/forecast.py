@@ -79,7 +79,7 @@ def forecast(config: Config, together: Federation) -> Forecast:
         )
     protected = synthetic_config(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
-    models = (unanswered(protected, federation(protected)), _simulated(protected), _simulated(clear))
+    models = (unanswered(protected), _simulated(protected), _simulated(clear))
     alone, planned, unprotected = (_quality(model, federation(protected)) for model in models)
     return Forecast(alone, planned, unprotected, budget)
 

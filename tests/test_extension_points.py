@@ -87,6 +87,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "simulations/benchmark/scaling.py": "what is timed",
         "simulations/distillation.py": DEFAULT,
     },
+    "CheckIns": {"simulations/benchmark/niches.py": "what is measured"},
     "MovieLens1M": {"simulations/benchmark/scaling.py": "what is timed"},
     "TableFile": {
         "fedkd/data/formats/published.py": HINT,

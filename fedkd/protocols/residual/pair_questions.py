@@ -36,7 +36,7 @@ EVERYTHING = 1 << 27
 LISTED = 2.5
 """Ridge of next-item statistics on a list over that of everything; chosen on validation."""
 
-NICHE = 0.125
+NICHE = 0.25
 """Ridge of the pairs of a large catalogue over that of a dense one."""
 
 FEWEST = 16
