@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
 
 from fedkd.atomic_file import replace_file, replacing
 from fedkd.data.catalogue import Catalogue
@@ -16,9 +17,10 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
 from fedkd.secure_aggregation import Identity
-from fedkd.secure_aggregation.identities import read_identity
+from fedkd.secure_aggregation.identities import KEY, read_identity
 
 PARTS = ("train", "history", "target")
+SIZES, INTERACTIONS, COLUMNS = "device.json", "interactions.parquet", ["user", "item", "part"]
 
 
 @dataclass(frozen=True)
@@ -67,25 +69,40 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
-    with replacing(folder / "interactions.parquet") as new:
+    with replacing(folder / INTERACTIONS) as new:
         new.touch(0o600)
         pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
+    replace_file(folder / SIZES, json.dumps(sizes).encode() + b"\n")
 
 
-@lru_cache(maxsize=4)
 def read_device(folder: Path) -> Device:
-    """Read what ``write_device`` wrote.
+    """Read what ``write_device`` wrote; files that have not changed since this process read them are not read again.
 
     Raises
     ------
     UserError
         A file is missing or does not hold what it must.
     """
+    return _read(folder, tuple(_version(folder / name) for name in (SIZES, INTERACTIONS, KEY)))
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what differs between a file and the one that replaces it."""
     try:
-        sizes = json.loads((folder / "device.json").read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> Device:
+    del versions  # what has changed is read again
+    try:
+        sizes = json.loads((folder / SIZES).read_text(encoding="utf-8"))
+        with ParquetFile(folder / INTERACTIONS) as file:
+            table = file.read(COLUMNS).to_pandas()[COLUMNS]
         items, users = int(sizes["items"]), int(sizes["users"])
         client, registered = int(sizes["client"]), int(sizes["registered"])
     except (OSError, ValueError, KeyError) as error:
