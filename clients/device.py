@@ -1,7 +1,7 @@
 """A device's own data: one folder that no one else reads."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,9 +56,9 @@ class Device:
         """All that the users have had: their histories, and after them what tests hold back."""
         parts = (self.data.history.histories, self.data.target.histories)
         users, items = (np.concatenate([getattr(part, of) for part in parts]) for of in ("row_index", "values"))
-        table = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
-        history = _interactions(table, self.data.history.num_users, self.data.history.num_items)
-        return replace(history, catalogue=self.data.history.catalogue)
+        _, first = np.unique(users * self.data.history.num_items + items, return_index=True)
+        first.sort()
+        return _interactions(users[first], items[first], self.data.history.num_users, self.data.history.catalogue)
 
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: a device holds one, under its own number."""
@@ -111,9 +111,10 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
         ) from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
-    table = table.drop_duplicates()
-    train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
-    return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))
+    table, catalogue = table.drop_duplicates(), Catalogue.numbered(items)
+    chosen = (table.loc[table["part"] == part, ["user", "item"]].to_numpy(np.int64).T for part in PARTS)
+    parts = (_interactions(owner, item, users, catalogue) for owner, item in chosen)
+    return Device(folder, client, registered, Fold(*parts), read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
@@ -121,8 +122,9 @@ def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
     return pd.DataFrame({"user": histories.row_index, "item": histories.values, "part": part})
 
 
-def _interactions(table: pd.DataFrame, users: int, items: int) -> Interactions:
-    ordered = table.sort_values("user", kind="stable")
-    counts = np.bincount(ordered["user"].to_numpy(np.int64), minlength=users)
-    histories = Ragged(ordered["item"].to_numpy(np.int32), offsets(counts))
-    return Interactions(np.arange(users).astype(np.str_), histories, Catalogue.numbered(items))
+def _interactions(
+    users: NDArray[np.int64], items: NDArray[np.int64], num_users: int, catalogue: Catalogue
+) -> Interactions:
+    order = np.argsort(users, kind="stable")
+    histories = Ragged(items[order].astype(np.int32), offsets(np.bincount(users, minlength=num_users)))
+    return Interactions(np.arange(num_users).astype(np.str_), histories, catalogue)

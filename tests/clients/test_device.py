@@ -39,6 +39,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
         [[3, 1, 4], [0]],
         [[2], []],
     ]
+    assert [device.had.histories[user].tolist() for user in range(2)] == [[3, 1, 4, 2], [0]]
 
 
 def test_files_are_read_again_only_when_one_of_them_has_changed(folder: Path) -> None:
