@@ -12,7 +12,7 @@ from fedkd.cli.terminal import terminal
 T = TypeVar("T")
 
 QUIET_SECONDS = 30.0
-"""Where there is no terminal, work says something so often at most; shorter work says nothing."""
+"""Fewest seconds between two lines where there is no terminal; shorter work says nothing."""
 
 
 def tracked(work: Iterable[T], total: int, name: str, console: Console | None = None) -> Iterator[T]:
