@@ -229,7 +229,7 @@ def test_a_file_that_is_no_ledger_is_refused(folder: Path) -> None:
         Ledger(folder / "ledger")
 
 
-# --- A thousand schedules of death, retry, new runs and rollback -----------------------------------------------------
+# --- Schedules of death, retry, new runs and rollback ----------------------------------------------------------------
 
 WATCHED = {module.__file__ for module in (ledger, ledger_reader, hash_chain, durable)}
 
@@ -383,9 +383,10 @@ def schedules(seeds: Iterable[int], folder: Path, make: type[Ledger] = Ledger) -
 
 
 @pytest.mark.slow
-def test_a_thousand_schedules_never_lose_a_cost(folder: Path) -> None:
-    deaths, unfinished = schedules(range(1000), folder)
-    assert deaths > 500
+def test_three_hundred_schedules_never_lose_a_cost(folder: Path) -> None:
+    """Fifty are enough to find every ledger below that is broken."""
+    deaths, unfinished = schedules(range(300), folder)
+    assert deaths > 400
     assert unfinished >= 1, "no schedule left a release unfinished, so that case was not tried"
 
 
