@@ -18,13 +18,11 @@ from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.trained import TrainedStudent
-from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import room_for_arrays
@@ -59,30 +57,23 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
-def public_student(config: Config, together: Federation) -> Recommender | None:
-    """Return the run's student if no client answered; None where the protocol then learns nothing."""
-    return unanswered(config, together) if isinstance(config.algorithm, LowRankStudent) else None
-
-
 def unanswered(config: Config, together: Federation) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
-    return config.algorithm.student(_silence(config, together))
+    return config.algorithm.student(config.algorithm.unanswered(together.setup(config)))
+
+
+def undistilled(config: Config, together: Federation) -> Recommender | None:
+    """Return the run's student as public users alone teach it; None where there is none."""
+    return config.algorithm.undistilled(together.setup(config))
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        own = config.algorithm.teacher(_silence(config, together))
+        own = config.algorithm.teacher(config.algorithm.unanswered(together.setup(config)))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
-
-
-def _silence(config: Config, together: Federation) -> State:
-    """Return the state after a round in which no client answers."""
-    protocol = config.algorithm
-    state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
-    return state
 
 
 def _public(together: Federation) -> Interactions:
@@ -94,7 +85,9 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
-    "public-student": lambda config, together: public_student(config, together),
+    "public-student": undistilled,
+    "undistilled": undistilled,
+    "tuned": undistilled,  # with other settings
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""

@@ -24,6 +24,7 @@ from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
 from simulations.baselines import federated_baseline, fits, unmade
+from simulations.student_tuning import number
 
 T = TypeVar("T")
 
@@ -101,6 +102,10 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return Fit(lists + solving(train.num_items), resident_memory() + BYTES_PER_PAIR * train.num_items**2)
     if name == "centralised":
         return _centralised(config, together, teaching, lists)
+    if BY_NAME[name].alone:
+        return Fit(
+            lists + _alone(config, together) * (number(config.algorithm) if BY_NAME[name].alone == "tuned" else 1)
+        )
     seconds = {"popularity": 0.0, "item-knn": neighbours(train), EASE: compressing(train)}
     return Fit(lists + seconds.get(name, teaching))
 
@@ -144,6 +149,11 @@ def _centralised(config: Config, together: Federation, teaching: float, lists: f
     rows = train.num_users * train.num_items
     pairs = BYTES_PER_PAIR * train.num_items**2 if is_dense(train.num_items) else 8 * rows
     return Fit(lists + teaching * max(1.0, rows / 4e7), resident_memory() + pairs + 12 * rows)
+
+
+def _alone(config: Config, together: Federation) -> float:
+    """Return the seconds in which public users alone teach the student."""
+    return _timed(lambda: config.algorithm.undistilled(together.setup(config)))[0]
 
 
 def _federated(name: str, config: Config, together: Federation) -> Fit:

@@ -116,6 +116,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/privacy/mechanisms/noisy_max.py": "the base class",
         ROWS: WORD,  # a model that is trained in one place
         "fedkd/protocols/trained.py": WORD,
+        "fedkd/protocols/fedavg.py": WORD,  # the training in one place
+        "fedkd/protocols/gnmax.py": WORD,
     },
     "Distributed": {"fedkd/cli/budget.py": HINT},
     "Local": {

@@ -184,14 +184,18 @@ def compare(
 
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
-    from fedkd.cli.comparison import print_comparison
+    from fedkd.cli.comparison import print_comparison, print_distillation
     from fedkd.report import compare as join
-    from fedkd.report import render_comparison
+    from fedkd.report import distillation_table, grouped, render_comparison
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
     print_comparison(rows)
+    for name, own in grouped(runs, allow_different).items():
+        if (found := distillation_table(own)) is not None:
+            say(f"\n{name}: teacher, student, and the same student without a teacher")
+            print_distillation(found)
     if out is not None:
         say(f"comparison: {render_comparison(rows, out)}", whole=True)
 

@@ -12,6 +12,8 @@ from fedkd.ragged import Ragged
 
 METRICS = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10")
 DEPTH = 20
+PRIMARY = "ndcg@20"
+"""The metric by which models are chosen and compared in one number."""
 
 
 def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> NDArray[np.int64]:

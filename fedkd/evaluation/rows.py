@@ -43,6 +43,9 @@ class ResultRow:
         Whether a sweep over epsilon measures it.
     of_ease : bool
         Whether its ratio to EASE is given an interval.
+    alone : str
+        How the student of the run is trained where nobody teaches it: with settings ``as the run``, or ``tuned`` for
+        itself; empty for other models.
     """
 
     name: str
@@ -57,21 +60,24 @@ class ResultRow:
     level: bool = False
     swept: bool = False
     of_ease: bool = False
+    alone: Literal["", "as the run", "tuned"] = ""
 
 
 ROWS = (
-    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 9, independent=True, sliced=True, level=True),
-    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 8, dense=True, independent=True),
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 11, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 10, dense=True, independent=True),
     ResultRow(
-        EASE, "EASE", "central", EVERYONE, 9, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+        EASE, "EASE", "central", EVERYONE, 11, 2, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 7),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 9),
     ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 5, level=True, swept=True, of_ease=True),
     ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, level=True, swept=True),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 4),
-    ResultRow("centralised", "Centralised model", "central", EVERYONE, 8, 3, dense=True, level=True),
-    ResultRow("teacher", "Federated teacher", "run", ANSWERS, 6, 1, sliced=True, swept=True, of_ease=True),
-    ResultRow("student", "Federated student", "run", ANSWERS, 7, 0, sliced=True, swept=True, of_ease=True),
+    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 7, alone="as the run"),
+    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 8, alone="tuned"),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 4),
+    ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
+    ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
+    ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
 )
 """All rows; a run trains its baselines in this order."""
 
@@ -83,6 +89,10 @@ BASELINES = tuple(row.name for row in ROWS if row.kind != "run")
 
 OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
 """Names of the run's own models."""
+
+
+ALONE = tuple(row.name for row in ROWS if row.alone)
+"""Names of the run's student without a teacher, which show whether distillation pays."""
 
 
 def title(model: str) -> str:

@@ -112,6 +112,11 @@ class Recommender(nn.Module, ABC):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items], for histories of shape [batch, length]."""
 
+    def uncounted_flops(self, history: Tensor) -> int:
+        """Return the multiplications and additions of ``forward`` that torch does not do; see `fedkd.models.flops`."""
+        del history
+        return 0
+
     def size(self) -> tuple[int, int]:
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
         tensors = list(self.state_dict().values())

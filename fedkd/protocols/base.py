@@ -15,6 +15,7 @@ from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, score
+from fedkd.random_streams import stream
 from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
 
@@ -96,6 +97,12 @@ class Protocol(Choice, ABC):
     centralises: ClassVar[bool] = True
     """Whether ``centralised`` returns a model."""
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """Settings of `undistilled` to be tuned, with factors of their values, 1 the first; none where it has no model.
+
+    The name of an inner setting follows that of its table and a dot.
+    """
+
     name: str
 
     @abstractmethod
@@ -148,6 +155,18 @@ class Protocol(Choice, ABC):
     @abstractmethod
     def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
+
+    def unanswered(self, setup: Setup) -> State:
+        """Return the state after a round in which no client answers: what public users alone teach."""
+        return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
+
+    def undistilled(self, setup: Setup) -> Recommender | None:
+        """Return the global student as the public users' hard labels alone make it, with the run's own settings.
+
+        By default it is the student of a run in which no client answers. A protocol in which that one is the distillate
+        of another model, or is not trained at all, trains it here.
+        """
+        return self.student(self.unanswered(setup))
 
     def unprotectable(self) -> str | None:
         """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""

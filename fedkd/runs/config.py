@@ -108,6 +108,8 @@ class Config(Options):
             return "there are no public users; set partition.public-fraction above 0, for example 0.1"
         if baseline == "public-student" and not isinstance(self.algorithm, LowRankStudent):
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
+        if BY_NAME[baseline].alone and not self.algorithm.tunable:
+            return f"algorithm {self.algorithm.name} has no student that public users could teach without it"
         if baseline == "centralised" and not self.algorithm.centralises:
             return f"algorithm {self.algorithm.name} has no model of everyone's data"
         if BY_NAME[baseline].source == PARAMETERS and self.privacy.vote_mechanism is not None:

@@ -219,6 +219,14 @@ def test_runs_are_compared_in_one_table_and_one_page(tmp_path: Path) -> None:
     assert "1,234" in row
     assert "5,678" in row
     assert (tmp_path / "all.html").is_file()
+    assert "the same student without a teacher" not in shown
+    for run in runs:
+        summary = json.loads((run / "summary.json").read_text())
+        summary["models"] |= {"teacher": summary["models"]["student"], "tuned": summary["models"]["student"]}
+        (run / "summary.json").write_text(json.dumps(summary))
+    shown = fine("compare", *runs)
+    assert "tiny: teacher, student, and the same student without a teacher" in shown
+    assert "Distillation does not pay here: the same student tuned for itself is as good." in shown
 
 
 @pytest.mark.parametrize("columns", [60, 80])

@@ -7,7 +7,7 @@ sends the difference to its last contribution, and a client that leaves takes it
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import Question, state_reference
@@ -30,6 +30,7 @@ from fedkd.training.cohort import Cohort
 class Residual(ResidualParameters, LowRankStudent):
     """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = CLOSED_FORM
     name: Literal["residual"] = "residual"
 
     def question(self, state: State) -> Question:
