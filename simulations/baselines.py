@@ -30,7 +30,6 @@ from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
 from simulations.student_tuning import number
 
-
 LARGE = 20_000
 """Items of a catalogue for which a student is not made again and again without being asked."""
 

@@ -13,7 +13,7 @@ from fedkd.cli.terminal import terminal
 T = TypeVar("T")
 
 QUIET_SECONDS = 30.0
-"""Where there is no terminal, work says something so often at most; shorter work says nothing."""
+"""Fewest seconds between two lines where there is no terminal; shorter work says nothing."""
 
 _SHOWING = threading.Lock()
 """Held while some work is shown."""

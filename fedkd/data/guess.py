@@ -1,4 +1,4 @@
-"""What a file or a folder may be: every source is asked, and the surest answers come first."""
+"""Guesses of what a file or a folder is: every source is asked, and the surest answers come first."""
 
 import json
 import shlex

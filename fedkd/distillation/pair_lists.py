@@ -52,12 +52,12 @@ class Layout:
 
     @property
     def kinds(self) -> int:
-        """How many numbers an ordered pair of items has."""
+        """The number of values for an ordered pair of items."""
         return self.decays * (self.decays + self.targets)
 
     @property
     def size(self) -> int:
-        """How many numbers there are: the upper triangle of the inputs, and all targets."""
+        """The number of values: the upper triangle of the inputs, and all targets."""
         return self.inputs * (self.inputs + 1) // 2 + self.inputs * self.num_items * self.targets
 
     def places(self, older: Ints, newer: Ints, kind: int) -> tuple[Ints, Ints]:
@@ -78,7 +78,7 @@ class Coordinates(Protocol):
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
 
     def of(self, older: Ints, newer: Ints) -> Ints:
         """Return positions in an answer, or -1, for ordered pairs of items, shape [pairs, kinds]."""
@@ -98,7 +98,7 @@ class Everything:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
         return self.layout.size
 
     def of(self, older: Ints, newer: Ints) -> Ints:
@@ -141,7 +141,7 @@ class Chosen:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
         return len(self.columns.values)
 
     def of(self, older: Ints, newer: Ints) -> Ints:

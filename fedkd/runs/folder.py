@@ -14,6 +14,7 @@ import sys
 import textwrap
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -238,8 +239,13 @@ def environment(config: Config) -> Json:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": config.runtime.threads,
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
     }
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)  # it reads all that a package says of itself
 
 
 def processor() -> str:

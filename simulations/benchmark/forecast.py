@@ -1,4 +1,4 @@
-"""What ``--dry-run`` foretells beside what the runs then cost, for six configurations."""
+"""Forecasts of ``--dry-run`` beside the cost of the runs, for six configurations."""
 
 import json
 import subprocess
