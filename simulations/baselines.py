@@ -1,6 +1,7 @@
 """The training of baselines, the rows of the results beside teacher and student."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from fedkd.protocols.residual import Residual
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation
+from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
 
 
@@ -66,23 +67,24 @@ def public_student(config: Config, together: Federation) -> Recommender | None:
 
 def unanswered(config: Config, together: Federation) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
-    return config.algorithm.student(_silence(config, together))
+    return config.algorithm.student(_silence(config))
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        own = config.algorithm.teacher(_silence(config, together))
+        own = config.algorithm.teacher(_silence(config))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
 
 
-def _silence(config: Config, together: Federation) -> State:
-    """Return the state after a round in which no client answers."""
+@lru_cache(maxsize=1)
+def _silence(config: Config) -> State:
+    """Return the state after a round in which no client answers; two baselines ask for it."""
     protocol = config.algorithm
-    state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
-    return state
+    begun = protocol.begin(federation(config).setup(config))
+    return protocol.teach(begun, stream(config.seed, "teach", 1))[0]
 
 
 def _public(together: Federation) -> Interactions:

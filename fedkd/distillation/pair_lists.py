@@ -232,10 +232,13 @@ def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[In
 def known_pairs(histories: Ragged, statistic: Statistic, num_items: int) -> sparse.csr_array:
     """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty."""
     layout = statistic.layout(num_items)
-    total = _known(histories.take(np.zeros(0, np.int64)), statistic, layout)
+    parts = [_known(histories.take(np.zeros(0, np.int64)), statistic, layout)]
     for start in range(0, len(histories), _USERS):
         some = np.arange(start, min(len(histories), start + _USERS))
-        total = sparse.csr_array(total + _known(histories.take(some), statistic, layout))
+        parts.append(_known(histories.take(some), statistic, layout))
+        while len(parts) > 1 and parts[-2].nnz < 2 * parts[-1].nnz:  # so each number is added few times
+            parts[-2:] = [sparse.csr_array(parts[-2] + parts[-1])]
+    total = sparse.csr_array(sum(reversed(parts[:-1]), parts[-1]))
     total.eliminate_zeros()
     return total
 

@@ -30,6 +30,7 @@ from fedkd.data.formats.selfrec import SELFRec
 from fedkd.data.formats.steam import Steam
 from fedkd.data.formats.yelp import Yelp
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.check_ins import CheckIns
 from fedkd.data.sources.movielens_1m import MovieLens1M
 from fedkd.data.sources.movielens_100k import MovieLens100K
 from fedkd.data.sources.synthetic import Synthetic
@@ -40,6 +41,7 @@ SOURCES: Registry[Source] = Registry(
     "data source",
     Source,
     Synthetic,
+    CheckIns,
     MovieLens100K,
     MovieLens1M,
     RecBole,
