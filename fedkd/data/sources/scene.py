@@ -26,14 +26,16 @@ Ints = NDArray[np.int64]
 OPENING = 1_704_067_200
 """The scene opens on 2024-01-01, in seconds since 1970."""
 DAY = 86_400
-COMMUNITIES, STARS, FAVOURITES = 10, 4, 5
-SPREAD = 0.25
+COMMUNITIES, STARS, FAVOURITES = 10, 3, 5
+SPREAD = 0.15
 """Standard deviation of a favourite around a star of its community, in every direction of taste space."""
-LOOKED_AT = 10
+LOOKED_AT = 20
 """Items that are looked at for one that is taken."""
-TASTE, REACH = 5.0, 1.3
+FAME = 0.6
+"""Items are looked at in proportion to their fame to this power."""
+TASTE, REACH = 8.0, 1.3
 """Utility at a favourite, and the distance from it at which a user still likes an item."""
-PRICE = 1.5
+PRICE = 2.5
 """Utility lost by each step between the price of an item and what a user spends."""
 TRIES = 2.5
 """Looks for every item that is wanted, as a pair of user and item counts once."""
@@ -219,7 +221,7 @@ def _taken(
     first, last = _window(options, stock, domain, day)
     some = first < last
     user, day, first, last = user[some], day[some], first[some], last[some]
-    edges = np.concatenate([[0.0], np.cumsum(stock.shelf.appeal)])
+    edges = np.concatenate([[0.0], np.cumsum(stock.shelf.appeal**FAME)])
     item = np.empty(len(user), np.int64)
     for start in range(0, len(user), CHUNK):
         part = slice(start, start + CHUNK)
