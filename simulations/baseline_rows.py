@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from flwr.common.logger import log
 
+from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import Lists
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import BY_NAME
 from fedkd.models.base import Recommender
+from fedkd.models.watching import shown_by
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
@@ -98,7 +100,8 @@ def baseline_rows(config: Config, together: Federation, folder: RunFolder) -> Ba
     for number, name in enumerate(asked, 1):
         log(INFO, "baseline %d of %d: %s", number, len(asked), name)
         try:
-            rows.add(name, config, together, folder.path / "baselines" / name)
+            with shown_by(tracked):
+                rows.add(name, config, together, folder.path / "baselines" / name)
         except UnmadeError as reason:
             rows.left_out[name] = str(reason)
         except UserError as error:

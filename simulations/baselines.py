@@ -1,6 +1,7 @@
 """The training of baselines, the rows of the results beside teacher and student."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import BY_NAME, EASE
+from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
 from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
@@ -18,14 +19,19 @@ from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
+from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent, has_closed_form
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation
+from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
+from simulations.student_tuning import number
+
+LARGE = 20_000
+"""Items of a catalogue for which a student is not made again and again without being asked."""
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
@@ -57,9 +63,9 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
-def unanswered(config: Config, together: Federation) -> Recommender | None:
+def unanswered(config: Config) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
-    return config.algorithm.student(config.algorithm.unanswered(together.setup(config)))
+    return config.algorithm.student(_silence(config))
 
 
 def undistilled(config: Config, together: Federation) -> Recommender | None:
@@ -70,17 +76,16 @@ def undistilled(config: Config, together: Federation) -> Recommender | None:
 def public_teacher(config: Config, together: Federation) -> Recommender:
     """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
     if isinstance(config.algorithm, LowRankStudent):
-        own = config.algorithm.teacher(_in_closed_form(config).algorithm.unanswered(together.setup(config)))
+        own = config.algorithm.teacher(_silence(config))
         if isinstance(own, Decayed):
             return own
     return public_ease(_public(together), config)
 
 
-def _in_closed_form(config: Config) -> Config:
-    """Return the run with a closed form as its student, because a teacher needs no other one to be trained."""
-    if has_closed_form(config.algorithm):
-        return config
-    return config.model_copy(update={"algorithm": config.algorithm.model_copy(update={"model": None})})
+@lru_cache(maxsize=1)
+def _silence(config: Config) -> State:
+    """Return the state after a round in which no client answers; two baselines ask for it."""
+    return config.algorithm.unanswered(federation(config).setup(config))
 
 
 def _public(together: Federation) -> Interactions:
@@ -123,7 +128,7 @@ class UnmadeError(UserError):
 def unmade(name: str, config: Config, together: Federation) -> str:
     """Return why a baseline cannot be made of these data, or would be too much work; empty where it can."""
     if (reason := config.unmakeable(name)) or BY_NAME[name].kind != "protocol":
-        return reason
+        return reason or _often(name, config, together)
     most, updates = config.evaluation.baseline_updates, client_updates(name, config, together)
     if updates <= most:
         return ""
@@ -134,12 +139,30 @@ def unmade(name: str, config: Config, together: Federation) -> str:
     )
 
 
+def _often(name: str, config: Config, together: Federation) -> str:
+    """Return why a student is not tuned unless somebody asks for it: it takes long where the catalogue is large."""
+    items, asked = together.fold.train.num_items, config.evaluation.baselines
+    if name != "tuned" or items < LARGE or set(asked) != set(BASELINES):
+        return ""
+    return (
+        f"the student of {items:,} items would be made {number(config.algorithm)} times; name it in "
+        "evaluation.baselines to have it"
+    )
+
+
 def client_updates(name: str, config: Config, together: Federation) -> float:
     """Return clients x rounds x the student's parameters: the numbers that a federated baseline trains."""
     other = federated_baseline(name, config, Path())
     assert isinstance(other.algorithm, TrainedStudent)
     student = other.algorithm.blank_student(together.fold.train.catalogue)
     return float(together.partition.num_clients * other.num_server_rounds * student.size()[0])
+
+
+def students_memory(config: Config, together: Federation) -> int:
+    """Return about the bytes of a cohort's students in training: they, their gradients and their answers."""
+    assert isinstance(config.algorithm, TrainedStudent)
+    cohort = min(config.runtime.cohort_size, together.partition.num_clients)
+    return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
 
 
 def compressed(name: str, config: Config, together: Federation) -> str:

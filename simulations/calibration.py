@@ -23,7 +23,8 @@ from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
-from simulations.baselines import federated_baseline, fits, public_teacher, unmade
+from simulations.baselines import federated_baseline, fits, students_memory, unmade
+from simulations.folder_size import FolderSize
 from simulations.student_tuning import number
 
 T = TypeVar("T")
@@ -53,13 +54,14 @@ class Fit:
         On this machine as it is now.
     memory : int
         Resident bytes of the process while it is trained; 0 where the prediction has trained a part of it itself.
-    disk : int
-        Bytes of the disk while it is trained.
+    disk, disk_at_most : int
+        Bytes of the disk that it leaves in the run's folder, and that it takes while it is trained.
     """
 
     seconds: float = 0.0
     memory: int = 0
     disk: int = 0
+    disk_at_most: int = 0
 
 
 def rating(model: Recommender, together: Federation) -> float:
@@ -102,8 +104,6 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return Fit(lists + solving(train.num_items), resident_memory() + BYTES_PER_PAIR * train.num_items**2)
     if name == "centralised":
         return _centralised(config, together, teaching, lists)
-    if name == "public-teacher" and not has_closed_form(config.algorithm):  # no student is trained for it
-        return Fit(lists + _timed(lambda: public_teacher(config, together))[0])
     if BY_NAME[name].alone:
         return Fit(
             lists + _alone(config, together) * (number(config.algorithm) if BY_NAME[name].alone == "tuned" else 1)
@@ -170,7 +170,11 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     measuring = _timed(lambda: other.algorithm.predict(simulation.cohort(few), asks))[0]
     share = together.partition.num_clients / len(few)
     seconds = other.num_server_rounds * (learning * share + played.teaching_seconds) + measuring * share
-    return Fit(seconds, disk=sum(array.nbytes for array in played.state.arrays.values()))
+    student = other.algorithm.student(played.state)
+    size = FolderSize(simulation, played.state, () if student is None else (student,))
+    most = size.written(other.num_server_rounds)
+    memory = resident_memory() + students_memory(other, together)
+    return Fit(seconds, memory, most if config.evaluation.keep_baselines else size.texts(), most)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

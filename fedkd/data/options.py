@@ -15,7 +15,7 @@ class SplitOptions(Options):
     kind : str
         ``ratio`` (random per user), ``leave-last-out``, ``temporal`` (one point in time, later users folded in),
         ``user-disjoint`` (some users only tested, folded in with part of their history), or ``official`` (the source's
-        own: MovieLens-100K ua, LightGCN train/test).
+        own test part: ``ua.test`` of MovieLens-100K, in other sources the files named test).
     test_fraction, validation_fraction : float
         Share of each user's interactions (ratio), of all interactions (temporal) or of users (user-disjoint) in the
         test part, and of the remaining ones in the validation part.

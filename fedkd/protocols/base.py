@@ -220,7 +220,11 @@ class GlobalStudent(Protocol):
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape for the arrays that ``deploy`` sends."""
 
+    def restored_student(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
+        """Return the student that some arrays are, of any float type."""
+        return load_arrays(self.blank_student(catalogue), arrays)
+
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Clients: score the catalogue for every user's history with the deployed student."""
-        student = load_arrays(self.blank_student(cohort.data.history.catalogue), asks.shared)
+        student = self.restored_student(cohort.data.history.catalogue, asks.shared)
         return score(student, cohort.data.history.histories)

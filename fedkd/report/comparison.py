@@ -121,7 +121,9 @@ def base(rows: Sequence[ComparisonRow]) -> str:
 
 
 def _check(first: Run, other: Run) -> None:
-    """Refuse runs on other data or another kind of split."""
+    """Refuse runs on other data or another kind of split, and those that do not say on which."""
+    for run in (first, other):
+        _check_described(run)
     asked = {"data": ("fingerprint",), "split": ("kind", "target")}
     for part, names in asked.items():
         for name in names:
@@ -131,6 +133,21 @@ def _check(first: Run, other: Run) -> None:
                     f"{first.path} and {other.path} cannot be compared: {part}.{name} is {one} in one and {two} in the "
                     "other; compare runs on the same data and split, or say that they may differ (--allow-different)"
                 )
+
+
+def _check_described(run: Run) -> None:
+    """Refuse a run without its data's fingerprint: of a real server, or stopped before its models were measured."""
+    if "fingerprint" in run.part("data"):
+        return
+    if run.config.get("runtime", {}).get("server-data") is not None:
+        raise UserError(
+            f"{run.path} is a run of a real server, which does not know all data; if they are the same, say "
+            "--allow-different"
+        )
+    raise UserError(
+        f"{run.path} has not finished: its models are not all measured; continue it with python -m simulations.run "
+        f"--resume {run.path}"
+    )
 
 
 def _check_assignments(runs: Sequence[Run]) -> None:

@@ -249,6 +249,20 @@ def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path
     assert "does not exist" in refused("compare", runs[0], "--out", tmp_path / "none" / "all.html")
 
 
+def test_runs_that_were_stopped_before_their_end_or_deployed_say_how_to_compare_them(tmp_path: Path) -> None:
+    whole, stopped = finished_run(tmp_path / "whole"), finished_run(tmp_path / "stopped")
+    summary = RunFolder(stopped).summary()
+    del summary["data"]
+    RunFolder(stopped).write_json("summary.json", summary)
+    said = refused("compare", whole, stopped)
+    assert f"{stopped} has not finished" in said
+    assert f"--resume {stopped}" in said
+    config = (stopped / "config.toml").read_text()
+    (stopped / "config.toml").write_text(config.replace("[runtime]\n", '[runtime]\nserver-data = "data"\n'))
+    assert "--allow-different" in refused("compare", whole, stopped)
+    assert "student" in fine("compare", whole, stopped, "--allow-different")
+
+
 def test_the_doctor_gives_every_line_a_mark_and_counts_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     lines = fine("doctor").splitlines()

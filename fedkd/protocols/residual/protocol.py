@@ -18,7 +18,7 @@ from fedkd.distillation.server_student import server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
@@ -133,11 +133,11 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return a student of the right shape, of low rank where it is a closed form."""
         return super().blank_student(catalogue) if self.model is None else self.model.build(catalogue, seed=0)
 
-    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Clients: score the catalogue for every user's history with the deployed student."""
-        student = self._student(asks.shared, cohort.data.history.catalogue)
+    def restored_student(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
+        """Return the student that some arrays are, of the kind that their names tell."""
+        student = self._student(arrays, catalogue)
         assert student is not None
-        return score(student, cohort.data.history.histories)
+        return student
 
     def centralised(self, train: Interactions, setup: Setup) -> Recommender:
         """Return the student of everyone's histories in one place.
