@@ -15,6 +15,7 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
+from fedkd.runs.config import Config
 from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import read_identity
 
@@ -33,6 +34,8 @@ class Device:
         The client's id, and how many clients take part in all.
     data : Fold
         Its users' data over the whole catalogue.
+    profile : str
+        The profile that the device has where a run has several (``clients.profiles``); empty where it names none.
     identity : Identity, optional
         The client's own signing key, for secure sums.
     """
@@ -41,6 +44,7 @@ class Device:
     client: int
     registered: int
     data: Fold
+    profile: str = ""
     identity: Identity | None = None
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
@@ -48,6 +52,22 @@ class Device:
         if clients.tolist() != [self.client]:
             raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
+
+    def profiles(self, clients: NDArray[np.int64], config: Config) -> NDArray[np.str_]:
+        """Return the device's own profile for its client.
+
+        Raises
+        ------
+        UserError
+            The run has profiles, and this device's is none of them.
+        """
+        known = config.clients.profiles
+        if known and self.profile not in known:
+            raise UserError(
+                f"this run has the device profiles {', '.join(known)}, and this device's is {self.profile or 'none'}; "
+                "prepare its folder again with --profile"
+            )
+        return np.full(len(clients), self.profile if known else "")
 
     @property
     def had(self) -> Interactions:
@@ -63,7 +83,7 @@ class Device:
         return str(client)
 
 
-def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
+def write_device(folder: Path, client: int, registered: int, data: Fold, profile: str = "") -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
@@ -71,7 +91,7 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
         new.touch(0o600)
         pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
+    replace_file(folder / "device.json", json.dumps({**sizes, "profile": profile}).encode() + b"\n")
 
 
 @lru_cache(maxsize=4)
@@ -87,7 +107,7 @@ def read_device(folder: Path) -> Device:
         sizes = json.loads((folder / "device.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
         items, users = int(sizes["items"]), int(sizes["users"])
-        client, registered = int(sizes["client"]), int(sizes["registered"])
+        client, registered, profile = int(sizes["client"]), int(sizes["registered"]), str(sizes["profile"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"
@@ -96,7 +116,7 @@ def read_device(folder: Path) -> Device:
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
     table = table.drop_duplicates()
     train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
-    return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))
+    return Device(folder, client, registered, Fold(train, history, target), profile, read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from fedkd.random_streams import stream
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import room_for_arrays
+from fedkd.training.profiles import ClientOptions
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
@@ -159,6 +160,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
     It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds.
+    Without exchange clients have the students of their device profiles; FedAvg has one shape.
     FedAvg has the same budgets, in a ledger of its own, because it is an alternative to the run. Where nothing is
     exchanged, nothing needs protection.
     """
@@ -174,6 +176,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
         update={
             "name": name,
             "algorithm": protocol,
+            "clients": config.clients if protocol.profiled else ClientOptions(),
             "num_server_rounds": rounds,
             "fraction_train": 1.0,
             "privacy": same if name == "fedavg" else PrivacyOptions(),

@@ -155,7 +155,7 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     learning, played = _timed(lambda: next(simulation.play()))
     learning -= played.teaching_seconds
     asks = other.algorithm.deploy(played.state, few, 1)
-    measuring = _timed(lambda: other.algorithm.predict(simulation.cohort(few), asks))[0]
+    measuring = _timed(lambda: simulation.measured(asks))[0]
     share = together.partition.num_clients / len(few)
     seconds = other.num_server_rounds * (learning * share + played.teaching_seconds) + measuring * share
     return Fit(seconds, disk=sum(array.nbytes for array in played.state.arrays.values()))

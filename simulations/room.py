@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME
 from fedkd.protocols.low_rank import LowRankStudent
@@ -36,12 +38,18 @@ def check_room(config: Config, together: Federation, folder: Path) -> None:
 
 def disk_needed(config: Config, together: Federation) -> int:
     """Return about the bytes of the disk that a run takes at most: its clients' states, its models, its report."""
-    catalogue, clients = together.fold.train.catalogue, together.partition.num_clients
-    kept = [config.algorithm.kept_bytes(catalogue) * min(2, config.num_server_rounds)]
+    kept = [states_bytes(config, together) * min(2, config.num_server_rounds)]
     for name in config.evaluation.baselines if config.evaluation.keep_baselines else ():
         if BY_NAME[name].kind == "protocol" and not unmade(name, config, together):
-            kept.append(federated_baseline(name, config, folder=Path()).algorithm.kept_bytes(catalogue))
-    return clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + RUN_FILES
+            kept.append(states_bytes(federated_baseline(name, config, folder=Path()), together))
+    return together.partition.num_clients * CLIENT_BLOCKS + sum(kept) + model_bytes(config, together) + RUN_FILES
+
+
+def states_bytes(config: Config, together: Federation) -> int:
+    """Return about the bytes of models that all clients keep from one round to the next."""
+    catalogue, everyone = together.fold.train.catalogue, np.arange(together.partition.num_clients)
+    models = config.clients.models(together.profiles(everyone, config))
+    return sum(count * config.algorithm.kept_bytes(model, catalogue) for model, count in models)
 
 
 def model_bytes(config: Config, together: Federation) -> int:

@@ -14,7 +14,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import ModelConfig, Recommender, score
 from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
 
@@ -96,6 +96,9 @@ class Protocol(Choice, ABC):
     centralises: ClassVar[bool] = True
     """Whether ``centralised`` returns a model."""
 
+    profiled: ClassVar[bool] = False
+    """Whether clients may have students of different shapes, the ``model`` of their cohort."""
+
     name: str
 
     @abstractmethod
@@ -161,9 +164,9 @@ class Protocol(Choice, ABC):
         """Say whether a secure sum can hide single answers, because the server needs only their sum."""
         return True
 
-    def kept_bytes(self, catalogue: Catalogue) -> int:
-        """Return about how many bytes of models a client keeps from one round to the next."""
-        del catalogue
+    def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
+        """Return about how many bytes of models a client keeps from one round to the next, as its profile has them."""
+        del model, catalogue
         return 0
 
     def releases(self, num_rounds: int) -> int:

@@ -19,7 +19,7 @@ from fedkd.models.base import Recommender, padded_histories
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
-from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
+from fedkd.protocols.trained import DIRECTIONS, OwnStudents, along, released_directions, within_budget
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows
@@ -29,7 +29,7 @@ from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, train
 from fedkd.training.examples import Examples
 from fedkd.training.hard_labels import nonempty, train_centrally
-from fedkd.training.local import OWN, keep_students, own_students, students_scores, train_locally
+from fedkd.training.local import has_students, keep_students, own_or_common_scores, own_students, train_locally
 from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
 
 CONSENSUS = "lesson."
@@ -41,7 +41,7 @@ COMMON = "common."
 DIGEST_BATCH = 32
 
 
-class FedMD(TrainedStudent):
+class FedMD(OwnStudents):
     """FedMD (Li & Wang, FedMD: heterogeneous federated learning via model distillation, NeurIPS workshop 2019).
 
     This is their algorithm 1.
@@ -52,7 +52,8 @@ class FedMD(TrainedStudent):
     *revisits* its own data. A round here begins with the consensus of the previous round. Clients keep their students
     and recommend with them; the server distils a global student from the same consensus, in the same way.
 
-    All clients of a run have students of the same shape.
+    Clients may have students of different shapes, as in the paper (``clients.profiles``). The global student has the
+    shape ``model``.
 
     Under protection clients release the difference of their scores from those of the global student, which everybody
     knows, along few directions (`fedkd.distillation.score_directions`). The consensus is then the global student's
@@ -155,14 +156,10 @@ class FedMD(TrainedStudent):
             "signal": signal,
         }
 
-    def kept_bytes(self, catalogue: Catalogue) -> int:
-        """Return the bytes of a student."""
-        return self.blank_student(catalogue).size()[1]
-
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history with the student of the user's client, or the global one if it has none yet."""
-        student = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
-        return students_scores(student, own_students(student, cohort), cohort)
+        common = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
+        return own_or_common_scores(self.own_student(cohort), common, cohort)
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
         histories = nonempty(setup.public.histories)
@@ -178,14 +175,15 @@ class FedMD(TrainedStudent):
     def _students(self, cohort: Cohort, asks: Asks) -> tuple[Recommender, Parameters]:
         """Return every client's student; a client without one trains it on the public histories first.
 
-        Under protection it takes the global student instead, so that the two differ only by private training.
+        Under protection it takes the global student instead, so that the two differ only by private training; students
+        of other shapes cannot.
         """
         assert asks.reference is not None
-        if DIRECTIONS in asks.shared:
+        if DIRECTIONS in asks.shared and cohort.model is None:
             student = self._common(asks, cohort.data.train.catalogue)
             return student, own_students(student, cohort)
-        student = self.model.build(cohort.data.train.catalogue, cohort.seed)
-        if any(not any(name.startswith(OWN) for name in kept) for kept in cohort.states):
+        student = self.own_student(cohort)
+        if not has_students(cohort).all():
             rng = stream(cohort.seed, "transfer", asks.round)
             train_centrally(student, asks.reference.histories, self.transfer, rng)
         return student.eval(), own_students(student, cohort)

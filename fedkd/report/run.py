@@ -12,6 +12,7 @@ It may hold besides, and reports then show:
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
 - ``models.<name>.precision``: the number format of ``bytes``: float16 as sent to devices, float32 as trained;
+- ``profiles.<name>``: ``clients``, ``parameters``, ``bytes`` and metrics (intervals) of a device profile;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
 - ``exchange.<what>``: a sentence about where it was summed;
 - ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,

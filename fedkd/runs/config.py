@@ -23,6 +23,7 @@ from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
 from fedkd.runs.choices import NAMES, forget
 from fedkd.runs.mistakes import validated
+from fedkd.training.profiles import ClientOptions
 
 
 class RuntimeOptions(Options):
@@ -83,6 +84,7 @@ class Config(Options):
     data: AnySource = Synthetic()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
+    clients: ClientOptions = ClientOptions()
     algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
@@ -117,6 +119,16 @@ class Config(Options):
         if impossible := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
             raise ValueError(
                 f"evaluation.baselines asks for what cannot be made: {'; '.join(impossible)}; or leave it out there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _students_may_differ(self) -> "Config":
+        if self.clients.profiles and not self.algorithm.profiled:
+            raise ValueError(
+                f"clients.profiles gives clients students of different shapes, and algorithm {self.algorithm.name} "
+                "needs one shape for all; leave clients.profiles out, or set algorithm.name to one whose clients keep "
+                "their own students, for example fedmd"
             )
         return self
 

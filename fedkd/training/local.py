@@ -189,6 +189,31 @@ def students_scores(model: Recommender, parameters: Parameters, cohort: Cohort) 
     return out
 
 
+def has_students(cohort: Cohort) -> NDArray[np.bool_]:
+    """Return whether every client has a student of its own already, shape [clients]."""
+    return np.array([any(name.startswith(OWN) for name in state) for state in cohort.states], bool)
+
+
+def own_or_common_scores(model: Recommender, common: Recommender, cohort: Cohort) -> NDArray[np.float32]:
+    """Return the scores of every user's history, shape [users, items].
+
+    Parameters
+    ----------
+    model : Recommender
+        Of the shape of the clients' own students.
+    common : Recommender
+        The model that recommends to users whose client has no student yet.
+    cohort : Cohort
+        The clients.
+    """
+    having = has_students(cohort)
+    own = cohort.take(np.flatnonzero(having))
+    out, alone = np.empty((len(cohort.owner), model.num_items), np.float32), ~having[cohort.owner]
+    out[~alone] = students_scores(model, own_students(model, own), own)
+    out[alone] = score(common, cohort.data.history.histories.take(np.flatnonzero(alone)))
+    return out
+
+
 def weights_of(cohort: Cohort, power: float = 1.0) -> NDArray[np.float64]:
     """Return the weight of every client, shape [clients]: its histories' lengths to a power, added up.
 
