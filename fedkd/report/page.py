@@ -103,9 +103,7 @@ def context(run: Run) -> dict[str, Any]:
 
 def profiles(run: Run) -> dict[str, Any]:
     """Return the row of every device profile, with its quality as an interval, or None where it was not measured."""
-    return {
-        name: {**row, "quality": Interval.read(row.get(METRIC))} for name, row in run.part("profiles").items()
-    }
+    return {name: {**row, "quality": Interval.read(row.get(METRIC))} for name, row in run.part("profiles").items()}
 
 
 def headline(run: Run) -> str:

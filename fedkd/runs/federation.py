@@ -90,7 +90,7 @@ class Federation:
                 "data.profile-column gives users of one client several profiles, and a client is one device; give "
                 "them one, or set partition.clients=users"
             )
-        return first
+        return np.asarray(first)
 
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: its user's name, or a digest of all names where it has several users.

@@ -35,6 +35,7 @@ def protocol(request):
         suite.check_two_rounds,
         suite.check_seed,
         suite.check_coming_and_going,
+        suite.check_profiles,
         suite.check_bound,
         suite.check_silence,
         suite.check_file,

@@ -95,6 +95,11 @@ CASES: list[Case] = [
         "data.path",
         [{"partition.clients": "users", "data.source": "synthetic"}],
     ),
+    (
+        {"clients.profiles.small.model.family": "linear", "algorithm.name": "fedavg"},
+        "set algorithm.name to one whose clients keep their own students, for example fedmd",
+        [{"algorithm.name": "fedmd"}],
+    ),
     ({"algorithm.name": "ptf-fedrec", **SILOS}, "set partition.clients to users", [{"partition.clients": "users"}]),
     ({"algorithm.rank": "60"}, "must be less than the 40 items", [{"algorithm.rank": "39"}]),
     (
