@@ -176,4 +176,5 @@ def scores_of(model: Recommender, reference: Reference) -> NDArray[np.float32]:
 
 def centred(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return scores less their mean over the panel, which no softmax tells."""
-    return scores - scores.mean(-1, keepdims=True, dtype=np.float32)
+    means: NDArray[np.float32] = scores.mean(-1, keepdims=True)
+    return scores - means
