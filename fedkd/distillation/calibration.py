@@ -48,18 +48,28 @@ def calibrated_ensemble(members: Sequence[Recommender], shown: Ragged, wanted: R
     wanted : Ragged of int
         The items that came later, row by row; items of ``shown`` are left out of every softmax.
     """
-    items = Ensemble(members).num_items
-    seen, targets = (multi_hot(padded_histories(part, items), items).double() for part in (shown, wanted))
+    loss = _likelihood(Ensemble(members).num_items, shown, wanted)
     opinions = [torch.from_numpy(score(member, shown)).double() for member in members]
-    counted = seen == 0
-
-    def loss(scores: Tensor) -> Tensor:
-        return multinomial_cross_entropy(masked(scores, counted), targets).mean()
-
     temperatures = [_temperature(scores, loss) for scores in opinions]
     logits = torch.stack([s / t for s, t in zip(opinions, temperatures, strict=True)], -1)
     raw = _fitted(lambda raw: loss(logits @ softplus(raw)), torch.zeros(len(members), dtype=torch.float64))
     return Ensemble(members, softplus(raw).tolist(), temperatures).eval()
+
+
+def fitted_temperature(model: Recommender, shown: Ragged, wanted: Ragged) -> float:
+    """Return the temperature under which a model makes held-out items likeliest; see `calibrated_ensemble`."""
+    scores = torch.from_numpy(score(model, shown)).double()
+    return _temperature(scores, _likelihood(model.num_items, shown, wanted))
+
+
+def _likelihood(items: int, shown: Ragged, wanted: Ragged) -> Callable[[Tensor], Tensor]:
+    """Return the loss of the wanted items among those that are not shown, given logits of shape [rows, items]."""
+    seen, targets = (multi_hot(padded_histories(part, items), items).double() for part in (shown, wanted))
+
+    def loss(scores: Tensor) -> Tensor:
+        return multinomial_cross_entropy(masked(scores, seen == 0), targets).mean()
+
+    return loss
 
 
 def _temperature(scores: Tensor, loss: Callable[[Tensor], Tensor]) -> float:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, SerializeAsAny
 
 from fedkd.protocols.base import Protocol
+from fedkd.protocols.bidirectional import Bidirectional
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.federated_ease import FederatedEASE
 from fedkd.protocols.fedmd import FedMD
@@ -21,6 +22,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
     Residual,
     Iterated,
     FedMD,
+    Bidirectional,
     PTFFedRec,
     FederatedEASE,
     GNMax,

@@ -2,17 +2,27 @@
 
 import pytest
 
+from fedkd.distillation.options import DistillationOptions
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
-from fedkd.training.options import CentralTraining
+from fedkd.training.options import CentralTraining, StepTraining
 
 SMALL = AutoencoderConfig(width=4)
+SHORT = DistillationOptions(training=StepTraining(steps=3))
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},
     "iterated": {"references": 6, "panel": 20, "pretraining": CentralTraining(epochs=5)},
     "gnmax": {"queries": 6, "panel": 20, "central": CentralTraining(epochs=5)},
+    "bidirectional": {
+        "references": 6,
+        "panel": 20,
+        "teacher_model": AutoencoderConfig(width=6),
+        "pretraining": CentralTraining(epochs=5),
+        "teaching": SHORT,
+        "distillation": SHORT,
+    },
     "fedmd": {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)},
 }
 
