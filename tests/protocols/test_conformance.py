@@ -10,6 +10,7 @@ from fedkd.training.options import CentralTraining, StepTraining
 
 SMALL = AutoencoderConfig(width=4)
 SHORT = DistillationOptions(training=StepTraining(steps=3))
+CONSENSUS = {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)}
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},
@@ -23,7 +24,10 @@ QUICK = {
         "teaching": SHORT,
         "distillation": SHORT,
     },
-    "fedmd": {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)},
+    "fedmd": CONSENSUS,
+    "fedmd-server": {**CONSENSUS, "teacher_model": AutoencoderConfig(width=6)},
+    "ds-fl": CONSENSUS,
+    "feddf": {**CONSENSUS, "digest_epochs": 3},
 }
 
 
