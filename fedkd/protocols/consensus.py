@@ -19,21 +19,16 @@ from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import STUDENT, named, part, pooled, taken
-from fedkd.protocols.trained import DIRECTIONS, OwnStudents, TrainedStudent, along, released_directions, within_budget
-from fedkd.ragged import Ragged, offsets
+from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows
 from fedkd.training.central import train as train_steps
-from fedkd.training.chunks import Model, Parameters
+from fedkd.training.chunks import Parameters
 from fedkd.training.cohort import Cohort
-from fedkd.training.engine import predict, train
-from fedkd.training.examples import Examples
+from fedkd.training.engine import predict
 from fedkd.training.hard_labels import nonempty, train_centrally
-from fedkd.training.local import has_students, keep_students, own_or_common_scores, own_students, train_locally
-from fedkd.training.options import CentralTraining, CohortTraining, LocalTraining
-
-CONSENSUS = "lesson."
-"""Prefix of the arrays that a client digests: the histories of the previous round, and the consensus on them."""
+from fedkd.training.local import train_locally
+from fedkd.training.options import CentralTraining, LocalTraining
 
 COMMON = "common."
 """Prefix of the global student, where clients start from it or answer with the difference from its soft labels."""
@@ -81,13 +76,13 @@ class Consensus(TrainedStudent):
     local: LocalTraining = LocalTraining(epochs=2, learning_rate=0.001)
     clip: float = Field(2.0, gt=0)
 
-    @abstractmethod
     def soft_labels(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what clients answer of scores, shape [..., references, panel]."""
+        """Return what clients answer of scores, shape [..., references, panel]: by default the scores themselves."""
+        return scores
 
-    @abstractmethod
-    def consensus(self, mean: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return what is taught of the mean of soft labels, shape [references, panel]."""
+    def consensus(self, mean: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what is taught of the mean of soft labels, shape [references, panel]: by default the mean itself."""
+        return mean.astype(np.float32)
 
     @abstractmethod
     def distance(self, scores: Tensor, consensus: Tensor) -> Tensor:
@@ -168,10 +163,10 @@ class Consensus(TrainedStudent):
         if count == 0:
             return state, {}
         reference = self._reference(state.setup, int(state.arrays["round"]))
-        signal, mean = signal_share(total.value, total.std), shrunk(total.value, total.std) / count
+        signal, mean = signal_share(total.value, total.std), np.asarray(shrunk(total.value, total.std) / count)
         if (budget := state.setup.answer_budget) is not None:
             known = self._known(state, reference)
-            mean = known + released_directions(known, budget).T @ mean.astype(np.float32)
+            mean = np.asarray(known + released_directions(known, budget).T @ mean.astype(np.float32))
         wanted, distance = self.consensus(mean), dict[str, float]()
         for prefix in self.server_models():
             model = self.server_model(state, prefix)
@@ -221,78 +216,6 @@ class Consensus(TrainedStudent):
             )
             train_steps(model, loss_of, len(history), training, rng)
         return before
-
-
-class OwnConsensus(Consensus, OwnStudents):
-    """A consensus protocol in which every client keeps a student of its own, which digests the last consensus first.
-
-    A client's first round begins with transfer learning, on the public histories. Clients recommend with their own
-    students, which may have different shapes (``clients.profiles``); the global student has the shape ``model``.
-    """
-
-    def sent(self, state: State) -> dict[str, NDArray[Any]]:
-        """Send the consensus of the previous round."""
-        last = part(state, CONSENSUS)
-        if last:
-            last["scores"] = last["scores"].astype(np.float16)
-        return named(CONSENSUS, last)
-
-    def remembered(self, reference: Reference, consensus: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Return the references with their consensus."""
-        histories = reference.histories
-        return named(CONSENSUS, {"values": histories.values, "lengths": histories.lengths, "scores": consensus})
-
-    def begun(self, cohort: Cohort, asks: Asks) -> tuple[Recommender, Parameters]:
-        """Take every client's student, or make one, and digest the consensus."""
-        student, parameters = self._students(cohort, asks)
-        if CONSENSUS + "scores" in asks.shared:
-            self._digest(student, parameters, cohort, asks)
-        return student, parameters
-
-    def kept(self, cohort: Cohort, parameters: Parameters) -> Cohort:
-        """Keep the students."""
-        return keep_students(cohort, parameters)
-
-    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Score every user's history with the student of the user's client, or the global one if it has none yet."""
-        common = load_arrays(self.blank_student(cohort.data.train.catalogue), asks.shared)
-        return own_or_common_scores(self.own_student(cohort), common, cohort)
-
-    def _students(self, cohort: Cohort, asks: Asks) -> tuple[Recommender, Parameters]:
-        """Return every client's student; a client without one trains it on the public histories first.
-
-        Under protection it takes the global student instead, so that the two differ only by private training; students
-        of other shapes cannot.
-        """
-        assert asks.reference is not None
-        if DIRECTIONS in asks.shared and cohort.model is None:
-            student = self.common(asks, cohort.data.train.catalogue)
-            return student, own_students(student, cohort)
-        student = self.own_student(cohort)
-        if not has_students(cohort).all():
-            rng = stream(cohort.seed, "transfer", asks.round)
-            train_centrally(student, asks.reference.histories, self.transfer, rng)
-        return student.eval(), own_students(student, cohort)
-
-    def _digest(self, student: Recommender, parameters: Parameters, cohort: Cohort, asks: Asks) -> None:
-        """Train every client towards the consensus, in place."""
-        assert asks.reference is not None
-        last = {name: asks.shared[CONSENSUS + name] for name in ("values", "lengths", "scores")}
-        histories = Ragged(last["values"], offsets(last["lengths"]))
-        history = padded_histories(histories, student.num_items)
-        consensus = torch.from_numpy(last["scores"].astype(np.float32))
-        panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
-
-        def loss(model: Model, batch: Mapping[str, Tensor]) -> Tensor:
-            shown, items, wanted = (beside(student, part) for part in (history, panel, consensus))
-            return self.distance(model(shown[batch["row"]])[..., items], wanted[batch["row"]])
-
-        rows = Ragged.from_rows([np.arange(len(history))] * len(cohort), np.int64)
-        streams = [stream(cohort.seed, "digest", asks.round, int(client)) for client in cohort.clients]
-        training = CohortTraining(
-            epochs=self.digest_epochs, learning_rate=self.digest_learning_rate, batch_size=DIGEST_BATCH
-        )
-        train(student, parameters, Examples({"row": rows}), loss, training, streams)
 
 
 def scores_of(student: Recommender, reference: Reference) -> NDArray[np.float32]:

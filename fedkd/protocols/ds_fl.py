@@ -9,7 +9,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from fedkd.losses.multinomial import multinomial_cross_entropy
-from fedkd.protocols.consensus import OwnConsensus
+from fedkd.protocols.own_consensus import OwnConsensus
 
 
 class DSFL(OwnConsensus):

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -46,14 +45,6 @@ class FedDF(Consensus):
         """Start from the server's student."""
         student = self.common(asks, cohort.data.train.catalogue)
         return student, replicate(student, len(cohort))
-
-    def soft_labels(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits."""
-        return scores
-
-    def consensus(self, mean: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the mean of the logits as it is."""
-        return mean.astype(np.float32)
 
     def distance(self, scores: Tensor, consensus: Tensor) -> Tensor:
         """Return the divergence of the softmax of both."""

@@ -1,13 +1,11 @@
 """FedMD: heterogeneous federated learning by consensus on public data, for histories instead of images."""
 
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fedkd.losses.scores import mean_absolute_difference
-from fedkd.protocols.consensus import OwnConsensus
+from fedkd.protocols.own_consensus import OwnConsensus
 
 
 class FedMD(OwnConsensus):
@@ -24,14 +22,6 @@ class FedMD(OwnConsensus):
     """
 
     name: Literal["fedmd"] = "fedmd"
-
-    def soft_labels(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scores themselves."""
-        return scores
-
-    def consensus(self, mean: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the mean as it is."""
-        return mean.astype(np.float32)
 
     def distance(self, scores: Tensor, consensus: Tensor) -> Tensor:
         """Return the mean absolute difference."""

@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
+from fedkd.losses.scores import mean_absolute_difference
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.table import AnyModel
 from fedkd.protocols.base import State
-from fedkd.protocols.fedmd import FedMD
+from fedkd.protocols.own_consensus import OwnConsensus
 from fedkd.protocols.taught import TEACHER
 
 
-class FedMDServer(FedMD):
+class FedMDServer(OwnConsensus):
     """FedMD whose consensus also teaches a large model on the server.
 
-    The paper's server only averages. Here a teacher digests every consensus in the same way as the global student does.
-    It never leaves the server.
+    All else is as in FedMD (Li & Wang, NeurIPS workshop 2019), whose server only averages. Here a teacher digests every
+    consensus in the same way as the global student does. It never leaves the server.
 
     Attributes
     ----------
@@ -25,6 +28,10 @@ class FedMDServer(FedMD):
 
     name: Literal["fedmd-server"] = "fedmd-server"
     teacher_model: AnyModel = AutoencoderConfig(width=200)
+
+    def distance(self, scores: Tensor, consensus: Tensor) -> Tensor:
+        """Return the mean absolute difference."""
+        return mean_absolute_difference(scores, consensus)
 
     def server_models(self) -> Mapping[str, ModelConfig]:
         """Return the global student and the teacher."""

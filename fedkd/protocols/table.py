@@ -10,6 +10,7 @@ from fedkd.protocols.ds_fl import DSFL
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.feddf import FedDF
 from fedkd.protocols.federated_ease import FederatedEASE
+from fedkd.protocols.fedgkt import FedGKT
 from fedkd.protocols.fedmd import FedMD
 from fedkd.protocols.fedmd_server import FedMDServer
 from fedkd.protocols.gnmax import GNMax
@@ -28,6 +29,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
     FedMDServer,
     DSFL,
     FedDF,
+    FedGKT,
     Bidirectional,
     PTFFedRec,
     FederatedEASE,

@@ -27,6 +27,13 @@ QUICK = {
     "fedmd": CONSENSUS,
     "fedmd-server": {**CONSENSUS, "teacher_model": AutoencoderConfig(width=6)},
     "ds-fl": CONSENSUS,
+    "fedgkt": {
+        "references": 6,
+        "panel": 20,
+        "server_width": 8,
+        "pretraining": CentralTraining(epochs=5),
+        "teaching": StepTraining(steps=3),
+    },
     "feddf": {**CONSENSUS, "digest_epochs": 3},
 }
 
