@@ -49,6 +49,7 @@ CALLED = {
 CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "fedkd/evaluation/rows.py"
 DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
 FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is foretold and measured"
+EQUATION = "the paper's own equation has this loss"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
     "Residual": {
@@ -69,6 +70,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "AutoencoderConfig": {
         "fedkd/protocols/trained.py": DEFAULT,
+        "fedkd/protocols/fedmd_server.py": DEFAULT,
+        "fedkd/testing/protocols.py": "the students of two device profiles",
         "simulations/benchmark/private_training.py": "what is timed",
     },
     "CNNConfig": {"simulations/distillation.py": "the size of a large teacher; other families have a width alone"},
@@ -124,7 +127,12 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: WORD,
     },
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
-    "soft_label_divergence": {"fedkd/distillation/options.py": DEFAULT},
+    "soft_label_divergence": {
+        "fedkd/distillation/options.py": DEFAULT,
+        "fedkd/protocols/feddf.py": EQUATION,
+        "fedkd/protocols/fedgkt.py": EQUATION,
+    },
+    "feature_mse": {"fedkd/protocols/fedgkt.py": EQUATION},
 }
 """Files that name a member of a table besides its own and the table, and why they must."""
 
