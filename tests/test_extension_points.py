@@ -71,7 +71,10 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/protocols/trained.py": DEFAULT,
         "simulations/benchmark/private_training.py": "what is timed",
     },
-    "CNNConfig": {"simulations/distillation.py": "the size of a large teacher; other families have a width alone"},
+    "CNNConfig": {
+        "simulations/distillation.py": "the size of a large teacher; other families have a width alone",
+        "fedkd/protocols/taught.py": DEFAULT,
+    },
     "Synthetic": {
         CONFIG: DEFAULT,
         "fedkd/api.py": DEFAULT,
@@ -112,6 +115,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/privacy/mechanisms/none.py": HINT,
         "fedkd/privacy/mechanisms/noisy_max.py": "the base class",
         ROWS: WORD,  # a model that is trained in one place
+        "fedkd/protocols/taught.py": WORD,
         "fedkd/protocols/trained.py": WORD,
     },
     "Distributed": {"fedkd/cli/budget.py": HINT},
@@ -124,6 +128,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: WORD,
     },
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
+    "top_divergence": {"fedkd/protocols/bidirectional.py": "clients get no more of the teacher than lists"},
     "soft_label_divergence": {"fedkd/distillation/options.py": DEFAULT},
 }
 """Files that name a member of a table besides its own and the table, and why they must."""

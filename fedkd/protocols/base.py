@@ -96,6 +96,9 @@ class Protocol(Choice, ABC):
     centralises: ClassVar[bool] = True
     """Whether ``centralised`` returns a model."""
 
+    learns_from_public: ClassVar[bool] = False
+    """Whether teacher and student of a run in which no client answers are models of the public users."""
+
     name: str
 
     @abstractmethod
@@ -148,6 +151,11 @@ class Protocol(Choice, ABC):
     @abstractmethod
     def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
+
+    def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
+        """Return the teacher trained by gradient on everyone's histories in one place; None without such a teacher."""
+        del train, setup
+        return None
 
     def unprotectable(self) -> str | None:
         """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""
