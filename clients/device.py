@@ -64,8 +64,8 @@ class Device:
         known = config.clients.profiles
         if known and self.profile not in known:
             raise UserError(
-                f"this run has the device profiles {', '.join(known)}, and this device's is {self.profile or 'not named'}; "
-                "prepare its folder again with --profile"
+                f"this run has the device profiles {', '.join(known)}, and this device's is "
+                f"{self.profile or 'not named'}; prepare its folder again with --profile"
             )
         return np.full(len(clients), self.profile if known else "")
 

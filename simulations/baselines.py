@@ -22,6 +22,7 @@ from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
+from fedkd.protocols.taught import TaughtTeacher
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.random_streams import stream
 from fedkd.runs.config import Config
@@ -61,7 +62,7 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
 
 def public_student(config: Config, together: Federation) -> Recommender | None:
     """Return the run's student if no client answered; None where the protocol then learns nothing."""
-    return unanswered(config, together) if isinstance(config.algorithm, LowRankStudent) else None
+    return unanswered(config, together) if config.algorithm.learns_from_public else None
 
 
 def unanswered(config: Config, together: Federation) -> Recommender | None:
@@ -70,10 +71,13 @@ def unanswered(config: Config, together: Federation) -> Recommender | None:
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
-    """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
-    if isinstance(config.algorithm, LowRankStudent):
+    """Return EASE of the public users, or the run's own teacher without answers where it is of another kind.
+
+    That is a neural one, or one that learns what comes next.
+    """
+    if config.algorithm.learns_from_public:
         own = config.algorithm.teacher(_silence(config, together))
-        if isinstance(own, Decayed):
+        if isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher):
             return own
     return public_ease(_public(together), config)
 
@@ -95,6 +99,9 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
     "public-student": lambda config, together: public_student(config, together),
+    "centralised-teacher": lambda config, together: config.algorithm.centralised_teacher(
+        together.fold.train, together.setup(config)
+    ),
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""
@@ -176,7 +183,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
         update={
             "name": name,
             "algorithm": protocol,
-            "clients": config.clients if protocol.profiled else ClientOptions(),
+            "clients": config.clients if protocol.profiled() else ClientOptions(),
             "num_server_rounds": rounds,
             "fraction_train": 1.0,
             "privacy": same if name == "fedavg" else PrivacyOptions(),

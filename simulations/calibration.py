@@ -18,6 +18,7 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import BYTES_PER_PAIR, ease_weights
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
+from fedkd.protocols.base import Setup
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
@@ -101,6 +102,8 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return Fit(lists + solving(train.num_items), resident_memory() + BYTES_PER_PAIR * train.num_items**2)
     if name == "centralised":
         return _centralised(config, together, teaching, lists)
+    if name == "centralised-teacher":
+        return Fit(lists + _by_gradient(config.algorithm.centralised_teacher, config, together))
     seconds = {"popularity": 0.0, "item-knn": neighbours(train), EASE: compressing(train)}
     return Fit(lists + seconds.get(name, teaching))
 
@@ -135,15 +138,23 @@ def _centralised(config: Config, together: Federation, teaching: float, lists: f
     """Return the cost of the model of everyone's data; one that is trained by steps is tried on some users."""
     train = together.fold.train
     if not isinstance(config.algorithm, LowRankStudent):
-        users = np.arange(min(SAMPLE, train.num_users))
-        watch = Stopwatch()
-        config.algorithm.centralised(train.take(users), together.setup(config))
-        return Fit(lists + watch.seconds() * train.num_users / len(users))
+        return Fit(lists + _by_gradient(config.algorithm.centralised, config, together))
     if is_compressed(train.num_users, train.num_items):
         return Fit(lists + compressing(train) + teaching)
     rows = train.num_users * train.num_items
     pairs = BYTES_PER_PAIR * train.num_items**2 if is_dense(train.num_items) else 8 * rows
     return Fit(lists + teaching * max(1.0, rows / 4e7), resident_memory() + pairs + 12 * rows)
+
+
+def _by_gradient(
+    trained: Callable[[Interactions, Setup], Recommender | None], config: Config, together: Federation
+) -> float:
+    """Return the seconds in which a model learns from everyone's data by steps, of which some users are tried."""
+    train = together.fold.train
+    users = np.arange(min(SAMPLE, train.num_users))
+    watch = Stopwatch()
+    trained(train.take(users), together.setup(config))
+    return watch.seconds() * train.num_users / len(users)
 
 
 def _federated(name: str, config: Config, together: Federation) -> Fit:

@@ -41,7 +41,8 @@ def listed(scores: NDArray[np.float32], histories: Ragged, top: int, temperature
     best = likely.topk(min(top, items), -1)
     others = (items - seen.sum(-1) - best.values.shape[1]).clamp(min=1.0)
     rest = ((1 - best.values.exp().sum(-1)).clamp(min=SMALLEST) / others).log()
-    logits, left = (temperature * part.clamp(min=-1e4 / temperature) for part in (best.values, rest))
+    there = seen.gather(-1, best.indices) == 0  # a long list holds items of the history, too, which mean nothing
+    logits, left = temperature * torch.where(there, best.values, rest.unsqueeze(-1)), temperature * rest
     positions = best.indices.numpy().astype(np.int32 if items > 2**15 else np.int16)
     return {"items": positions, "logits": logits.numpy().astype(np.float16), "rest": left.numpy().astype(np.float16)}
 

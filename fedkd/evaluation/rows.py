@@ -43,6 +43,8 @@ class ResultRow:
         Whether a sweep over epsilon measures it.
     of_ease : bool
         Whether its ratio to EASE is given an interval.
+    by_name : bool
+        Whether it is there only where ``evaluation.baselines`` names it, because few protocols have it.
     """
 
     name: str
@@ -57,18 +59,20 @@ class ResultRow:
     level: bool = False
     swept: bool = False
     of_ease: bool = False
+    by_name: bool = False
 
 
 ROWS = (
-    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 9, independent=True, sliced=True, level=True),
-    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 8, dense=True, independent=True),
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 10, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 9, dense=True, independent=True),
     ResultRow(
-        EASE, "EASE", "central", EVERYONE, 9, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+        EASE, "EASE", "central", EVERYONE, 10, 2, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 7),
-    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 5, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, level=True, swept=True),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 4),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 8),
+    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 6, level=True, swept=True, of_ease=True),
+    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 5),
+    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 9, 4, by_name=True),
     ResultRow("centralised", "Centralised model", "central", EVERYONE, 8, 3, dense=True, level=True),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 6, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 7, 0, sliced=True, swept=True, of_ease=True),
@@ -80,6 +84,9 @@ AT_TERMINAL = tuple(sorted(ROWS, key=lambda row: row.at_terminal))
 IN_REPORT = tuple(sorted(ROWS, key=lambda row: row.in_report))
 BASELINES = tuple(row.name for row in ROWS if row.kind != "run")
 """Names that ``evaluation.baselines`` may hold."""
+
+USUAL = tuple(name for name in BASELINES if not BY_NAME[name].by_name)
+"""Those that a run has where it names none."""
 
 OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
 """Names of the run's own models."""

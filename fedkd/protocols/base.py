@@ -96,8 +96,8 @@ class Protocol(Choice, ABC):
     centralises: ClassVar[bool] = True
     """Whether ``centralised`` returns a model."""
 
-    profiled: ClassVar[bool] = False
-    """Whether clients may have students of different shapes, the ``model`` of their cohort."""
+    learns_from_public: ClassVar[bool] = False
+    """Whether teacher and student of a run in which no client answers are models of the public users."""
 
     name: str
 
@@ -152,6 +152,11 @@ class Protocol(Choice, ABC):
     def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
 
+    def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
+        """Return the teacher trained by gradient on everyone's histories in one place; None without such a teacher."""
+        del train, setup
+        return None
+
     def unprotectable(self) -> str | None:
         """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""
         return None
@@ -159,6 +164,10 @@ class Protocol(Choice, ABC):
     def ballot(self) -> tuple[int, int] | None:
         """Return how many votes a client casts in a round and among how many items (0: all); None without votes."""
         return None
+
+    def profiled(self) -> bool:
+        """Say whether clients may have students of different shapes, each the ``model`` of its cohort."""
+        return False
 
     def masks(self) -> bool:
         """Say whether a secure sum can hide single answers, because the server needs only their sum."""

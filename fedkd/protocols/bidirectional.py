@@ -1,6 +1,7 @@
 """Bidirectional distillation: a large teacher on the server and small students on clients teach each other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.listed_labels import listed, unlisted
 from fedkd.distillation.objective import example_losses, observed
 from fedkd.distillation.options import DistillationOptions
@@ -17,8 +19,9 @@ from fedkd.distillation.targets import teacher_targets
 from fedkd.losses.objectives import LossWeights
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
-from fedkd.models.base import Recommender, padded_histories, score
+from fedkd.models.base import ModelConfig, Recommender, padded_histories, score
 from fedkd.models.device import beside
+from fedkd.models.table import AnyModel
 from fedkd.protocols.base import Metrics, State
 from fedkd.protocols.server_optimiser import named, pooled, taken
 from fedkd.protocols.taught import TaughtTeacher, pooled_targets
@@ -26,11 +29,14 @@ from fedkd.protocols.trained import DIRECTIONS, along, released_directions
 from fedkd.training.chunks import Parameters
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, replicate
-from fedkd.training.local import Lesson, train_locally, weights_of
+from fedkd.training.local import Lesson, keep_students, own_students, train_locally, weights_of
 from fedkd.training.options import LocalTraining
 
 COMMON, LESSON = "common.", "lesson."
 """Prefixes of the arrays that clients get: the global student, and the teacher's soft labels and features."""
+
+WRAPPED = "student."
+"""Prefix of a student's parameters inside an `ObservedStudent`."""
 
 Columns = Mapping[str, Tensor]
 
@@ -40,10 +46,12 @@ class Bidirectional(TaughtTeacher):
 
     A round: clients get the global student and, for the references, the teacher's soft labels (a list of its best items
     and a bucket for the rest) and features. Each trains the student on its private hard labels (``L_opt``) and on these
-    (``L_dist``), and answers with what that changed in its scores of the references. The sum of these changes, over
-    the number of clients, corrects the teacher's own logits there, and the teacher learns the corrected ones, beside
-    the public users' hard labels. Then the global student is distilled from the teacher and optimised on public hard
-    labels.
+    (``L_dist``), and answers with what that changed in its scores of the references. The mean of these changes corrects
+    the teacher's own logits there, and the teacher learns the corrected ones. Then the global student is distilled from
+    the teacher, and optimised on public hard labels.
+
+    The mean of models that are each trained to the end on little data is far better than any of them, so few rounds of
+    long private training are best in silos. A client of one user trains briefly instead.
 
     Models that teach each other are those of deep mutual learning (Zhang et al., CVPR 2018), and from predictions of
     large groups codistillation (Anil et al., Large scale distributed neural network training through online
@@ -53,31 +61,38 @@ class Bidirectional(TaughtTeacher):
 
     Attributes
     ----------
+    own : ModelConfig, optional
+        A larger model of every client's own, for silos: it is trained in place of the global student, kept between
+        rounds, and never sent. Clients then answer with how its scores differ from the teacher's as they know them. The
+        profile of a client's device may give it another one (``clients.profiles``).
     local : LocalTraining
         Private training in a round.
     lesson : LossWeights
         Weights of the teacher's soft labels and features, and of the private hard labels, in private training.
     step : float
-        The teacher's correction over the mean change. Clients' data is more than one client's share, so the change that
-        all of it calls for is larger than the mean of what each calls for.
+        The teacher's correction over the mean change.
     clip : float
         Under protection: the largest Euclidean norm of one client's change. Clients then have the same weight.
     """
 
     name: Literal["bidirectional"] = "bidirectional"
+    own: AnyModel | None = None
     local: LocalTraining = LocalTraining(epochs=5, learning_rate=0.003)
     lesson: LossWeights = LossWeights(soft=1.0, feature=0.1, hard=1.0)
-    step: float = Field(2.0, gt=0)
+    step: float = Field(1.0, gt=0)
     clip: float = Field(2.0, gt=0)
 
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
-        """Send the student, the references, and what the teacher says of them."""
+        """Send the references, what the teacher says of them, and the student, unless clients have their own."""
         reference = self.reference(state, round_number)
-        shared = named(COMMON, export_arrays(self.global_student(state)))
-        shared |= named(LESSON, self._lesson(state, reference, rng))
-        if (budget := state.setup.answer_budget) is not None:
-            shared[DIRECTIONS] = released_directions(scores_of(self._sent(state), reference), budget)
-        return Asks(round_number, clients, shared, reference=reference)
+        shared = named(LESSON, self._lesson(state, reference, rng))
+        if self.own is None:
+            shared |= named(COMMON, export_arrays(self.global_student(state)))
+        asks = Asks(round_number, clients, shared, reference=reference)
+        if (budget := state.setup.answer_budget) is None:
+            return asks
+        known = self._known(asks, state.setup.public.catalogue)
+        return replace(asks, shared={**shared, DIRECTIONS: released_directions(known, budget)})
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the change of the scores of every reference, or along the directions that were sent."""
@@ -86,16 +101,25 @@ class Bidirectional(TaughtTeacher):
         return {"change": Spec(Kind.SCORES, shape, clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Train the student on hard labels and on the lesson, and answer with the change of its scores."""
+        """Train on hard labels and on the lesson, and answer with what is new in the scores of the references."""
         assert asks.reference is not None
         catalogue = cohort.data.train.catalogue
-        student = load_arrays(self.blank_student(catalogue), under(COMMON, asks)).eval()
-        trained = self._trained(student, cohort, asks)
+        model = self._begun(asks, cohort)
+        trained = self._trained(model, cohort, asks)
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
-        after = predict(student, trained, histories_of(student, asks.reference), shared=True)[..., panel].numpy()
-        change = along(asks, centred(after - scores_of(student, asks.reference)))
+        after = predict(model, trained, histories_of(model, asks.reference), shared=True)[..., panel].numpy()
+        change = along(asks, news(after, self._known(asks, catalogue), asks.reference))
         fingerprint, weights = asks.reference.fingerprint, weights_of(cohort, 0.5)
-        return cohort, Answers(asks.round, cohort.clients, {"change": change}, fingerprint, weights=weights)
+        answers = Answers(asks.round, cohort.clients, {"change": change}, fingerprint, weights=weights)
+        return (cohort if self.own is None else keep_students(cohort, trained)), answers
+
+    def profiled(self) -> bool:
+        """Return whether clients have models of their own."""
+        return self.own is not None
+
+    def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
+        """Return the bytes of a client's own model."""
+        return 0 if self.own is None else (model or self.own).build(catalogue, seed=0).size()[1]
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the weighted changes."""
@@ -106,15 +130,40 @@ class Bidirectional(TaughtTeacher):
         state, total, weight = taken(state, "change")
         if weight == 0:
             return state, {}
-        reference = self.reference(state, int(state.arrays["round"]))
+        asks = self.ask(state, np.zeros(0, np.int64), int(state.arrays["round"]), rng)
+        assert asks.reference is not None
         change = shrunk(total.value, total.std) / weight
-        if (budget := state.setup.answer_budget) is not None:
-            change = released_directions(scores_of(self._sent(state), reference), budget).T @ change
-        wanted = score(self.teacher(state), reference.histories)
-        wanted[:, reference.panel] += (self.step * change).astype(np.float32)
-        state = self.taught(state, pooled_targets(reference, wanted), rng)
+        if DIRECTIONS in asks.shared:
+            change = asks.shared[DIRECTIONS].T @ change
+        wanted = self._taught_before(state, asks)
+        wanted[:, asks.reference.panel] += (self.step * change).astype(np.float32)
+        state = self.taught(state, pooled_targets(asks.reference, wanted), rng)
         size = float(np.sqrt(np.square(change).mean()))
         return state, {"change": size, "signal": signal_share(total.value, total.std)}
+
+    def _taught_before(self, state: State, asks: Asks) -> NDArray[np.float32]:
+        """Return the teacher's logits that changes are added to: as clients know them where they answer with these."""
+        assert asks.reference is not None
+        if self.own is not None:
+            return unlisted(under(LESSON, asks), state.setup.public.num_items)
+        return score(self.teacher(state), asks.reference.histories)
+
+    def _begun(self, asks: Asks, cohort: Cohort) -> Recommender:
+        """Return the model with which clients begin."""
+        if self.own is not None:
+            return (cohort.model or self.own).build(cohort.data.train.catalogue, cohort.seed).eval()
+        return self._common(asks, cohort.data.train.catalogue)
+
+    def _common(self, asks: Asks, catalogue: Catalogue) -> Recommender:
+        """Return the global student as it was sent."""
+        return load_arrays(self.blank_student(catalogue), under(COMMON, asks)).eval()
+
+    def _known(self, asks: Asks, catalogue: Catalogue) -> NDArray[np.float32]:
+        """Return the scores of the references that everybody knows, shape [references, panel]."""
+        assert asks.reference is not None
+        if self.own is not None:
+            return unlisted(under(LESSON, asks), len(catalogue))[:, asks.reference.panel]
+        return score(self._common(asks, catalogue), asks.reference.histories)[:, asks.reference.panel]
 
     def _lesson(self, state: State, reference: Reference, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Return the teacher's soft labels for the references, and its features where they have a weight."""
@@ -148,14 +197,9 @@ class Bidirectional(TaughtTeacher):
                 model, {**taught, "seen": batch["shown"], "whole": batch["whole"]}, options, self.lesson
             )
 
-        parameters = replicate(observer, len(cohort))
+        parameters = replicate(observer, len(cohort)) | named(WRAPPED, own_students(student, cohort))
         train_locally(observer, parameters, cohort, self.local, asks.round, Lesson(len(rows["shown"]), loss))
-        return {name.removeprefix("student."): p for name, p in parameters.items() if name.startswith("student.")}
-
-    def _sent(self, state: State) -> Recommender:
-        """Return the global student as it is sent."""
-        student = self.global_student(state)
-        return load_arrays(student, export_arrays(student)).eval()
+        return {name.removeprefix(WRAPPED): p for name, p in parameters.items() if name.startswith(WRAPPED)}
 
 
 def under(prefix: str, asks: Asks) -> dict[str, NDArray[Any]]:
@@ -168,13 +212,22 @@ def histories_of(model: Recommender, reference: Reference) -> Tensor:
     return padded_histories(reference.histories, model.num_items)
 
 
-def scores_of(model: Recommender, reference: Reference) -> NDArray[np.float32]:
-    """Return a model's scores of a reference, shape [references, panel]."""
-    panel: NDArray[np.float32] = score(model, reference.histories)[:, reference.panel]
-    return panel
+def news(scores: NDArray[np.float32], known: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:
+    """Return what scores say beyond known ones, of the items that a reference does not hold.
 
+    Their mean, which no softmax tells, is taken away.
 
-def centred(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return scores less their mean over the panel, which no softmax tells."""
-    means: NDArray[np.float32] = scores.mean(-1, keepdims=True)
-    return scores - means
+    Parameters
+    ----------
+    scores : ndarray of float32, shape [..., references, panel]
+        Of clients.
+    known : ndarray of float32, shape [references, panel]
+        What everybody knows.
+    reference : Reference
+        What was scored.
+    """
+    size = max(int(reference.panel.max(initial=0)), int(reference.histories.values.max(initial=0))) + 1
+    new = (reference.histories.matrix(size, np.int8).toarray() == 0)[:, reference.panel].astype(np.float32)
+    change = (scores - known) * new
+    means: NDArray[np.float32] = change.sum(-1, keepdims=True) / np.maximum(new.sum(-1, keepdims=True), 1)
+    return (change - means) * new

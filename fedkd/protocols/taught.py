@@ -1,5 +1,7 @@
 """The common part of protocols with a neural teacher on the server, which pooled soft labels teach."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -60,17 +62,18 @@ class TaughtTeacher(TrainedStudent):
         Training of teacher and student where everyone's histories lie in one place, for comparison.
     """
 
+    learns_from_public: ClassVar[bool] = True
     model: AnyModel = CNNConfig()
     teacher_model: AnyModel = CNNConfig(width=64, channels=(32, 64))
     references: int = Field(256, ge=1)
     panel: int = Field(0, ge=0)
     pretraining: CentralTraining = CentralTraining(epochs=60)
     teaching: DistillationOptions = DistillationOptions(
-        weights=LossWeights(soft=1.0, hard=0.3),
-        training=StepTraining(steps=200, learning_rate=0.002, batch_size=128, visible=0.5),
+        weights=LossWeights(soft=1.0),
+        training=StepTraining(steps=300, learning_rate=0.003, batch_size=128, visible=0.5),
     )
     distillation: DistillationOptions = DistillationOptions(
-        weights=LossWeights(soft=1.0, feature=0.1, hard=0.1),
+        weights=LossWeights(soft=1.0, feature=0.1, hard=0.05),
         training=StepTraining(steps=300, learning_rate=0.003, batch_size=128, visible=0.5),
     )
     optimisation: StepTraining = StepTraining(steps=0)

@@ -1,7 +1,7 @@
 """The common part of protocols whose student is trained by gradient."""
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,9 @@ class TrainedStudent(GlobalStudent):
 class OwnStudents(TrainedStudent):
     """A protocol in which every client keeps a student of its own, whose shape may be that of its device's profile."""
 
-    profiled: ClassVar[bool] = True
+    def profiled(self) -> bool:
+        """Return True."""
+        return True
 
     def own_student(self, cohort: Cohort) -> Recommender:
         """Return an untrained student of the shape that a cohort's clients have."""

@@ -14,13 +14,13 @@ from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
+from fedkd.evaluation.rows import BY_NAME, PARAMETERS, PUBLIC, USUAL
 from fedkd.models.device import DeviceName
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
+from fedkd.protocols.taught import TaughtTeacher
 from fedkd.runs.choices import NAMES, forget
 from fedkd.runs.mistakes import validated
 from fedkd.training.profiles import ClientOptions
@@ -104,8 +104,10 @@ class Config(Options):
         """Return why a baseline cannot be made with these settings, and what mends it; empty where it can."""
         if BY_NAME[baseline].source == PUBLIC and not self.partition.public_fraction:
             return "there are no public users; set partition.public-fraction above 0, for example 0.1"
-        if baseline == "public-student" and not isinstance(self.algorithm, LowRankStudent):
+        if baseline == "public-student" and not self.algorithm.learns_from_public:
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
+        if baseline == "centralised-teacher" and not isinstance(self.algorithm, TaughtTeacher):
+            return f"algorithm {self.algorithm.name} has no neural teacher"
         if baseline == "centralised" and not self.algorithm.centralises:
             return f"algorithm {self.algorithm.name} has no model of everyone's data"
         if BY_NAME[baseline].source == PARAMETERS and self.privacy.vote_mechanism is not None:
@@ -115,7 +117,7 @@ class Config(Options):
     @model_validator(mode="after")
     def _baselines_can_be_made(self) -> "Config":
         asked = self.evaluation.baselines
-        reasons = {name: self.unmakeable(name) for name in asked if set(asked) != set(BASELINES)}
+        reasons = {name: self.unmakeable(name) for name in asked if set(asked) != set(USUAL)}
         if impossible := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
             raise ValueError(
                 f"evaluation.baselines asks for what cannot be made: {'; '.join(impossible)}; or leave it out there"
@@ -124,7 +126,7 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _students_may_differ(self) -> "Config":
-        if self.clients.profiles and not self.algorithm.profiled:
+        if self.clients.profiles and not self.algorithm.profiled():
             raise ValueError(
                 f"clients.profiles gives clients students of different shapes, and algorithm {self.algorithm.name} "
                 "needs one shape for all; leave clients.profiles out, or set algorithm.name to one whose clients keep "

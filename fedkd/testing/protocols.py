@@ -211,7 +211,7 @@ def check_cohorts(protocol: Protocol, size: int) -> None:
 
 def check_profiles(protocol: Protocol) -> None:
     """Check that clients may have students of different shapes, where the protocol says so."""
-    if not protocol.profiled:
+    if not protocol.profiled():
         return
     widths = {"small": 2, "large": 3}
     profiles = {name: Profile(model=AutoencoderConfig(width=width)) for name, width in widths.items()}

@@ -70,7 +70,9 @@ def test_clients_learn_the_servers_logits(asked, private_fold):
     _, asks = asked
     wish = np.zeros((6, 12), np.float16)
     wish[:, 3] = 8.0
-    eager = PROTOCOL.model_copy(update={"local": LocalTraining(epochs=200, learning_rate=0.05, batch_size=4), "soft_weight": 5.0})
+    eager = PROTOCOL.model_copy(
+        update={"local": LocalTraining(epochs=200, learning_rate=0.05, batch_size=4), "soft_weight": 5.0}
+    )
     shared = {**asks.shared, "lesson": wish}
     found = answers_of(replace(asks, shared=shared), private_fold(3, seed=1), eager).values["knowledge"]
     assert (found[..., WIDTH:].argmax(-1) == 3).mean() > 0.9
