@@ -67,6 +67,8 @@ class FedGKT(TrainedStudent):
         Of both softmaxes.
     soft_weight : float
         ``alpha``, the weight of soft labels beside hard ones, on both sides.
+    label_weight : float
+        Weight of the references' hard labels on the server, which has learnt them before the first round.
     feature_weight : float
         Weight of the features in what the student learns on the server.
     pretraining : CentralTraining
@@ -80,14 +82,15 @@ class FedGKT(TrainedStudent):
     """
 
     name: Literal["fedgkt"] = "fedgkt"
-    references: int = Field(256, ge=1)
+    references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)
     server_width: int = Field(256, ge=1)
     temperature: float = Field(1.0, gt=0)
     soft_weight: float = Field(1.0, ge=0)
+    label_weight: float = Field(0.1, ge=0)
     feature_weight: float = Field(1.0, ge=0)
     pretraining: CentralTraining = CentralTraining()
-    teaching: StepTraining = StepTraining(steps=200, learning_rate=0.003, batch_size=64)
+    teaching: StepTraining = StepTraining(steps=100, learning_rate=0.003, batch_size=64)
     local: LocalTraining = LocalTraining(epochs=5, learning_rate=0.003)
     clip: float = Field(2.0, gt=0)
 
@@ -177,7 +180,7 @@ class FedGKT(TrainedStudent):
             scores = teacher.of_features(features)
             soft = soft_label_divergence(scores[:, beside(teacher, panel)], logits, self.temperature)
             hard = multinomial_cross_entropy(scores, multi_hot(whole, teacher.num_items))
-            return (hard + self.soft_weight * soft).mean()
+            return (self.label_weight * hard + self.soft_weight * soft).mean()
 
         train(teacher, loss_of, len(given.whole), self.teaching, rng)
 
@@ -190,7 +193,7 @@ class FedGKT(TrainedStudent):
             soft = soft_label_divergence(scores, logits, self.temperature)
             hard = multinomial_cross_entropy(scores, multi_hot(whole, student.num_items))
             imitated = feature_mse(ours[:, None], features[:, None])
-            return (hard + self.soft_weight * soft + self.feature_weight * imitated).mean()
+            return (self.label_weight * hard + self.soft_weight * soft + self.feature_weight * imitated).mean()
 
         train(student, loss_of, len(given.whole), self.teaching, rng)
 

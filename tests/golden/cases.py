@@ -74,6 +74,13 @@ SMALL = (
 CENTRALISED = ("evaluation.baselines=centralised",)
 TWICE = "num-server-rounds=2"
 RESIDUAL = ("algorithm.references=16", "algorithm.panel=30", "algorithm.rank=6")
+CONSENSUS = (
+    "algorithm.references=12",
+    "algorithm.panel=25",
+    "algorithm.model.width=6",
+    "algorithm.transfer.epochs=5",
+    "algorithm.central.epochs=10",
+)
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "residual": RESIDUAL,
     "iterated": (
@@ -83,11 +90,17 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
         "algorithm.pretraining.epochs=10",
         "algorithm.central.epochs=10",
     ),
-    "fedmd": (
+    "fedmd": CONSENSUS,
+    "fedmd-server": (*CONSENSUS, "algorithm.teacher-model.width=12"),
+    "ds-fl": CONSENSUS,
+    "feddf": (*CONSENSUS, "algorithm.digest-epochs=4"),
+    "fedgkt": (
         "algorithm.references=12",
         "algorithm.panel=25",
         "algorithm.model.width=6",
-        "algorithm.transfer.epochs=5",
+        "algorithm.server-width=10",
+        "algorithm.pretraining.epochs=5",
+        "algorithm.teaching.steps=5",
         "algorithm.central.epochs=10",
     ),
     "ptf-fedrec": ("algorithm.dimensions=4", "algorithm.server-dimensions=8"),

@@ -107,7 +107,8 @@ def test_under_noise_answers_are_changes_along_few_directions(public_setup, priv
 
 def test_the_teacher_learns_from_clients(run_federation):
     transfer, local = CentralTraining(epochs=60, learning_rate=0.03), LocalTraining(epochs=10, learning_rate=0.02)
-    protocol = PROTOCOL.model_copy(update={"references": 40, "panel": 0, "pretraining": transfer, "local": local})
+    given = {"references": 40, "panel": 0, "pretraining": transfer, "local": local, "label_weight": 0.0}
+    protocol = PROTOCOL.model_copy(update=given)
     outcome, before = (run_federation(protocol, rounds=rounds, users=40) for rounds in (3, 0))
     assert outcome.federation.ndcg(outcome.scores) > before.federation.ndcg(before.scores)
 
