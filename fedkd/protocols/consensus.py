@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ class Consensus(TrainedStudent):
         student's soft labels of the same references.
     """
 
+    learns_from_public: ClassVar[bool] = True
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)
     transfer: CentralTraining = CentralTraining()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -81,6 +81,7 @@ class FedGKT(TrainedStudent):
         Under protection: the largest Euclidean norm of what one client releases.
     """
 
+    learns_from_public: ClassVar[bool] = True
     name: Literal["fedgkt"] = "fedgkt"
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)

@@ -86,7 +86,7 @@ CASES: list[Case] = [
     ),
     *(
         ({**NOBODY, "algorithm.name": name}, "for example 0.1", [{"partition.public-fraction": "0.1"}])
-        for name in ("iterated", "fedmd", "gnmax")
+        for name in ("iterated", "fedmd", "ds-fl", "feddf", "fedgkt", "gnmax")
     ),
     ({"partition.public-fraction": "0.999"}, "lower it", [{"partition.public-fraction": "0.9"}]),
     ({**SILOS, "partition.num-silos": "500"}, "lower it to at most 54", [{"partition.num-silos": "54"}]),
