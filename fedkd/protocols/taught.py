@@ -74,7 +74,7 @@ class TaughtTeacher(TrainedStudent):
     )
     distillation: DistillationOptions = DistillationOptions(
         weights=LossWeights(soft=1.0, feature=0.1, hard=0.05),
-        training=StepTraining(steps=300, learning_rate=0.003, batch_size=128, visible=0.5),
+        training=StepTraining(steps=300, learning_rate=0.01, batch_size=64, visible=0.5),
     )
     optimisation: StepTraining = StepTraining(steps=0)
 
