@@ -10,6 +10,7 @@ from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, w
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME, EASE
+from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
@@ -185,6 +186,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
             "fraction_train": 1.0,
             "privacy": same if name == "fedavg" else PrivacyOptions(),
             "evaluation": config.evaluation.model_copy(update={"every": 0, "baselines": ()}),
+            "gate": GateOptions(),
             "runtime": config.runtime.model_copy(update={"run_folder": folder}),
         }
     )

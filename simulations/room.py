@@ -10,6 +10,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import available_memory, existing, free_disk
 from simulations.baselines import federated_baseline, unmade
+from simulations.gate import needs_own_run
 
 CLIENT_BLOCKS = 8192
 """Bytes of the disk that a client's folder and a small file in it take."""
@@ -41,7 +42,8 @@ def disk_needed(config: Config, together: Federation) -> int:
     for name in config.evaluation.baselines if config.evaluation.keep_baselines else ():
         if BY_NAME[name].kind == "protocol" and not unmade(name, config, together):
             kept.append(federated_baseline(name, config, folder=Path()).algorithm.kept_bytes(catalogue))
-    return clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + RUN_FILES
+    once = clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + RUN_FILES
+    return once + (RUN_FILES if needs_own_run(config) else 0)  # its models go before those of the run come
 
 
 def model_bytes(config: Config, together: Federation) -> int:

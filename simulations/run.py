@@ -27,6 +27,7 @@ from simulations import analysis
 from simulations.baseline_rows import baseline_rows
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
+from simulations.gate import VALIDATION, Measured, judged, needs_own_run, validation_run
 from simulations.room import check_room
 from simulations.simulate import simulate
 
@@ -40,6 +41,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     use_device(config.runtime.device)
     begun = time.monotonic()
     check_simulated(config)
+    gate = _gate_of_validation(config) if needs_own_run(config) else None
     if not folder.finished:
         simulate(config)
     summary, together = folder.summary(), federation(config)
@@ -59,12 +61,26 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         "data": describe_data(together),
         "split": describe_split(config, together),
     }
+    if config.gate.requirements:
+        summary["gate"] = gate or judged(config, Measured(found, together, summary))
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
     summary["speed"]["peak-memory-bytes"] = peak_memory()  # the server's own count ends before the baselines
     folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
+
+
+def _gate_of_validation(config: Config) -> dict[str, Any]:
+    """Return the gate's decision from a run on the validation part, before anything is measured on the test part."""
+    assert config.runtime.run_folder is not None
+    folder = RunFolder(config.runtime.run_folder / VALIDATION)
+    own = validation_run(config, folder.path)
+    folder.check(own)
+    known = folder.summary().get("gate") if folder.finished else None
+    gate = known or run(own, folder)["gate"]
+    folder.forget_models()
+    return dict(gate)
 
 
 def unmeasured(models: dict[str, Any]) -> dict[str, str]:
@@ -141,7 +157,7 @@ def main(
         if conf is None or resume is not None:
             raise UserError("--dry-run and --forecast predict a run before it begins; give its CONF, and no --resume")
         planned = load(conf, overrides or [])
-        lines = forecast_cost(planned, federation(planned)).lines(planned) if dry_run else []
+        lines = dry_lines(planned) if dry_run else []
         for line in [*lines, *([forecast(planned, federation(planned)).line()] if predict else [])]:
             say(line)
         return
@@ -157,6 +173,8 @@ def main(
     )
     for line in remarks(summary["privacy"]):
         say(line, style="yellow")
+    for line in gate_lines(summary):
+        say(line)
     say(f"report: {render(folder.path)}", whole=True)
     for name, note in summary["notes"].items():
         say(f"{name} {note}", style="yellow")
@@ -168,10 +186,28 @@ def main(
         raise typer.Exit(1)
 
 
+def dry_lines(planned: Config) -> list[str]:
+    """Return what a run costs, and the run on the validation part that its gate needs."""
+    lines = forecast_cost(planned, federation(planned)).lines(planned)
+    if not needs_own_run(planned):
+        return lines
+    own = validation_run(planned, Path(VALIDATION))
+    return [*lines, "and the gate's own run on the validation part:", *forecast_cost(own, federation(own)).lines(own)]
+
+
 def resuming(folder: RunFolder) -> str:
     """Return how to go on with a simulation that is stopped."""
     begun = (folder.path / "config.toml").exists()
     return f"go on with python -m simulations.run --resume {folder.path}" if begun else AGAIN
+
+
+def gate_lines(summary: dict[str, Any]) -> list[str]:
+    """Return the gate's decision and that on every requirement."""
+    gate = summary.get("gate")
+    if gate is None:
+        return []
+    head = f"gate: {gate['decision']} (validation part, confidence {gate['confidence']:g})"
+    return [head, *(f"  {check['sentence']}" for check in gate["checks"])]
 
 
 def remarks(privacy: dict[str, Any]) -> list[str]:

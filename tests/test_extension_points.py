@@ -80,6 +80,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/api.py": DEFAULT,
         "fedkd/testing/sources.py": DEFAULT,
         "simulations/forecast.py": "a forecast is made on synthetic data",
+        "simulations/feedback.py": "a feedback loop needs the truth, in a world of this size",
     },
     "MovieLens100K": {
         "simulations/benchmark/local_training.py": "what is timed",
@@ -91,6 +92,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/data/formats/published.py": HINT,
         "fedkd/data/sources/base.py": HINT,
         "fedkd/runs/reference.py": WORD,  # a table of keys
+        "simulations/public_tuning.py": "public users are written as a table, for trials of their own",
     },
     "JSONLines": {"fedkd/data/guess.py": HINT},
     "NoMechanism": {
@@ -98,6 +100,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "clients/policy.py": DEFAULT,
         "fedkd/cli/budget.py": HINT,
         "fedkd/privacy/options.py": DEFAULT,
+        "simulations/feedback.py": HINT,
         "fedkd/report/templates/curve.html.j2": "the row without noise of a curve says so",
         "fedkd/data/describe.py": WORD,
         "fedkd/data/sources/records.py": WORD,  # no quotation marks

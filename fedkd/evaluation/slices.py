@@ -21,11 +21,16 @@ def slices(lists: Lists, fold: Fold, seed: int = 0) -> dict[str, dict[str, Inter
 
 def by_history(per_user: PerUser, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
     """Return the metrics of users by the length of their history; slices without users are absent."""
+    return {name: intervals(part, seed) for name, part in history_slices(per_user, fold).items()}
+
+
+def history_slices(per_user: PerUser, fold: Fold) -> dict[str, PerUser]:
+    """Return the users of every slice by the length of their history; slices without users are absent."""
     lengths = fold.history.histories.lengths[per_user.users]
     slice_of = np.searchsorted(list(HISTORY_LENGTHS.values()), lengths, side="right") - 1
     parts = {name: slice_of == index for index, name in enumerate(HISTORY_LENGTHS)}
     return {
-        f"history {name}": intervals(PerUser(per_user.users[part], per_user.values[part]), seed)
+        f"history {name}": PerUser(per_user.users[part], per_user.values[part])
         for name, part in parts.items()
         if part.any()
     }
@@ -33,14 +38,14 @@ def by_history(per_user: PerUser, fold: Fold, seed: int = 0) -> dict[str, dict[s
 
 def by_popularity(lists: Lists, fold: Fold, seed: int = 0) -> dict[str, dict[str, Interval]]:
     """Return the metrics with only the head, mid or tail items as targets; slices without targets are absent."""
-    group = popularity_groups(fold.train)
-    out = {}
-    for index, name in enumerate(POPULARITY):
-        target = fold.target.where(group[fold.target.histories.values] == index)
-        per_user = measure_lists(lists, target)
-        if len(per_user.users):
-            out[f"{name} items"] = intervals(per_user, seed)
-    return out
+    measured = {name: measure_lists(lists, target) for name, target in popularity_targets(fold).items()}
+    return {name: intervals(per_user, seed) for name, per_user in measured.items() if len(per_user.users)}
+
+
+def popularity_targets(fold: Fold) -> dict[str, Interactions]:
+    """Return the targets among the head, mid and tail items."""
+    group = popularity_groups(fold.train)[fold.target.histories.values]
+    return {f"{name} items": fold.target.where(group == index) for index, name in enumerate(POPULARITY)}
 
 
 def popularity_groups(train: Interactions) -> NDArray[np.int64]:

@@ -191,6 +191,11 @@ class Protocol(Choice, ABC):
             "run again without them, or use the residual protocol"
         )
 
+    def changed(self, state: State, clients: NDArray[np.int64]) -> State:
+        """Return the state in which some clients, whose histories changed, may answer again; as it is by default."""
+        del clients
+        return state
+
     def contributors(self, state: State) -> NDArray[np.int64]:
         """Return the clients whose contributions ``withdraw`` can have taken back; none by default."""
         del state

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import EASE, EVERYONE, OURS, ROWS, learnt_from, title
+from fedkd.gate.judgement import plain
 from fedkd.report import formatting
 from fedkd.report.formatting import bytes_text, metric_title, percent
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
@@ -94,6 +95,7 @@ def context(run: Run) -> dict[str, Any]:
         "failures": run.failures().most_common(),
         "data": {text: run.part("data")[name] for name, text in DATA.items() if name in run.part("data")},
         "dropped": {name: count for name, count in run.part("data").get("dropped", {}).items() if count},
+        "gate": run.part("gate"),
         "configuration": configuration_text(run.config),
         "metric": METRIC,
         "metrics": METRICS,
@@ -208,6 +210,7 @@ def templates() -> Environment:
         "epsilon": formatting.epsilon_text,
         "conditions": formatting.conditions,
         "half_width_percent": formatting.half_width_percent,
+        "plain": plain,
     }
     environment.globals |= {"ours": OURS, "theme": theme()}
     return environment

@@ -13,6 +13,8 @@ It may hold besides, and reports then show:
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
 - ``models.<name>.precision``: the number format of ``bytes``: float16 as sent to devices, float32 as trained;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
+- ``gate.{decision, part, confidence, checks}``: the gate, and of each check ``requirement``, ``decision``,
+  ``sentence``, ``value``, ``bound``, ``users``, ``more-users``;
 - ``exchange.<what>``: a sentence about where it was summed;
 - ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,
   ``split.{kind, target}``, ``name``, ``algorithm``, ``rounds``.

@@ -15,6 +15,8 @@ from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.evaluation.rows import BY_NAME, PARAMETERS, PUBLIC, USUAL
+from fedkd.feedback.options import FeedbackOptions
+from fedkd.gate.options import GateOptions
 from fedkd.models.device import DeviceName
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
@@ -87,6 +89,8 @@ class Config(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
+    gate: GateOptions = GateOptions()
+    feedback: FeedbackOptions = FeedbackOptions()
 
     @property
     def promise(self) -> str:
@@ -119,6 +123,19 @@ class Config(Options):
         if impossible := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
             raise ValueError(
                 f"evaluation.baselines asks for what cannot be made: {'; '.join(impossible)}; or leave it out there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gate_can_be_judged(self) -> "Config":
+        named = {model: each.text for each in self.gate.read for model in each.models if model in BASELINES}
+        for model, text in named.items():
+            if reason := self.unmakeable(model):
+                raise ValueError(f"gate.requirements: {text!r} needs {model}, which cannot be made: {reason}")
+        if self.gate.requirements and self.privacy.mechanism.active and self.evaluation.target == "test":
+            raise ValueError(
+                "gate.requirements are judged on the validation part, and under protection a run for it would spend "
+                "the budget twice; set evaluation.target=validation"
             )
         return self
 
@@ -166,6 +183,13 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     _change(tree, map(_pair, overrides))
     if path is not None:
         _anchor(tree, path.parent)
+    return validate(tree)
+
+
+def changed(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a configuration with ``key=value`` overrides; a ``UserError`` lists everything wrong in it."""
+    tree = dump(config)
+    _change(tree, map(_pair, overrides))
     return validate(tree)
 
 

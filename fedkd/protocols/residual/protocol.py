@@ -133,6 +133,12 @@ class Residual(ResidualParameters, LowRankStudent):
         due[clients] = np.isin(clients, self.contributors(state))  # who contributed nothing has nothing to take back
         return state.with_arrays(due=due, leaving=leaving)
 
+    def changed(self, state: State, clients: NDArray[np.int64]) -> State:
+        """Return the state in which some clients are asked for the difference to their last contribution."""
+        due = state.arrays["due"].copy()
+        due[clients] = True
+        return state.with_arrays(due=due)
+
     def contributors(self, state: State) -> NDArray[np.int64]:
         """Return the clients whose contributions are in the sum."""
         gone = state.arrays["leaving"] & ~state.arrays["due"]

@@ -1,0 +1,1 @@
+"""A feedback loop: recommendations produce clicks, clicks produce histories, histories change the models."""

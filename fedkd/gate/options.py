@@ -1,0 +1,53 @@
+"""Settings of the gate."""
+
+from pydantic import Field, field_validator
+
+from fedkd.gate.requirements import Requirement, requirement
+from fedkd.gate.search import dimension
+from fedkd.options import Options
+
+
+class GateOptions(Options):
+    """What a student must reach before it is deployed.
+
+    Attributes
+    ----------
+    requirements : tuple of str
+        Such as ``ndcg@10 >= 0.98 of teacher``, ``bytes <= 300000``, ``tail recall not below the public-only student``
+        or ``epsilon <= 8``; none by default. Text holds several, separated by semicolons. They are judged on the
+        validation part: a run that reports on the test part makes another run for it, in its folder ``validation``.
+    confidence : float
+        How sure the gate must be: a student that fails a requirement passes it with at most one minus this probability.
+    search : tuple of str
+        The settings among which ``python -m simulations.tune`` looks for a student that passes, such as
+        ``algorithm.rank in 8, 16, 32`` or ``algorithm.regularisation from 50 to 2000 log``; without any, every setting
+        of the protocol, within a factor of five of its value.
+    """
+
+    requirements: tuple[str, ...] = ()
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    search: tuple[str, ...] = ()
+
+    @field_validator("requirements", "search", mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+
+    @field_validator("requirements")
+    @classmethod
+    def _readable(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            requirement(text)
+        return given
+
+    @field_validator("search")
+    @classmethod
+    def _searchable(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            dimension(text)
+        return given
+
+    @property
+    def read(self) -> tuple[Requirement, ...]:
+        """The requirements, read."""
+        return tuple(map(requirement, self.requirements))

@@ -1,0 +1,129 @@
+"""The settings that a search tries, written as ``algorithm.rank in 8, 16, 32`` or ``... from 50 to 2000 log``."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from fedkd.errors import UserError
+from fedkd.options import Options, kebab
+
+REACH = 5.0
+"""How far from its value a setting is searched that nobody gave a range: by this factor, both ways."""
+
+_CHOICES = re.compile(r"(?P<key>[\w.-]+)\s+in\s+(?P<values>.+)")
+_RANGE = re.compile(r"(?P<key>[\w.-]+)\s+from\s+(?P<low>\S+)\s+to\s+(?P<high>\S+?)(?P<log>\s+log)?")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A setting with a few values to choose from.
+
+    Attributes
+    ----------
+    key : str
+        The key of the configuration.
+    values : tuple
+        Numbers, truth values or text.
+    """
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number with a range.
+
+    Attributes
+    ----------
+    key : str
+        The key of the configuration.
+    low, high : float
+        Its ends, which are included.
+    log : bool
+        Whether it is searched on a logarithmic scale.
+    whole : bool
+        Whether it is a whole number.
+    """
+
+    key: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+
+Dimension = Choices | Range
+
+
+def dimension(text: str) -> Dimension:
+    """Read a setting to search; a ``UserError`` where it cannot be read."""
+    clean = " ".join(text.split())
+    if found := _CHOICES.fullmatch(clean):
+        return Choices(found["key"], tuple(_value(part.strip()) for part in found["values"].split(",")))
+    found = _RANGE.fullmatch(clean)
+    ends = [_value(found["low"]), _value(found["high"])] if found else []
+    if found is None or not all(isinstance(end, int | float) for end in ends) or not ends[0] < ends[1]:
+        raise UserError(
+            f"{text!r} is no setting to search; write 'algorithm.rank in 8, 16, 32' or "
+            "'algorithm.regularisation from 50 to 2000 log'"
+        )
+    log = found["log"] is not None
+    if log and ends[0] <= 0:
+        raise UserError(f"{text!r}: a logarithmic range begins above 0; leave log out, or begin at a small number")
+    return Range(found["key"], ends[0], ends[1], log, whole=all(isinstance(end, int) for end in ends))
+
+
+def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
+    """Yield every setting of a part of the configuration, in ranges around its value.
+
+    Numbers that are 0 stand for a rule of their own, and names choose other classes: neither is searched.
+
+    Parameters
+    ----------
+    options : Options
+        The part.
+    prefix : str
+        Its key.
+    """
+    for name, field in type(options).model_fields.items():
+        key, value = f"{prefix}.{kebab(name)}", getattr(options, name)
+        if isinstance(value, Options):
+            yield from dimensions(value, key)
+        elif isinstance(value, bool):
+            yield Choices(key, (False, True))
+        elif isinstance(value, int | float) and value > 0:
+            yield _around(key, value, field.metadata)
+        elif get_origin(field.annotation) is Literal and len(names := get_args(field.annotation)) > 1:
+            yield Choices(key, names)
+
+
+def _around(key: str, value: float, limits: list[Any]) -> Range:
+    """Return a range around a value, inside the limits of its field."""
+    whole = isinstance(value, int)
+    low, high = value / REACH, value * REACH
+    for limit in limits:
+        low = max(low, _end(limit, (Ge, "ge"), (Gt, "gt"), low))
+        high = min(high, _end(limit, (Le, "le"), (Lt, "lt"), high))
+    return Range(key, max(1, round(low)) if whole else low, round(high) if whole else high, log=True, whole=whole)
+
+
+def _end(limit: Any, closed: tuple[Any, str], strict: tuple[Any, str], otherwise: float) -> float:
+    """Return the end that a limit sets; a strict one is kept off by a hundredth."""
+    if isinstance(limit, closed[0]):
+        return float(getattr(limit, closed[1]))
+    if isinstance(limit, strict[0]):
+        end = float(getattr(limit, strict[1]))
+        return end * (0.99 if closed[1] == "le" else 1.01)
+    return otherwise
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
