@@ -14,7 +14,7 @@ from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.evaluation.rows import BY_NAME, PARAMETERS, PUBLIC, USUAL
+from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC, USUAL
 from fedkd.feedback.options import FeedbackOptions
 from fedkd.gate.options import GateOptions
 from fedkd.models.device import DeviceName
