@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fedkd.aggregation.answer_budget import AnswerBudget
+from fedkd.aggregation.quantisation import quantised
 from fedkd.distillation.options import DistillationOptions
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
@@ -14,7 +15,7 @@ from fedkd.losses.objectives import LossWeights
 from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
-from fedkd.protocols.bidirectional import COMMON, LESSON, Bidirectional
+from fedkd.protocols.bidirectional import ASKED, COMMON, LESSON, STEP, Bidirectional, dither
 from fedkd.protocols.taught import TEACHER, pooled_targets
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.testing.protocols import SEED, play, toy_fold, toy_setup
@@ -53,9 +54,8 @@ def after(protocol, state, change, std=0.0, weight=1.0):
 
 
 def mean_change(answers, order=(0, 1)):
-    """What two silos answer, over their weight."""
-    weighted = answers.values["change"] * answers.weights[:, None, None]
-    return weighted[[*order]].sum(0) / answers.weights.sum()
+    """What two silos answer in the mean."""
+    return answers.values["change"][[*order]].mean(0)
 
 
 def ndcg(model, fold):
@@ -65,9 +65,9 @@ def ndcg(model, fold):
 def test_the_teacher_stays_on_the_server(begun):
     asks = PROTOCOL.ask(begun, np.arange(2), 1, np.random.default_rng(0))
     assert any(name.startswith(TEACHER) for name in begun.arrays)
-    assert {name.split(".")[0] + "." for name in asks.shared} == {COMMON, LESSON}
+    assert {name.split(".")[0] + "." for name in asks.shared} == {COMMON, LESSON, ASKED + "."}
     sent = SILO.ask(begun, np.arange(2), 1, np.random.default_rng(0)).shared
-    assert {*sent} == {"lesson.items", "lesson.logits", "lesson.rest", "lesson.features"}
+    assert {*sent} == {"lesson.items", "lesson.logits", "lesson.rest", "lesson.features", ASKED}
 
 
 @pytest.mark.parametrize("protocol", [PROTOCOL, SILO], ids=["sent", "own"])
@@ -123,6 +123,19 @@ def test_the_lesson_moves_students_towards_the_teacher(begun):
         ours = torch.log_softmax(torch.from_numpy(student + answers.values["change"][0]), -1)
         distances.append(float((theirs.exp() * (theirs - ours)).sum(-1).mean()))
     assert distances[0] < 0.8 * distances[1]
+
+
+def test_coded_changes_are_right_in_the_mean(begun):
+    asks, _, answers = silos(PROTOCOL, begun)
+    spec = PROTOCOL.expects(asks)["change"]
+    drawn = np.full((2000, 1, 1), 0.3 * STEP, np.float32) + dither(everyone(2000), 1, (1, 1))
+    assert quantised(drawn, spec).mean() == pytest.approx(0.3, abs=0.04)
+    assert np.abs(quantised(answers.values["change"], spec)).max() <= 127
+    assert spec.quantiser.bits == 9  # of two clients
+
+
+def everyone(clients):
+    return Cohort(np.arange(clients), np.arange(0), toy_fold(1, seed=1), SEED)
 
 
 def test_own_models_are_kept_and_go_on(begun):
