@@ -199,7 +199,8 @@ class Bidirectional(TaughtTeacher):
                 model, {**taught, "seen": batch["shown"], "whole": batch["whole"]}, options, self.lesson
             )
 
-        parameters = replicate(observer, len(cohort)) | named(WRAPPED, own_students(student, cohort))
+        begun = {WRAPPED + name: p for name, p in own_students(student, cohort).items()}
+        parameters = replicate(observer, len(cohort)) | begun
         train_locally(observer, parameters, cohort, self.local, asks.round, Lesson(len(rows["shown"]), loss))
         return {name.removeprefix(WRAPPED): p for name, p in parameters.items() if name.startswith(WRAPPED)}
 
@@ -238,4 +239,5 @@ def news(scores: NDArray[np.float32], known: NDArray[np.float32], reference: Ref
     new = (reference.histories.matrix(size, np.int8).toarray() == 0)[:, reference.panel].astype(np.float32)
     change = (scores - known) * new
     means: NDArray[np.float32] = change.sum(-1, keepdims=True) / np.maximum(new.sum(-1, keepdims=True), 1)
-    return (change - means) * new
+    centred: NDArray[np.float32] = (change - means) * new
+    return centred
