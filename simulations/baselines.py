@@ -78,7 +78,7 @@ def public_teacher(config: Config, together: Federation) -> Recommender:
     """
     if config.algorithm.learns_from_public:
         own = config.algorithm.teacher(_silence(config, together))
-        if isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher):
+        if own is not None and (isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher)):
             return own
     return public_ease(_public(together), config)
 

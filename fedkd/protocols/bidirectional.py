@@ -17,7 +17,7 @@ from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.distillation.targets import teacher_targets
 from fedkd.losses.objectives import LossWeights
-from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
+from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import ModelConfig, Recommender, padded_histories, score
 from fedkd.models.device import beside
@@ -26,11 +26,18 @@ from fedkd.protocols.base import Metrics, State
 from fedkd.protocols.server_optimiser import named, pooled, taken
 from fedkd.protocols.taught import TaughtTeacher, pooled_targets
 from fedkd.protocols.trained import DIRECTIONS, along, released_directions
+from fedkd.random_streams import stream
 from fedkd.training.chunks import Parameters
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, replicate
-from fedkd.training.local import Lesson, keep_students, own_students, train_locally, weights_of
+from fedkd.training.local import Lesson, keep_students, own_students, train_locally
 from fedkd.training.options import LocalTraining
+
+STEP, LEVELS = 1 / 16, 127
+"""Distance of the values in which changes of logits are coded where there is no budget, and how many on either side."""
+
+ASKED = "asked"
+"""Name of the number of clients that are asked, so that their sum has enough bits."""
 
 COMMON, LESSON = "common.", "lesson."
 """Prefixes of the arrays that clients get: the global student, and the teacher's soft labels and features."""
@@ -56,8 +63,8 @@ class Bidirectional(TaughtTeacher):
     Models that teach each other are those of deep mutual learning (Zhang et al., CVPR 2018), and from predictions of
     large groups codistillation (Anil et al., Large scale distributed neural network training through online
     distillation, ICLR 2018); a large model on the server that learns so is that of FedGKT (He et al., NeurIPS 2020).
-    To answer with changes is what `Iterated` does: they are small where private data says nothing new, and noise, clip
-    and mask apply to them alone.
+    Changes travel in 8 bits, rounded at random so that their mean is right. They are small where private data says
+    nothing new, as in `Iterated`, and noise, clip and mask apply to them alone.
 
     Attributes
     ----------
@@ -72,7 +79,7 @@ class Bidirectional(TaughtTeacher):
     step : float
         The teacher's correction over the mean change.
     clip : float
-        Under protection: the largest Euclidean norm of one client's change. Clients then have the same weight.
+        Under protection: the largest Euclidean norm of one client's change.
     """
 
     name: Literal["bidirectional"] = "bidirectional"
@@ -85,7 +92,7 @@ class Bidirectional(TaughtTeacher):
     def ask(self, state: State, clients: NDArray[np.int64], round_number: int, rng: np.random.Generator) -> Asks:
         """Send the references, what the teacher says of them, and the student, unless clients have their own."""
         reference = self.reference(state, round_number)
-        shared = named(LESSON, self._lesson(state, reference, rng))
+        shared = named(LESSON, self._lesson(state, reference, rng)) | {ASKED: np.array(len(clients))}
         if self.own is None:
             shared |= named(COMMON, export_arrays(self.global_student(state)))
         asks = Asks(round_number, clients, shared, reference=reference)
@@ -95,10 +102,13 @@ class Bidirectional(TaughtTeacher):
         return replace(asks, shared={**shared, DIRECTIONS: released_directions(known, budget)})
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
-        """Return the change of the scores of every reference, or along the directions that were sent."""
+        """Return the change of the scores of every reference in 8 bits, or along the directions that were sent."""
         assert asks.reference is not None
         shape = (len(asks.shared.get(DIRECTIONS, asks.reference.histories)), len(asks.reference.panel))
-        return {"change": Spec(Kind.SCORES, shape, clip=self.clip, weighted=True)}
+        if DIRECTIONS in asks.shared:
+            return {"change": Spec(Kind.SCORES, shape, clip=self.clip)}
+        bits = (2 * LEVELS * max(1, int(asks.shared[ASKED]))).bit_length()
+        return {"change": Spec(Kind.SCORES, shape, quantiser=Quantiser(STEP, -LEVELS, LEVELS, bits), clip=self.clip)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train on hard labels and on the lesson, and answer with what is new in the scores of the references."""
@@ -109,8 +119,9 @@ class Bidirectional(TaughtTeacher):
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
         after = predict(model, trained, histories_of(model, asks.reference), shared=True)[..., panel].numpy()
         change = along(asks, news(after, self._known(asks, catalogue), asks.reference))
-        fingerprint, weights = asks.reference.fingerprint, weights_of(cohort, 0.5)
-        answers = Answers(asks.round, cohort.clients, {"change": change}, fingerprint, weights=weights)
+        if DIRECTIONS not in asks.shared:
+            change += dither(cohort, asks.round, change.shape[1:])
+        answers = Answers(asks.round, cohort.clients, {"change": change}, asks.reference.fingerprint)
         return (cohort if self.own is None else keep_students(cohort, trained)), answers
 
     def profiled(self) -> bool:
@@ -122,7 +133,7 @@ class Bidirectional(TaughtTeacher):
         return 0 if self.own is None else (model or self.own).build(catalogue, seed=0).size()[1]
 
     def pool(self, state: State, estimates: Estimates) -> State:
-        """Add up the weighted changes."""
+        """Add up the changes."""
         return pooled(state, estimates).with_arrays(round=np.array(estimates.round))
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
@@ -197,9 +208,16 @@ class Bidirectional(TaughtTeacher):
                 model, {**taught, "seen": batch["shown"], "whole": batch["whole"]}, options, self.lesson
             )
 
-        parameters = replicate(observer, len(cohort)) | named(WRAPPED, own_students(student, cohort))
+        begun = {WRAPPED + name: p for name, p in own_students(student, cohort).items()}
+        parameters = replicate(observer, len(cohort)) | begun
         train_locally(observer, parameters, cohort, self.local, asks.round, Lesson(len(rows["shown"]), loss))
         return {name.removeprefix(WRAPPED): p for name, p in parameters.items() if name.startswith(WRAPPED)}
+
+
+def dither(cohort: Cohort, round_number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return random numbers of every client, within half a step, after which rounding is right in the mean."""
+    drawn = [stream(cohort.seed, "dither", round_number, int(client)).random(shape) for client in cohort.clients]
+    return ((np.stack(drawn) - 0.5) * STEP).astype(np.float32)
 
 
 def under(prefix: str, asks: Asks) -> dict[str, NDArray[Any]]:
@@ -230,4 +248,5 @@ def news(scores: NDArray[np.float32], known: NDArray[np.float32], reference: Ref
     new = (reference.histories.matrix(size, np.int8).toarray() == 0)[:, reference.panel].astype(np.float32)
     change = (scores - known) * new
     means: NDArray[np.float32] = change.sum(-1, keepdims=True) / np.maximum(new.sum(-1, keepdims=True), 1)
-    return (change - means) * new
+    centred: NDArray[np.float32] = (change - means) * new
+    return centred

@@ -28,6 +28,9 @@ from fedkd.training.options import CentralTraining, StepTraining
 TEACHER = "teacher."
 """Prefix of the teacher's arrays in a state."""
 
+PARTS = 4
+"""Random parts of every history that the student learns beside the whole."""
+
 SHORTEST = 0.2
 """Least share of a public history that a reference shows."""
 
@@ -74,7 +77,7 @@ class TaughtTeacher(TrainedStudent):
     )
     distillation: DistillationOptions = DistillationOptions(
         weights=LossWeights(soft=1.0, feature=0.1, hard=0.05),
-        training=StepTraining(steps=300, learning_rate=0.003, batch_size=128, visible=0.5),
+        training=StepTraining(steps=300, learning_rate=0.01, batch_size=64, visible=0.5),
     )
     optimisation: StepTraining = StepTraining(steps=0)
 
@@ -119,7 +122,7 @@ class TaughtTeacher(TrainedStudent):
     def distilled(self, state: State, histories: Ragged, rng: np.random.Generator) -> State:
         """Return the state whose student has learnt what the teacher says of some histories and of parts of them."""
         student, public = self.global_student(state), nonempty(state.setup.public.histories)
-        shown = Ragged.concatenate([histories, parts(histories, rng)])
+        shown = Ragged.concatenate([histories, *(parts(histories, rng) for _ in range(PARTS))])
         targets = teacher_targets(self.teacher(state), shown, self.distillation, 0, rng)
         distil(student, targets, self.distillation, rng, labelled=public)
         optimise(student, public, self.optimisation, rng)

@@ -216,8 +216,13 @@ def dump(config: Config) -> dict[str, Any]:
 
 
 def flatten(config: Config) -> dict[str, bool | int | float | str]:
-    """Return a configuration as Flower's run configuration: dotted keys, scalars, lists as JSON, absent as ``""``."""
-    return dict(_leaves(config.model_dump(mode="json", by_alias=True)))
+    """Return a configuration as Flower's run configuration: dotted keys, scalars, and lists as JSON.
+
+    Absent values of keys that the default configuration has are ``""``; those of other keys are left out.
+    """
+    declared = dict(_leaves(Config().model_dump(mode="json", by_alias=True)))
+    leaves = _leaves(config.model_dump(mode="json", by_alias=True))
+    return {key: "" if value is None else value for key, value in leaves if value is not None or key in declared}
 
 
 def unflatten(flat: Mapping[str, Any]) -> Config:
@@ -235,14 +240,14 @@ def unflatten(flat: Mapping[str, Any]) -> Config:
     return validate(tree)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str]]:
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str | None]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, list):
             yield prefix + key, json.dumps(value)
         else:
-            yield prefix + key, "" if value is None else value
+            yield prefix + key, value
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -163,7 +163,7 @@ CASES: list[Case] = [
 @pytest.fixture(autouse=True)
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave students as they begin: what is read and checked comes before their training."""
-    for module in ("iterated", "fedmd"):
+    for module in ("iterated", "consensus", "fedgkt"):
         monkeypatch.setattr(f"fedkd.protocols.{module}.train_centrally", lambda model, *_: model)
     monkeypatch.setattr("fedkd.protocols.gnmax.GNMax._trained", lambda self, state, rng: state)
 
