@@ -18,7 +18,7 @@ from fedkd.models.base import score
 from fedkd.protocols.bidirectional import ASKED, COMMON, LESSON, STEP, Bidirectional, dither
 from fedkd.protocols.taught import TEACHER, pooled_targets
 from fedkd.protocols.trained import DIRECTIONS
-from fedkd.testing.protocols import SEED, play, toy_fold, toy_setup
+from fedkd.testing.protocols import SEED, check_profiles, play, toy_fold, toy_setup
 from fedkd.training.cohort import Cohort
 from fedkd.training.options import CentralTraining, LocalTraining, StepTraining
 
@@ -144,7 +144,11 @@ def test_own_models_are_kept_and_go_on(begun):
     name = "student.encoder.weight"
     assert first.states[0][name].shape[-1] == 6
     assert not np.array_equal(first.states[0][name], second.states[0][name])
-    assert SILO.kept_bytes(None, begun.setup.public.catalogue) > PROTOCOL.kept_bytes(None, begun.setup.public.catalogue) == 0
+    assert (
+        SILO.kept_bytes(None, begun.setup.public.catalogue)
+        > PROTOCOL.kept_bytes(None, begun.setup.public.catalogue)
+        == 0
+    )
 
 
 @pytest.mark.parametrize("protocol", [PROTOCOL, SILO], ids=["sent", "own"])
@@ -168,3 +172,8 @@ def test_without_public_users_there_is_no_teacher():
 def test_rounds_go_on_from_the_pooled_state():
     outcome = play(PROTOCOL.model_copy(update={"references": 6}), rounds=2, users=12)
     assert outcome.metrics[1].keys() == {"change", "signal"}
+
+
+def test_silos_own_models_may_have_different_shapes():
+    check_profiles(SILO)
+    assert not PROTOCOL.profiled()

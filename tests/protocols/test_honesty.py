@@ -8,11 +8,14 @@ import pytest
 
 from fedkd.aggregation.sums import Sum
 from fedkd.evaluation.evaluator import evaluate, model_scores
-from fedkd.messages.types import Asks, Estimate, Estimates, Kind, LowRankUpdate, SparseUpdate, Spec
+from fedkd.messages.types import Answers, Asks, Estimate, Estimates, Kind, LowRankUpdate, SparseUpdate, Spec
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.base import Protocol, State
+from fedkd.protocols.local_only import LocalOnly
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.testing.protocols import ToyFederation, assert_same, toy_fold, toy_setup
+from fedkd.training.cohort import Cohort
 from fedkd.training.negatives import sample_negatives
 from fedkd.training.options import CentralTraining
 from tests.protocols.test_conformance import protocol  # noqa: F401  (every protocol of the table, quick to train)
@@ -110,3 +113,14 @@ def test_who_only_remembers_what_was_pushed_down_is_at_chance(honest: bool) -> N
     memory = evaluate(lambda _, chosen: table[chosen].astype(np.float32), fold).means()
     chance = evaluate(lambda _, chosen: rng.random((len(chosen), items), np.float32), fold).means()
     assert (abs(memory["ndcg@10"] - chance["ndcg@10"]) < 0.1) == honest
+
+
+def test_a_protocol_that_looks_at_what_is_held_out_is_found_out() -> None:
+    class Peeking(LocalOnly):
+        """Trains on what is held out."""
+
+        def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
+            return super().learn(replace(cohort, data=replace(cohort.data, train=cohort.data.target)), asks)
+
+    with pytest.raises(AssertionError):
+        test_what_is_held_out_changes_nothing_that_is_learnt(Peeking(model=AutoencoderConfig(width=2)))
