@@ -35,7 +35,7 @@ class FedDF(Consensus):
     name: Literal["feddf"] = "feddf"
     references: int = Field(256, ge=1)
     digest_epochs: int = Field(20, ge=1)
-    local: LocalTraining = LocalTraining(epochs=5, learning_rate=0.003)
+    local: LocalTraining = LocalTraining(epochs=20, learning_rate=0.003)
 
     def sent(self, state: State) -> dict[str, NDArray[Any]]:
         """Send the student."""

@@ -93,7 +93,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "fedmd": CONSENSUS,
     "fedmd-server": (*CONSENSUS, "algorithm.teacher-model.width=12"),
     "ds-fl": CONSENSUS,
-    "feddf": (*CONSENSUS, "algorithm.digest-epochs=4"),
+    "feddf": (*CONSENSUS, "algorithm.digest-epochs=4", "algorithm.local.epochs=5"),
     "fedgkt": (
         "algorithm.references=12",
         "algorithm.panel=25",

@@ -6,7 +6,7 @@ from fedkd.distillation.options import DistillationOptions
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
-from fedkd.training.options import CentralTraining, StepTraining
+from fedkd.training.options import CentralTraining, LocalTraining, StepTraining
 
 SMALL = AutoencoderConfig(width=4)
 SHORT = DistillationOptions(training=StepTraining(steps=3))
@@ -34,7 +34,7 @@ QUICK = {
         "pretraining": CentralTraining(epochs=5),
         "teaching": StepTraining(steps=3),
     },
-    "feddf": {**CONSENSUS, "digest_epochs": 3},
+    "feddf": {**CONSENSUS, "digest_epochs": 3, "local": LocalTraining(epochs=2)},
 }
 
 

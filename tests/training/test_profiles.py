@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedkd.models.autoencoder import AutoencoderConfig
@@ -38,6 +38,7 @@ def test_a_cohort_has_the_student_of_its_profile() -> None:
     assert [*TWO.models(np.array(["small", "large", "small"]))] == [(LARGE, 1), (SMALL, 2)]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["", "a", "b"]), max_size=30), st.integers(1, 7))
 def test_cohorts_have_one_profile_and_hold_everyone_once(profiles: list[str], size: int) -> None:
     clients, names = np.arange(len(profiles), dtype=np.int64) * 2, np.array(profiles, dtype=np.str_)
