@@ -30,7 +30,7 @@ class DSFL(OwnConsensus):
     """
 
     name: Literal["ds-fl"] = "ds-fl"
-    temperature: float = Field(0.002, gt=0)
+    temperature: float = Field(0.01, gt=0)
 
     def soft_labels(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of the panel's items."""
