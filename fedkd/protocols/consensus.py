@@ -19,7 +19,14 @@ from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import STUDENT, named, part, pooled, taken
-from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    TrainedStudent,
+    along,
+    released_directions,
+    tunable_training,
+    within_budget,
+)
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows
 from fedkd.training.central import train as train_steps
@@ -69,6 +76,7 @@ class Consensus(TrainedStudent):
     """
 
     learns_from_public: ClassVar[bool] = True
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("transfer")
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)
     transfer: CentralTraining = CentralTraining()

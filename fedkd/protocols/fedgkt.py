@@ -24,7 +24,14 @@ from fedkd.models.split import Speaking, SplitRecommender, feature_width
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
 from fedkd.protocols.taught import parts
-from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    TrainedStudent,
+    along,
+    released_directions,
+    tunable_training,
+    within_budget,
+)
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows, train
 from fedkd.training.chunks import Model
@@ -82,6 +89,7 @@ class FedGKT(TrainedStudent):
     """
 
     learns_from_public: ClassVar[bool] = True
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("pretraining")
     name: Literal["fedgkt"] = "fedgkt"
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)

@@ -96,7 +96,6 @@ def test_devices_name_their_own_profile(summary: tuple[Path, dict[str, Any]], tm
     with pytest.raises(UserError, match=r"small, large, and this device's is watch.*--profile"):
         watch.profiles(np.array([2]), config)
     assert watch.profiles(np.array([2]), Config()).tolist() == [""]
-    read_device.cache_clear()
     served(config, tmp_path / "data")
     found = RunFolder(tmp_path / "run").summary()
     assert found["clients"]["answered"] == len(told) - 1
