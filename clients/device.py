@@ -16,6 +16,7 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
+from fedkd.runs.config import Config
 from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import KEY, read_identity
 
@@ -41,6 +42,8 @@ class Device:
         The client's id, and how many clients take part in all.
     data : Fold
         Its users' data over the whole catalogue.
+    profile : str
+        The profile that the device has where a run has several (``clients.profiles``); empty where it names none.
     identity : Identity, optional
         The client's own signing key, for secure sums.
     """
@@ -49,6 +52,7 @@ class Device:
     client: int
     registered: int
     data: Fold
+    profile: str = ""
     identity: Identity | None = None
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
@@ -56,6 +60,22 @@ class Device:
         if clients.tolist() != [self.client]:
             raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
+
+    def profiles(self, clients: NDArray[np.int64], config: Config) -> NDArray[np.str_]:
+        """Return the device's own profile for its client.
+
+        Raises
+        ------
+        UserError
+            The run has profiles, and this device's is none of them.
+        """
+        known = config.clients.profiles
+        if known and self.profile not in known:
+            raise UserError(
+                f"this run has the device profiles {', '.join(known)}, and this device's is "
+                f"{self.profile or 'not named'}; prepare its folder again with --profile"
+            )
+        return np.full(len(clients), self.profile if known else "")
 
     @property
     def had(self) -> Interactions:
@@ -71,7 +91,7 @@ class Device:
         return str(client)
 
 
-def write_device(folder: Path, client: int, registered: int, data: Fold) -> None:
+def write_device(folder: Path, client: int, registered: int, data: Fold, profile: str = "") -> None:
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
@@ -79,7 +99,7 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
         new.touch(0o600)
         pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    replace_file(folder / SIZES, json.dumps(sizes).encode() + b"\n")
+    replace_file(folder / SIZES, json.dumps({**sizes, "profile": profile}).encode() + b"\n")
 
 
 def read_device(folder: Path) -> Device:
@@ -110,7 +130,7 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
         with ParquetFile(folder / INTERACTIONS) as file:
             table = file.read(COLUMNS).to_pandas()[COLUMNS]
         items, users = int(sizes["items"]), int(sizes["users"])
-        client, registered = int(sizes["client"]), int(sizes["registered"])
+        client, registered, profile = int(sizes["client"]), int(sizes["registered"]), str(sizes["profile"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder} is not a device's data folder ({error}); {MADE}") from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
@@ -118,7 +138,7 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
     table, catalogue = table.drop_duplicates(), Catalogue.numbered(items)
     chosen = (table.loc[table["part"] == part, ["user", "item"]].to_numpy(np.int64).T for part in PARTS)
     parts = (_interactions(owner, item, users, catalogue) for owner, item in chosen)
-    return Device(folder, client, registered, Fold(*parts), read_identity(folder))
+    return Device(folder, client, registered, Fold(*parts), profile, read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:

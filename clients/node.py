@@ -28,6 +28,7 @@ from fedkd.runs.federation import Mechanisms, federation, mechanisms, shard, stu
 from fedkd.runs.folder import run_path
 from fedkd.training.client_states import StateStore
 from fedkd.training.cohort import Cohort
+from fedkd.training.profiles import in_cohorts
 
 
 class DataHolder(Protocol):
@@ -35,6 +36,9 @@ class DataHolder(Protocol):
 
     def held_by(self, clients: NDArray[np.int64]) -> tuple[NDArray[np.int64], Fold]:
         """Return the position of each user's client, and the users' data."""
+
+    def profiles(self, clients: NDArray[np.int64], config: Config) -> NDArray[np.str_]:
+        """Return the profile of every client's device; empty where the run has none."""
 
     def owner(self, client: int) -> str:
         """Return the lasting name of a client, under which its budget is kept."""
@@ -144,15 +148,16 @@ class ClientNode:
         return f"{kind}, round {asks.round}, question {hashlib.sha256(context.encode() + data).hexdigest()[:32]}"
 
     def chunks(self, clients: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield the chosen clients in groups of the configured size."""
-        size = self.config.runtime.cohort_size
-        yield from (clients[start : start + size] for start in range(0, len(clients), size))
+        """Yield the chosen clients in groups of one device profile, and of at most the configured size."""
+        profiles = self.holder.profiles(clients, self.config)
+        return in_cohorts(clients, profiles, self.config.runtime.cohort_size)
 
     def cohort(self, clients: NDArray[np.int64], before_round: int) -> Cohort:
-        """Return some clients with their data and their states from earlier rounds."""
+        """Return some clients of one profile with their data and their states from earlier rounds."""
         owner, data = self.holder.held_by(clients)
         states = self.store.load(clients, before_round)
-        return Cohort(clients, owner, data, self.config.seed, states, student_noise(self.config))
+        model = self.config.clients.model(self.holder.profiles(clients, self.config))
+        return Cohort(clients, owner, data, self.config.seed, states, student_noise(self.config), model)
 
 
 def is_device(context: Context) -> bool:
@@ -179,7 +184,7 @@ def open_node(context: Context, message: Message | None = None) -> ClientNode:
 def device_node(config: Config, device: Device, policy: ClientPolicy, run: str = "") -> ClientNode:
     """Return the node of a device; the server chooses neither its ledger nor the students of other settings or runs."""
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
-    settings = json.dumps([_settings(config), run], sort_keys=True, default=str).encode()
+    settings = json.dumps([_settings(config), device.profile, run], sort_keys=True, default=str).encode()
     store = StateStore(device.folder / "state" / hashlib.sha256(settings).hexdigest()[:16])
     clients, folder = np.array([device.client]), device.folder
     return ClientNode(config, clients, device, store, device.registered, folder, "device", policy, run)

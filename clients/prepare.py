@@ -28,7 +28,9 @@ from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import DIRECTORY, PUBLIC, read_directory, read_identity, write_identity
 
 
-def prepare(config: Config, folder: Path, catalogue: Path, client: int, registered: int) -> tuple[Fold, int]:
+def prepare(
+    config: Config, folder: Path, catalogue: Path, client: int, registered: int, profile: str = ""
+) -> tuple[Fold, int]:
     """Write a device's folder; return its data, and how many interactions are with items that the catalogue lacks.
 
     Parameters
@@ -41,6 +43,8 @@ def prepare(config: Config, folder: Path, catalogue: Path, client: int, register
         The server's ``catalogue.safetensors``, which is public.
     client, registered : int
         The client's number, from 0, and how many clients take part in all.
+    profile : str
+        The profile of the device, where runs have several.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def prepare(config: Config, folder: Path, catalogue: Path, client: int, register
     if not len(known.train):
         raise UserError(f"the catalogue {catalogue} has none of the items in the data; item ids must be the server's")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_device(folder, client, registered, known)
+    write_device(folder, client, registered, known, profile)
     (folder / "state").mkdir(mode=0o700, exist_ok=True)
     items.write(folder / "state" / FILE)
     identity = read_identity(folder)
@@ -83,12 +87,13 @@ def main(
     directory: Annotated[
         Path | None, typer.Option(help="The server's directory.json with everyone's public keys, once it has them.")
     ] = None,
+    profile: Annotated[str, typer.Option(help="The device's profile, one of the runs' clients.profiles.")] = "",
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
 ) -> None:
     """Make a device's folder from its own data."""
     if client >= registered:
         raise UserError(f"--client {client} must be below --registered {registered}; clients count from 0")
-    known, unknown = prepare(load(conf, overrides or ()), data, catalogue, client, registered)
+    known, unknown = prepare(load(conf, overrides or ()), data, catalogue, client, registered, profile)
     if directory is not None:
         shutil.copyfile(directory, data / DIRECTORY)
         read_directory(data)

@@ -6,10 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 import torch
 from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
+from numpy.typing import NDArray
 
 from fedkd.cli.log import say_mistakes_in_words
 from fedkd.cli.progress import tracked
@@ -50,7 +52,7 @@ def main(grid: Grid, context: Context) -> None:
     directory = masked_directory(config, setup)
     folder = RunFolder(run_path(config, context.run_id))
     folder.check(config)
-    writer = RunWriter(folder, config)
+    writer = RunWriter(folder, config, profiles(config, together))
     with shown_by(tracked):
         progress = writer.progress(setup)
     RunFolder.at(folder.path, config)  # made when nothing is left that could refuse the run
@@ -107,6 +109,13 @@ def scorer(together: Federation) -> Callable[[Recommender], PerUser]:
         return measure_lists(lists, together.fold.target)
 
     return score
+
+
+def profiles(config: Config, together: Federation | None) -> NDArray[np.str_] | None:
+    """Return the device profile of every simulated client, where they have some; None where the server knows none."""
+    if together is None or not config.clients.profiles:
+        return None
+    return together.profiles(np.arange(together.partition.num_clients), config)
 
 
 def masked_directory(config: Config, setup: Setup) -> Directory | None:

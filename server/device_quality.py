@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 from flwr.app import Message
 from flwr.common.logger import log
+from numpy.typing import NDArray
 
 from fedkd.aggregation.aggregator import Aggregator
 from fedkd.aggregation.sums import Sum
 from fedkd.errors import DivergedError
 from fedkd.evaluation.device import DEVICE_METRICS, averaged
-from fedkd.evaluation.evaluator import PerUser
+from fedkd.evaluation.evaluator import Interval, PerUser, intervals
 from fedkd.messages.missing import Missing
 from server.requests import Requests
 
@@ -19,12 +20,29 @@ WARNING = 30
 
 def quality_of_rows(requests: Requests, replies: Iterable[Message]) -> PerUser | None:
     """Return the metrics of every user, in the order of the clients; None where no client answered."""
-    answers = requests.read(replies, Sum(DEVICE_METRICS), "evaluation-up-bytes")
-    rows = [one.values["metrics"].values for one in answers]
-    if not rows:
+    answers = [*requests.read(replies, Sum(DEVICE_METRICS), "evaluation-up-bytes")]
+    if not answers:
         return None
-    table = np.concatenate(rows).astype(np.float64)
-    return PerUser(np.arange(len(table)), table)
+    table = np.concatenate([one.values["metrics"].values for one in answers]).astype(np.float64)
+    clients = [np.repeat(one.clients, one.values["metrics"].lengths) for one in answers]
+    return PerUser(np.arange(len(table)), table, np.concatenate(clients))
+
+
+def by_profile(quality: PerUser, profiles: NDArray[np.str_], seed: int) -> dict[str, dict[str, Interval]]:
+    """Return mean and 95 % interval of every metric for the users of every device profile; empty where none is known.
+
+    Parameters
+    ----------
+    quality : PerUser
+        What devices told of their users.
+    profiles : ndarray of str, shape [registered clients]
+        Every client's profile.
+    seed : int
+        Of the resampling.
+    """
+    own = np.zeros(0, np.str_) if quality.clients is None else profiles[quality.clients]
+    parts = {str(name): own == name for name in np.unique(own)}
+    return {name: intervals(PerUser(quality.users[p], quality.values[p]), seed) for name, p in parts.items()}
 
 
 def quality_of_sum(requests: Requests, aggregator: Aggregator) -> dict[str, dict[str, float]]:

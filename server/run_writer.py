@@ -20,6 +20,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.failures import by_reason, clients
 from fedkd.runs.folder import Arrays, RunFolder
 from fedkd.runs.machine import peak_memory
+from server.device_quality import by_profile
 from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
 
@@ -43,10 +44,13 @@ class RunWriter:
         The folder it writes to.
     config : Config
         The run's configuration.
+    profiles : ndarray of str, shape [registered clients], optional
+        Every client's device profile, where they have some and a simulation knows them.
     """
 
     folder: RunFolder
     config: Config
+    profiles: NDArray[np.str_] | None = None
 
     def progress(self, setup: Setup) -> Progress:
         """Return the progress in the run's checkpoint, or that before the first round."""
@@ -130,7 +134,8 @@ class RunWriter:
     def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
         """Return the server's part of ``summary.json``."""
         progress = strategy.progress
-        return {
+        told = {} if self.profiles is None else {"profiles": profile_rows(self.config, self.profiles, strategy)}
+        return told | {
             "name": self.config.name,
             "algorithm": self.config.algorithm.name,
             "rounds": progress.round,
@@ -145,6 +150,21 @@ class RunWriter:
             },
             "privacy": privacy(self.config, strategy.mechanism, progress) | {"metrics": strategy.quality},
         }
+
+
+def profile_rows(config: Config, profiles: NDArray[np.str_], strategy: Distillation) -> dict[str, Any]:
+    """Return how many clients have each device profile, the size of its student, and its quality.
+
+    Quality is there where devices tell it user by user: neither under masks, nor where metrics need protection.
+    """
+    catalogue = strategy.progress.state.setup.public.catalogue
+    quality = {} if strategy.per_user is None else by_profile(strategy.per_user, profiles, config.seed)
+    return {
+        name: {"clients": int((profiles == name).sum())}
+        | model_size(profile.model.build(catalogue, seed=0), deployed=False)
+        | quality.get(name, {})
+        for name, profile in config.clients.profiles.items()
+    }
 
 
 def privacy(config: Config, mechanism: Mechanism, progress: Progress) -> dict[str, Any]:

@@ -22,12 +22,14 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.base import State
 from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
-from fedkd.protocols.low_rank import LowRankStudent, has_closed_form
+from fedkd.protocols.low_rank import has_closed_form
 from fedkd.protocols.residual import Residual
+from fedkd.protocols.taught import TaughtTeacher
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
+from fedkd.training.profiles import ClientOptions
 from simulations.student_tuning import number
 
 LARGE = 20_000
@@ -74,10 +76,13 @@ def undistilled(config: Config, together: Federation) -> Recommender | None:
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
-    """Return EASE of the public users, or the run's own teacher without answers where it learns what comes next."""
-    if isinstance(config.algorithm, LowRankStudent):
+    """Return EASE of the public users, or the run's own teacher without answers where it is of another kind.
+
+    That is a neural one, or one that learns what comes next.
+    """
+    if config.algorithm.learns_from_public:
         own = config.algorithm.teacher(_silence(config))
-        if isinstance(own, Decayed):
+        if own is not None and (isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher)):
             return own
     return public_ease(_public(together), config)
 
@@ -97,6 +102,9 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
+    "centralised-teacher": lambda config, together: config.algorithm.centralised_teacher(
+        together.fold.train, together.setup(config)
+    ),
     "public-student": undistilled,
     "undistilled": undistilled,
     "tuned": undistilled,  # with other settings
@@ -183,6 +191,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
     """Return the configuration of a baseline that is a protocol itself: FedAvg of the student, or no exchange at all.
 
     It trains a student of the same family and size on the same clients for ``evaluation.baseline-rounds`` rounds.
+    Without exchange clients have the students of their device profiles; FedAvg has one shape.
     FedAvg has the same budgets, in a ledger of its own, because it is an alternative to the run. Where nothing is
     exchanged, nothing needs protection.
     """
@@ -198,6 +207,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
         update={
             "name": name,
             "algorithm": protocol,
+            "clients": config.clients if protocol.profiled() else ClientOptions(),
             "num_server_rounds": rounds,
             "fraction_train": 1.0,
             "privacy": same if name == "fedavg" else PrivacyOptions(),

@@ -18,6 +18,7 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import BYTES_PER_PAIR, ease_weights
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
+from fedkd.protocols.base import Setup
 from fedkd.protocols.low_rank import has_closed_form
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
@@ -104,6 +105,8 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return Fit(lists + solving(train.num_items), resident_memory() + BYTES_PER_PAIR * train.num_items**2)
     if name == "centralised":
         return _centralised(config, together, teaching, lists)
+    if name == "centralised-teacher":
+        return Fit(lists + _by_gradient(config.algorithm.centralised_teacher, config, together))
     if BY_NAME[name].alone:
         return Fit(
             lists + _alone(config, together) * (number(config.algorithm) if BY_NAME[name].alone == "tuned" else 1)
@@ -142,15 +145,23 @@ def _centralised(config: Config, together: Federation, teaching: float, lists: f
     """Return the cost of the model of everyone's data; one that is trained by steps is tried on some users."""
     train = together.fold.train
     if not has_closed_form(config.algorithm):
-        users = np.arange(min(SAMPLE, train.num_users))
-        watch = Stopwatch()
-        config.algorithm.centralised(train.take(users), together.setup(config))
-        return Fit(lists + watch.seconds() * train.num_users / len(users))
+        return Fit(lists + _by_gradient(config.algorithm.centralised, config, together))
     if is_compressed(train.num_users, train.num_items):
         return Fit(lists + compressing(train) + teaching)
     rows = train.num_users * train.num_items
     pairs = BYTES_PER_PAIR * train.num_items**2 if is_dense(train.num_items) else 8 * rows
     return Fit(lists + teaching * max(1.0, rows / 4e7), resident_memory() + pairs + 12 * rows)
+
+
+def _by_gradient(
+    trained: Callable[[Interactions, Setup], Recommender | None], config: Config, together: Federation
+) -> float:
+    """Return the seconds in which a model learns from everyone's data by steps, of which some users are tried."""
+    train = together.fold.train
+    users = np.arange(min(SAMPLE, train.num_users))
+    watch = Stopwatch()
+    trained(train.take(users), together.setup(config))
+    return watch.seconds() * train.num_users / len(users)
 
 
 def _alone(config: Config, together: Federation) -> float:
@@ -167,7 +178,7 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     learning, played = _timed(lambda: next(simulation.play()))
     learning -= played.teaching_seconds
     asks = other.algorithm.deploy(played.state, few, 1)
-    measuring = _timed(lambda: other.algorithm.predict(simulation.cohort(few), asks))[0]
+    measuring = _timed(lambda: simulation.measured(asks))[0]
     share = together.partition.num_clients / len(few)
     seconds = other.num_server_rounds * (learning * share + played.teaching_seconds) + measuring * share
     student = other.algorithm.student(played.state)

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from fedkd.aggregation.sums import Sum
-from fedkd.evaluation.device import DEVICE_METRICS, measure
+from fedkd.evaluation.device import DEVICE_METRICS
 from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.messages.flower import answer_bytes, ask_bytes
-from fedkd.messages.types import Answers, Asks, Estimates
+from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import State
 from fedkd.protocols.rounds import play_round
@@ -180,11 +179,12 @@ class Rehearsal:
         simulation = self.simulation
         aggregator = simulation.mechanism.aggregator(simulation.config.algorithm.expects(asks))
         watch = Stopwatch()
-        encoded = aggregator.encode(simulation.learnt(asks))
+        encoded = simulation.encoded(asks, aggregator)
         self.learning = watch.seconds()
         if self.learning < 1.0:  # the first time is slower than all others
             watch = Stopwatch()
-            aggregator.encode(DrySimulation(simulation.config, simulation.together, simulation.clients).learnt(asks))
+            again = DrySimulation(simulation.config, simulation.together, simulation.clients)
+            again.encoded(asks, aggregator)
             self.learning = watch.seconds()
         self.up = float(answer_bytes(encoded, aggregator.specs).mean())
         self.down = float(ask_bytes(asks).mean())
@@ -195,10 +195,9 @@ class Rehearsal:
         """Let the cohort measure the student, and measure that."""
         simulation, protocol = self.simulation, self.simulation.config.algorithm
         asks = protocol.deploy(self.state, simulation.clients, 1)
-        watch, cohort = Stopwatch(), simulation.cohort(asks.clients)
-        metrics = measure(protocol.predict(cohort, asks), cohort.data, cohort.owner, len(cohort))
+        watch = Stopwatch()
+        told = simulation.measured(asks)
         self.measuring = watch.seconds()
-        told = Sum(DEVICE_METRICS).encode(Answers(1, asks.clients, {"metrics": metrics}))
         self.evaluation_bytes = float(ask_bytes(asks).mean() + answer_bytes(told, DEVICE_METRICS).mean())
 
     def models(self) -> list[Recommender]:

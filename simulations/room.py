@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from fedkd.distillation.closed_forms import is_dense
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME
@@ -43,12 +45,19 @@ def disk_needed(config: Config, together: Federation) -> int:
     catalogue, clients = together.fold.train.catalogue, together.partition.num_clients
     shown = 2 + len(config.evaluation.baselines)
     beside = catalogue_bytes(catalogue) + report_bytes(shown, len(together.private), config.num_server_rounds)
-    kept = [config.algorithm.kept_bytes(catalogue) * min(2, config.num_server_rounds)]
+    kept = [states_bytes(config, together) * min(2, config.num_server_rounds)]
     for name in config.evaluation.baselines if config.evaluation.keep_baselines else ():
         if BY_NAME[name].kind == "protocol" and not unmade(name, config, together):
-            kept.append(federated_baseline(name, config, folder=Path()).algorithm.kept_bytes(catalogue))
-    once = clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + beside
+            kept.append(states_bytes(federated_baseline(name, config, folder=Path()), together))
+    once = clients * CLIENT_BLOCKS + sum(kept) + model_bytes(config, together) + beside
     return once + (beside if needs_own_run(config) else 0)  # its models go before those of the run come
+
+
+def states_bytes(config: Config, together: Federation) -> int:
+    """Return about the bytes of models that all clients keep from one round to the next."""
+    catalogue, everyone = together.fold.train.catalogue, np.arange(together.partition.num_clients)
+    models = config.clients.models(together.profiles(everyone, config))
+    return sum(count * config.algorithm.kept_bytes(model, catalogue) for model, count in models)
 
 
 def model_bytes(config: Config, together: Federation) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
@@ -47,17 +48,17 @@ class Aggregator(ABC):
         """Server: return the estimates from a merged, encoded answer; called once for each sum."""
 
     def merge(self, parts: Sequence[Answers]) -> Answers:
-        """Join encoded answers of disjoint groups of clients, with the groups in ascending order."""
-        values: dict[str, Any] = {}
+        """Join encoded answers of disjoint groups of clients; the result has all clients in ascending order."""
+        clients = np.concatenate([part.clients for part in parts])
+        order, values = np.argsort(clients, kind="stable"), dict[str, Any]()
         answered = [part for part in parts if len(part.clients)]
         for name, spec in self.specs.items() if answered else ():
-            values[name] = _joined([part.values[name] for part in answered], spec)
+            values[name] = _joined([part.values[name] for part in answered], spec, order)
         refused: dict[Missing, list[int]] = {}
         for part in parts:
             for reason, names in part.refused.items():
                 refused.setdefault(reason, []).extend(names)
-        clients = np.concatenate([part.clients for part in parts])
-        return replace(parts[0], clients=clients, values=values, refused=refused)
+        return replace(parts[0], clients=clients[order], values=values, refused=refused)
 
 
 def checked(values: dict[str, Any], aggregator: Aggregator) -> dict[str, Any]:
@@ -68,12 +69,12 @@ def checked(values: dict[str, Any], aggregator: Aggregator) -> dict[str, Any]:
     return values
 
 
-def _joined(chunks: list[Any], spec: Spec) -> Any:
+def _joined(chunks: list[Any], spec: Spec, order: NDArray[np.int64]) -> Any:
     if spec.sums:  # floats are added in double precision, one group after the other
         total = np.asarray(chunks[0], None if spec.quantiser is not None else np.float64)
         for chunk in chunks[1:]:
             total = total + chunk
         return total
     if isinstance(chunks[0], Ragged):
-        return Ragged.concatenate(chunks)
-    return np.concatenate(chunks)
+        return Ragged.concatenate(chunks).take(order)
+    return np.concatenate(chunks)[order]

@@ -14,7 +14,7 @@ from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
 
 NO_GROUP = "unknown"
-"""The group of users whose source names none."""
+"""The group, or the profile, of users whose source names none."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Raw:
     ----------
     rows : DataFrame
         Columns ``user`` and ``item``, best as categories where there are many rows; optionally ``time`` (seconds since
-        1970), ``rating``, ``group`` and ``test`` (true for the rows of the source's official test part). Rows of equal
-        time keep their order, and so do rows without times.
+        1970), ``rating``, ``group``, ``profile`` and ``test`` (true for the rows of the source's official test part).
+        Rows of equal time keep their order, and so do rows without times.
     content : mapping
         ``titles`` (a Series), ``membership`` (a DataFrame of flags, one column per category) and ``years`` (a Series),
         indexed by item id, or some of them, or nothing.
@@ -211,8 +211,9 @@ def _build(
     order = np.argsort(users, kind="stable")
     histories = Ragged(items[order].astype(np.int32), offsets(np.bincount(users, minlength=len(user_ids))))
     times = np.floor(rows["time"].to_numpy(np.float64))[order].astype(np.int64) if "time" in rows else None
-    groups = _groups(rows, users, dropped) if "group" in rows else None
-    interactions = Interactions(user_ids.astype(np.str_), histories, _catalogue(item_ids, content), times, groups)
+    groups, profiles = (_of_users(rows, role, users, dropped) for role in ("group", "profile"))
+    known = (user_ids.astype(np.str_), histories, _catalogue(item_ids, content), times, groups, profiles)
+    interactions = Interactions(*known)
     return Cleaned(interactions, dropped, rows["test"].to_numpy(bool)[order] if "test" in rows else None)
 
 
@@ -236,15 +237,19 @@ def _used(codes: "pd.Series[int]", labels: NDArray[Any]) -> tuple[NDArray[np.int
     return (np.cumsum(left) - 1)[codes], labels[left]
 
 
-def _groups(rows: pd.DataFrame, users: NDArray[np.int64], dropped: dict[str, int]) -> NDArray[np.str_]:
-    """Return every user's first group in time, shape [users]; more than one is counted."""
-    labels = np.unique([*_labels(rows["group"]).astype(np.str_), NO_GROUP])
-    named = pd.Series(pd.Categorical(rows["group"])).cat.rename_categories(str)
+def _of_users(
+    rows: pd.DataFrame, role: str, users: NDArray[np.int64], dropped: dict[str, int]
+) -> NDArray[np.str_] | None:
+    """Return every user's first group (or profile) in time, shape [users]; more than one is counted."""
+    if role not in rows:
+        return None
+    labels = np.unique([*_labels(rows[role]).astype(np.str_), NO_GROUP])
+    named = pd.Series(pd.Categorical(rows[role])).cat.rename_categories(str)
     codes = _codes(named, labels)
     codes[codes < 0] = np.searchsorted(labels, NO_GROUP)
     pairs = np.unique(users * len(labels) + codes) // len(labels)
     if several := int((np.bincount(pairs) > 1).sum()):
-        dropped["user in several groups: the first is kept"] = several
+        dropped[f"user in several {role}s: the first is kept"] = several
     first = np.unique(users, return_index=True)[1]
     return labels[codes[first]]
 

@@ -28,6 +28,8 @@ class Interactions:
         Seconds since 1970 of every entry of ``histories.values``; absent where the source has none.
     groups : ndarray of str, shape [users], optional
         A natural grouping of users (shop, region), where the source has one.
+    profiles : ndarray of str, shape [users], optional
+        The profile of every user's device (small, large), where the source tells it.
     """
 
     users: NDArray[np.str_]
@@ -35,6 +37,7 @@ class Interactions:
     catalogue: Catalogue
     times: NDArray[np.int64] | None = None
     groups: NDArray[np.str_] | None = None
+    profiles: NDArray[np.str_] | None = None
 
     @property
     def num_users(self) -> int:
@@ -70,6 +73,7 @@ class Interactions:
             histories=Ragged(self.histories.values[positions.values], positions.indptr),
             times=None if self.times is None else self.times[positions.values],
             groups=None if self.groups is None else self.groups[users],
+            profiles=None if self.profiles is None else self.profiles[users],
         )
 
     def where(self, keep: NDArray[np.bool_]) -> "Interactions":

@@ -8,7 +8,8 @@ A batch holds, by name:
 - ``teacher``: the teacher's logits for them, shape [batch, items];
 - ``better`` and ``worse``, where pairs have a weight: items of equal popularity, shape [batch, groups, pairs];
 - ``features``, where they are compared: the teacher's, shape [batch, positions, features];
-- ``whole``, where hard labels have a weight: the items that the users chose, padded like ``shown``.
+- ``whole``, where hard labels have a weight: the items that the users chose, padded like ``shown``;
+- ``seen``, where hard labels are those of other histories than ``shown``: what the student sees of these.
 """
 
 from collections.abc import Callable, Mapping
@@ -114,7 +115,8 @@ def example_losses(
     loss = distillation_loss(soft, feature, weights, pairs)
     if weights.hard == 0:
         return loss
-    return student_loss(loss, optimisation_loss(scores, multi_hot(batch["whole"], scores.shape[-1])), weights)
+    guessed = student(batch["seen"])[0] if "seen" in batch else scores
+    return student_loss(loss, optimisation_loss(guessed, multi_hot(batch["whole"], scores.shape[-1])), weights)
 
 
 def _feature_losses(ours: Tensor, theirs: Tensor, options: DistillationOptions) -> Tensor:

@@ -7,12 +7,12 @@ from fedkd.distillation.objective import example_losses, observed
 from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.targets import Targets
 from fedkd.losses.objectives import optimisation_loss, pretraining_loss
-from fedkd.models.base import Recommender
+from fedkd.models.base import Recommender, padded_histories
 from fedkd.models.device import beside
 from fedkd.models.item_table import forget_own_rows
 from fedkd.ragged import Ragged
 from fedkd.training.central import Rows, Watch, train
-from fedkd.training.hard_labels import HardLabelLoss, hard_label_loss, untouched
+from fedkd.training.hard_labels import HardLabelLoss, hard_label_loss, sub_sampled, untouched
 from fedkd.training.options import StepTraining
 
 
@@ -46,8 +46,12 @@ def distil(
     options: DistillationOptions,
     rng: np.random.Generator,
     watch: Watch | None = None,
+    labelled: Ragged | None = None,
 ) -> float | None:
     """Train a student in place on a teacher's targets, ``L_dist + hard * L_opt``.
+
+    Hard labels are those of the targets. With ``labelled`` histories they are those of random ones of these instead, of
+    which ``options.training.visible`` is shown.
 
     Returns the best quality where ``watch`` evaluates.
     """
@@ -57,10 +61,20 @@ def distil(
 
     def loss_of(rows: Rows) -> Tensor:
         batch = targets.batch(rows, student.num_items) | targets.pairs(rows, groups, options.pairs, rng)
+        batch |= {} if labelled is None else _labels(labelled, len(rows), student.num_items, options.training, rng)
         batch = {name: beside(student, column) for name, column in batch.items()}
         return example_losses(speaking, batch, options, next(schedule)).mean()
 
     return train(student, loss_of, len(targets), options.training, rng, watch, "distil", speaking.adapter)
+
+
+def _labels(
+    histories: Ragged, count: int, items: int, training: StepTraining, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Return a part of some random histories, and their hard labels."""
+    whole = histories.take(rng.integers(len(histories), size=count))
+    seen = sub_sampled(whole, training.visible, rng)
+    return {"seen": padded_histories(seen, items), "whole": padded_histories(whole, items)}
 
 
 def _on_hard_labels(

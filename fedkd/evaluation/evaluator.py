@@ -52,10 +52,13 @@ class PerUser:
         Positions of the users.
     values : ndarray of float64, shape [users, metrics]
         Columns are those of ``METRICS``.
+    clients : ndarray of int64, shape [users], optional
+        Who holds each user, where devices told of them.
     """
 
     users: NDArray[np.int64]
     values: NDArray[np.float64]
+    clients: NDArray[np.int64] | None = None
 
     def means(self) -> dict[str, float]:
         """Return the mean of every metric; 0 if nobody was evaluated."""

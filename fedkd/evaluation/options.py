@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from fedkd.evaluation.rows import BASELINES
+from fedkd.evaluation.rows import BASELINES, USUAL
 from fedkd.options import Options
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class EvaluationOptions(Options):
 
     target: Literal["test", "validation"] = "test"
     every: int = Field(default=1, ge=0)
-    baselines: tuple[Baseline, ...] = BASELINES
+    baselines: tuple[Baseline, ...] = USUAL
     baseline_rounds: int = Field(default=10, ge=1)
     baseline_updates: float = Field(default=5e10, gt=0)
     keep_baselines: bool = False

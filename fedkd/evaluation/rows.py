@@ -43,6 +43,8 @@ class ResultRow:
         Whether a sweep over epsilon measures it.
     of_ease : bool
         Whether its ratio to EASE is given an interval.
+    by_name : bool
+        Whether it is there only where ``evaluation.baselines`` names it, because few protocols have it.
     alone : str
         How the student of the run is trained where nobody teaches it: with settings ``as the run``, or ``tuned`` for
         itself; empty for other models.
@@ -60,21 +62,23 @@ class ResultRow:
     level: bool = False
     swept: bool = False
     of_ease: bool = False
+    by_name: bool = False
     alone: Literal["", "as the run", "tuned"] = ""
 
 
 ROWS = (
-    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 11, independent=True, sliced=True, level=True),
-    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 10, dense=True, independent=True),
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 12, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 11, dense=True, independent=True),
     ResultRow(
-        EASE, "EASE", "central", EVERYONE, 11, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+        EASE, "EASE", "central", EVERYONE, 12, 2, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 9),
-    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 5, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 6, level=True, swept=True),
-    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 7, alone="as the run"),
-    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 8, alone="tuned"),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 4),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 10),
+    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 6, level=True, swept=True, of_ease=True),
+    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True),
+    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 8, alone="as the run"),
+    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 9, alone="tuned"),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5),
+    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True),
     ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
@@ -86,6 +90,9 @@ AT_TERMINAL = tuple(sorted(ROWS, key=lambda row: row.at_terminal))
 IN_REPORT = tuple(sorted(ROWS, key=lambda row: row.in_report))
 BASELINES = tuple(row.name for row in ROWS if row.kind != "run")
 """Names that ``evaluation.baselines`` may hold."""
+
+USUAL = tuple(name for name in BASELINES if not BY_NAME[name].by_name)
+"""Those that a run has where it names none."""
 
 OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
 """Names of the run's own models."""

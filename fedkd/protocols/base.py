@@ -14,7 +14,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import ModelConfig, Recommender, score
 from fedkd.random_streams import stream
 from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
@@ -97,6 +97,9 @@ class Protocol(Choice, ABC):
     centralises: ClassVar[bool] = True
     """Whether ``centralised`` returns a model."""
 
+    learns_from_public: ClassVar[bool] = False
+    """Whether teacher and student of a run in which no client answers are models of the public users."""
+
     tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     """Settings of `undistilled` to be tuned, with factors of their values, 1 the first; none where it has no model.
 
@@ -156,6 +159,11 @@ class Protocol(Choice, ABC):
     def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
 
+    def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
+        """Return the teacher trained by gradient on everyone's histories in one place; None without such a teacher."""
+        del train, setup
+        return None
+
     def unanswered(self, setup: Setup) -> State:
         """Return the state after a round in which no client answers: what public users alone teach."""
         return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
@@ -176,13 +184,17 @@ class Protocol(Choice, ABC):
         """Return how many votes a client casts in a round and among how many items (0: all); None without votes."""
         return None
 
+    def profiled(self) -> bool:
+        """Say whether clients may have students of different shapes, each the ``model`` of its cohort."""
+        return False
+
     def masks(self) -> bool:
         """Say whether a secure sum can hide single answers, because the server needs only their sum."""
         return True
 
-    def kept_bytes(self, catalogue: Catalogue) -> int:
-        """Return about how many bytes of models a client keeps from one round to the next."""
-        del catalogue
+    def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
+        """Return about how many bytes of models a client keeps from one round to the next, as its profile has them."""
+        del model, catalogue
         return 0
 
     def releases(self, num_rounds: int) -> int:

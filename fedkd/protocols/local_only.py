@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
-from fedkd.models.base import Recommender
+from fedkd.models.base import ModelConfig, Recommender
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import OwnStudents
 from fedkd.training.cohort import Cohort
 from fedkd.training.local import keep_students, own_students, students_scores, train_locally
 from fedkd.training.options import LocalTraining
 
 
-class LocalOnly(TrainedStudent):
+class LocalOnly(OwnStudents):
     """Separate training of every client's student on the client's own histories, from the same start.
 
     Attributes
@@ -51,10 +51,10 @@ class LocalOnly(TrainedStudent):
         nothing = Answers(asks.round, cohort.clients, {})
         if not self.keep:
             return cohort.with_states(({},) * len(cohort)), nothing
-        student = self._start(cohort)
+        student = self.own_student(cohort)
         parameters = own_students(student, cohort)
         train_locally(student, parameters, cohort, self.local, asks.round)
-        return keep_students(cohort, parameters, self._start(cohort)), nothing
+        return keep_students(cohort, parameters, self.own_student(cohort)), nothing
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Return the state as it was."""
@@ -78,17 +78,14 @@ class LocalOnly(TrainedStudent):
             "and privacy.delta out"
         )
 
-    def kept_bytes(self, catalogue: Catalogue) -> int:
+    def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
         """Return the bytes of a student, where it is kept."""
-        return self.blank_student(catalogue).size()[1] if self.keep else 0
+        return super().kept_bytes(model, catalogue) if self.keep else 0
 
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Score every user's history with the student of the user's client."""
-        student = self._start(cohort)
+        student = self.own_student(cohort)
         parameters = own_students(student, cohort)
         for number in () if self.keep else range(1, asks.round + 1):
             train_locally(student, parameters, cohort, self.local, number)
         return students_scores(student, parameters, cohort)
-
-    def _start(self, cohort: Cohort) -> Recommender:
-        return self.model.build(cohort.data.train.catalogue, cohort.seed)

@@ -1,5 +1,7 @@
 """The common part of protocols whose student is the low-rank distillate of a teacher in closed form."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from fedkd.data.catalogue import Catalogue
@@ -21,6 +23,7 @@ class LowRankStudent(GlobalStudent):
         Width of the student.
     """
 
+    learns_from_public: ClassVar[bool] = True
     rank: int = Field(default=32, ge=1)
 
     @property

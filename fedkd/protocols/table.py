@@ -5,9 +5,14 @@ from typing import Annotated
 from pydantic import BeforeValidator, SerializeAsAny
 
 from fedkd.protocols.base import Protocol
+from fedkd.protocols.bidirectional import Bidirectional
+from fedkd.protocols.ds_fl import DSFL
 from fedkd.protocols.fedavg import FedAvg
+from fedkd.protocols.feddf import FedDF
 from fedkd.protocols.federated_ease import FederatedEASE
+from fedkd.protocols.fedgkt import FedGKT
 from fedkd.protocols.fedmd import FedMD
+from fedkd.protocols.fedmd_server import FedMDServer
 from fedkd.protocols.gnmax import GNMax
 from fedkd.protocols.iterated import Iterated
 from fedkd.protocols.local_only import LocalOnly
@@ -21,6 +26,11 @@ PROTOCOLS: Registry[Protocol] = Registry(
     Residual,
     Iterated,
     FedMD,
+    FedMDServer,
+    DSFL,
+    FedDF,
+    FedGKT,
+    Bidirectional,
     PTFFedRec,
     FederatedEASE,
     GNMax,

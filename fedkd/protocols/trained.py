@@ -12,11 +12,12 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
 from fedkd.messages.types import Asks, Reference
 from fedkd.models.autoencoder import AutoencoderConfig
-from fedkd.models.base import Recommender
+from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.table import AnyModel
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
+from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import train_centrally
 from fedkd.training.options import CentralTraining
 
@@ -98,3 +99,19 @@ class TrainedStudent(GlobalStudent):
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape."""
         return self.model.build(catalogue, seed=0)
+
+
+class OwnStudents(TrainedStudent):
+    """A protocol in which every client keeps a student of its own, whose shape may be that of its device's profile."""
+
+    def profiled(self) -> bool:
+        """Return True."""
+        return True
+
+    def own_student(self, cohort: Cohort) -> Recommender:
+        """Return an untrained student of the shape that a cohort's clients have."""
+        return (cohort.model or self.model).build(cohort.data.train.catalogue, cohort.seed)
+
+    def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
+        """Return the bytes of a student."""
+        return (model or self.model).build(catalogue, seed=0).size()[1]

@@ -15,7 +15,7 @@ from fedkd.report.distillation import distillation_table
 from fedkd.report.formatting import bytes_text, metric_title, percent
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
 from fedkd.report.plots import theme
-from fedkd.report.run import Run
+from fedkd.report.run import Interval, Run
 from fedkd.report.trust_boundaries import budget, who_sees_what
 
 METRIC = PRIMARY
@@ -89,6 +89,7 @@ def context(run: Run) -> dict[str, Any]:
         "best": max((value.high for name in run.models if (value := run.interval(name, METRIC))), default=1.0),
         "charts": [learning_curve(run, METRIC), quality_against_bytes(run, METRIC)],
         "slices": [slice_chart(run, METRIC, "history "), slice_chart(run, METRIC, " items")],
+        "profiles": profiles(run),
         "distillation": distillation_table([run]),
         "aspects": {name: text for name, text in ASPECTS.items() if any(name in row for _, row in described)},
         "described": described,
@@ -102,6 +103,11 @@ def context(run: Run) -> dict[str, Any]:
         "metric": METRIC,
         "metrics": METRICS,
     }
+
+
+def profiles(run: Run) -> dict[str, Any]:
+    """Return the row of every device profile, with its quality as an interval, or None where it was not measured."""
+    return {name: {**row, "quality": Interval.read(row.get(METRIC))} for name, row in run.part("profiles").items()}
 
 
 def headline(run: Run) -> str:

@@ -12,6 +12,7 @@ It may hold besides, and reports then show:
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
 - ``models.<name>.precision``: the number format of ``bytes``: float16 as sent to devices, float32 as trained;
+- ``profiles.<name>``: ``clients``, ``parameters``, ``bytes`` and metrics (intervals) of a device profile;
 - ``models.<name>.flops``, ``.latency-ms.{p50, p95}``, ``.training-seconds``: what a list and the training cost;
 - ``models.tuned.settings``: the settings that were chosen, by name;
 - ``distillation.gain.<model>``: an interval of what the student has more than it has without a teacher, paired over

@@ -14,17 +14,18 @@ from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
 from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC
+from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC, USUAL
 from fedkd.feedback.options import FeedbackOptions
 from fedkd.gate.options import GateOptions
 from fedkd.models.device import DeviceName
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
-from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
+from fedkd.protocols.taught import TaughtTeacher
 from fedkd.runs.choices import NAMES, forget
 from fedkd.runs.mistakes import validated
+from fedkd.training.profiles import ClientOptions
 
 
 class RuntimeOptions(Options):
@@ -85,6 +86,7 @@ class Config(Options):
     data: AnySource = Synthetic()
     split: SplitOptions = SplitOptions()
     partition: PartitionOptions = PartitionOptions()
+    clients: ClientOptions = ClientOptions()
     algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
     runtime: RuntimeOptions = RuntimeOptions()
@@ -106,8 +108,10 @@ class Config(Options):
         """Return why a baseline cannot be made with these settings, and what mends it; empty where it can."""
         if BY_NAME[baseline].source == PUBLIC and not self.partition.public_fraction:
             return "there are no public users; set partition.public-fraction above 0, for example 0.1"
-        if baseline == "public-student" and not isinstance(self.algorithm, LowRankStudent):
+        if baseline == "public-student" and not self.algorithm.learns_from_public:
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
+        if baseline == "centralised-teacher" and not isinstance(self.algorithm, TaughtTeacher):
+            return f"algorithm {self.algorithm.name} has no neural teacher"
         if BY_NAME[baseline].alone and not self.algorithm.tunable:
             return f"algorithm {self.algorithm.name} has no student that public users could teach without it"
         if baseline == "centralised" and not self.algorithm.centralises:
@@ -119,10 +123,20 @@ class Config(Options):
     @model_validator(mode="after")
     def _baselines_can_be_made(self) -> "Config":
         asked = self.evaluation.baselines
-        reasons = {name: self.unmakeable(name) for name in asked if set(asked) != set(BASELINES)}
+        reasons = {name: self.unmakeable(name) for name in asked if set(asked) != set(USUAL)}
         if impossible := [f"{name} ({reason})" for name, reason in reasons.items() if reason]:
             raise ValueError(
                 f"evaluation.baselines asks for what cannot be made: {'; '.join(impossible)}; or leave it out there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _students_may_differ(self) -> "Config":
+        if self.clients.profiles and not self.algorithm.profiled():
+            raise ValueError(
+                f"clients.profiles gives clients students of different shapes, and algorithm {self.algorithm.name} "
+                "needs one shape for all; leave clients.profiles out, or set algorithm.name to one whose clients keep "
+                "their own students, for example fedmd"
             )
         return self
 
@@ -204,8 +218,13 @@ def dump(config: Config) -> dict[str, Any]:
 
 
 def flatten(config: Config) -> dict[str, bool | int | float | str]:
-    """Return a configuration as Flower's run configuration: dotted keys, scalars, lists as JSON, absent as ``""``."""
-    return dict(_leaves(config.model_dump(mode="json", by_alias=True)))
+    """Return a configuration as Flower's run configuration: dotted keys, scalars, and lists as JSON.
+
+    Absent values of keys that the default configuration has are ``""``; those of other keys are left out.
+    """
+    declared = dict(_leaves(Config().model_dump(mode="json", by_alias=True)))
+    leaves = _leaves(config.model_dump(mode="json", by_alias=True))
+    return {key: "" if value is None else value for key, value in leaves if value is not None or key in declared}
 
 
 def unflatten(flat: Mapping[str, Any]) -> Config:
@@ -223,14 +242,14 @@ def unflatten(flat: Mapping[str, Any]) -> Config:
     return validate(tree)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str]]:
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str | None]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, list):
             yield prefix + key, json.dumps(value)
         else:
-            yield prefix + key, "" if value is None else value
+            yield prefix + key, value
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

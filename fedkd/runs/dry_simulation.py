@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.aggregation.aggregator import Aggregator
+from fedkd.aggregation.sums import Sum
+from fedkd.evaluation.device import DEVICE_METRICS, measure
 from fedkd.messages.missing import Failure
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import Recommender
@@ -17,6 +20,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.failures import mending_divergence, unanswered
 from fedkd.runs.federation import Federation, mechanisms, student_noise
 from fedkd.training.cohort import ClientState, Cohort
+from fedkd.training.profiles import in_cohorts
 
 Ids = NDArray[np.int64]
 
@@ -84,9 +88,7 @@ class DrySimulation:
         if not len(asks.clients):
             return None
         aggregator = self.mechanism.aggregator(self.config.algorithm.expects(asks))
-        size = self.config.runtime.cohort_size
-        chunks = [asks.clients[start : start + size] for start in range(0, len(asks.clients), size)]
-        self.received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
+        self.received = self.encoded(asks, aggregator)
         if not len(self.received.clients):
             failures = {Failure(reason): len(clients) for reason, clients in self.received.refused.items()}
             raise unanswered(asks.round, failures)
@@ -94,16 +96,35 @@ class DrySimulation:
         return self.estimates
 
     def cohort(self, clients: Ids) -> Cohort:
-        """Return some clients with their data and what they keep."""
+        """Return some clients of one device profile with their data and what they keep."""
         owner, data = self.together.held_by(clients)
         kept = tuple(self.kept.get(int(client), {}) for client in clients)
-        return Cohort(clients, owner, data, self.config.seed, kept, student_noise(self.config))
+        model = self.config.clients.model(self.together.profiles(clients, self.config))
+        return Cohort(clients, owner, data, self.config.seed, kept, student_noise(self.config), model)
+
+    def encoded(self, asks: Asks, aggregator: Aggregator) -> Answers:
+        """Return the clients' answers to a question as they are sent."""
+        return aggregator.merge([aggregator.encode(self.learnt(own)) for own in self._by_cohort(asks)])
 
     def learnt(self, asks: Asks) -> Answers:
-        """Return the clients' raw answers to asks that concern them."""
+        """Return the raw answers of clients of one device profile to asks that concern them."""
         cohort, answers = self.config.algorithm.learn(self.cohort(asks.clients), asks)
         self.kept |= {int(client): state for client, state in zip(cohort.clients, cohort.states, strict=False)}
         return answers
+
+    def measured(self, asks: Asks) -> Answers:
+        """Return the metrics of what clients recommend, as they are sent."""
+        parts, aggregator = list[Answers](), Sum(DEVICE_METRICS)
+        for own in self._by_cohort(asks):
+            cohort = self.cohort(own.clients)
+            scores = self.config.algorithm.predict(cohort, own)
+            metrics = {"metrics": measure(scores, cohort.data, cohort.owner, len(cohort))}
+            parts.append(aggregator.encode(Answers(own.round, own.clients, metrics)))
+        return aggregator.merge(parts)
+
+    def _by_cohort(self, asks: Asks) -> Iterator[Asks]:
+        profiles = self.together.profiles(asks.clients, self.config)
+        return map(asks.take, in_cohorts(asks.clients, profiles, self.config.runtime.cohort_size))
 
     def first_asks(self) -> tuple[Asks, dict[str, Spec]]:
         """Return the question of the first round, and the form of its answers without noise."""

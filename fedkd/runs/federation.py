@@ -66,6 +66,32 @@ class Federation:
         users = self.partition.clients.take(clients)
         return users.row_index, self.fold.take(users.values)
 
+    def profiles(self, clients: NDArray[np.int64], config: Config) -> NDArray[np.str_]:
+        """Return the device profile of some clients, shape [clients], by the data's column or by shares.
+
+        Raises
+        ------
+        UserError
+            The column names a profile that there is not, or the users of one client have several.
+        """
+        told, known = self.fold.train.profiles, config.clients.profiles
+        if not known or told is None:
+            return config.clients.dealt(clients, config.seed)
+        users = self.partition.clients.take(clients)
+        found = told[users.values]
+        if unknown := {*found.tolist()} - known.keys():
+            raise UserError(
+                f"data.profile-column holds {len(unknown)} names beside {', '.join(known)}, which clients.profiles "
+                'has; name these profiles there, or name no column with data.profile-column=""'
+            )
+        first = found[users.indptr[:-1]]
+        if not np.array_equal(first[users.row_index], found):
+            raise UserError(
+                "data.profile-column gives users of one client several profiles, and a client is one device; give "
+                "them one, or set partition.clients=users"
+            )
+        return np.asarray(first)
+
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: its user's name, or a digest of all names where it has several users.
 

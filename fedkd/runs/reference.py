@@ -178,6 +178,8 @@ def _allowed(annotation: Any, marks: Any = ()) -> str:
         return ", ".join(map(str, inner))
     if origin in (Union, UnionType):
         return f"{' or '.join(_allowed(kind, marks) for kind in inner if kind is not NoneType)}; may be left out"
+    if origin is Mapping:
+        return f"a table for every name, with {', '.join(map(kebab, inner[1].model_fields))}"
     if origin is tuple:
         count = "list" if Ellipsis in inner else f"list of {len(inner)}"
         return f"{count}: {_allowed(inner[0], marks)}"

@@ -20,14 +20,18 @@ from fedkd.data.interactions import Interactions
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.flower import answer_record, ask_record, read_answer, read_ask
 from fedkd.messages.types import Answers, Asks, Estimate, Estimates
+from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import score
 from fedkd.models.watching import watched
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
 from fedkd.protocols.rounds import play_round, sampled
 from fedkd.ragged import Ragged
 from fedkd.training.cohort import ClientState, Cohort
+from fedkd.training.profiles import ClientOptions, Profile, in_cohorts
 
 ITEMS, SEED = 30, 3
+ALIKE = ClientOptions()
+"""Clients whose students have the shape of the protocol's."""
 
 
 def toy_interactions(users: int, seed: int, tastes: int = 3) -> Interactions:
@@ -74,6 +78,8 @@ class ToyFederation:
         The users.
     cohort_size : int
         Clients that learn together.
+    clients : ClientOptions
+        Their device profiles.
     states : list of ClientState
         What every client keeps.
     """
@@ -81,6 +87,7 @@ class ToyFederation:
     protocol: Protocol
     fold: Fold
     cohort_size: int
+    clients: ClientOptions = ALIKE
     states: list[ClientState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,8 +95,13 @@ class ToyFederation:
 
     def cohorts(self, clients: NDArray[np.int64]) -> list[Cohort]:
         """Return some clients in cohorts."""
-        chunks = [clients[i : i + self.cohort_size] for i in range(0, len(clients), self.cohort_size)]
-        return [Cohort(c, np.arange(len(c)), self.fold.take(c), SEED, tuple(self.states[i] for i in c)) for c in chunks]
+        profiles = self.clients.dealt(clients, SEED)
+        return [self._cohort(chunk) for chunk in in_cohorts(clients, profiles, self.cohort_size)]
+
+    def _cohort(self, clients: NDArray[np.int64]) -> Cohort:
+        own, states = np.arange(len(clients)), tuple(self.states[client] for client in clients)
+        model = self.clients.model(self.clients.dealt(clients, SEED))
+        return Cohort(clients, own, self.fold.take(clients), SEED, states, model=model)
 
     def collect(self, asks: Asks) -> Estimates | None:
         """Return the estimates that the answers of two nodes give."""
@@ -119,7 +131,12 @@ class ToyFederation:
     def scores(self, state: State, number: int) -> NDArray[np.float32]:
         """Return the scores of every user's recommendations on their device, shape [users, items]."""
         asks = read_ask(ask_record(self.protocol.deploy(state, np.arange(len(self.states)), number)))
-        return np.concatenate([self.protocol.predict(c, asks.take(c.clients)) for c in self.cohorts(asks.clients)])
+        out = np.zeros((len(self.states), ITEMS), np.float32)
+        for cohort in self.cohorts(asks.clients):
+            scores = self.protocol.predict(cohort, asks.take(cohort.clients))
+            assert scores.dtype == np.float32, f"scores are of type {scores.dtype}"
+            out[cohort.clients] = scores
+        return out
 
     def ndcg(self, scores: NDArray[np.float32]) -> float:
         """Return NDCG@10 of some scores."""
@@ -138,10 +155,16 @@ class Outcome:
 
 
 def play(
-    protocol: Protocol, rounds: int = 2, users: int = 20, cohort_size: int = 64, public: int = 8, share: float = 1.0
+    protocol: Protocol,
+    rounds: int = 2,
+    users: int = 20,
+    cohort_size: int = 64,
+    public: int = 8,
+    share: float = 1.0,
+    clients: ClientOptions = ALIKE,
 ) -> Outcome:
     """Run some rounds, with everyone or with a random share of the clients."""
-    federation = ToyFederation(protocol, toy_fold(users, seed=1), cohort_size)
+    federation = ToyFederation(protocol, toy_fold(users, seed=1), cohort_size, clients)
     setup = Setup(toy_interactions(public, seed=2), users, users, rounds, SEED)
     state, metrics = protocol.begin(setup), list[Metrics]()
     for number in range(1, rounds + 1):
@@ -160,6 +183,7 @@ def check_protocol(protocol: Protocol) -> None:
         partial(check_cohorts, size=7),
         check_seed,
         check_coming_and_going,
+        check_profiles,
         check_bound,
         check_silence,
         check_file,
@@ -179,7 +203,6 @@ def check_two_rounds(protocol: Protocol) -> None:
     for kept in outcome.federation.states:
         assert all(isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in kept.values())
     assert outcome.scores.shape == (20, ITEMS), f"scores have the shape {outcome.scores.shape}"
-    assert outcome.scores.dtype == np.float32, f"scores are of type {outcome.scores.dtype}"
     assert np.isfinite(outcome.scores).all(), "scores are not finite"
     assert all(np.isfinite(value) for metrics in outcome.metrics for value in metrics.values())
 
@@ -191,6 +214,21 @@ def check_cohorts(protocol: Protocol, size: int) -> None:
     for left, right in zip(together.federation.states, apart.federation.states, strict=True):
         assert_same(left, right)
     assert_same({"scores": together.scores}, {"scores": apart.scores})
+
+
+def check_profiles(protocol: Protocol) -> None:
+    """Check that clients may have students of different shapes, where the protocol says so."""
+    if not protocol.profiled():
+        return
+    widths = {"small": 2, "large": 3}
+    profiles = {name: Profile(model=AutoencoderConfig(width=width)) for name, width in widths.items()}
+    clients = ClientOptions(profiles=profiles)
+    together, apart = (play(protocol, users=8, cohort_size=size, clients=clients) for size in (64, 2))
+    assert_same(together.state.arrays, apart.state.arrays)
+    assert_same({"scores": together.scores}, {"scores": apart.scores})
+    for profile, kept in zip(clients.dealt(np.arange(8), SEED), together.federation.states, strict=True):
+        sizes = {size for array in kept.values() if array.ndim > 1 for size in array.shape}
+        assert widths[str(profile)] in sizes, f"a client keeps another student than that of its profile: {sizes}"
 
 
 def check_seed(protocol: Protocol) -> None:

@@ -74,7 +74,8 @@ def check_alignment(loaded: Loaded) -> None:
     """Check that users have distinct ids, and that groups and the official test part are aligned."""
     data = loaded.interactions
     assert len(np.unique(data.users)) == data.num_users, "two users have one id"
-    assert data.groups is None or data.groups.shape == data.users.shape, "there must be one group a user"
+    for of_users in (data.groups, data.profiles):
+        assert of_users is None or of_users.shape == data.users.shape, "there must be one group, or profile, a user"
     test = loaded.official_test
     assert test is None or test.shape == (len(data),), "the official test part must have one flag an interaction"
 
@@ -106,7 +107,7 @@ def check_repeatable(first: Loaded, second: Loaded) -> None:
 
 def _arrays(loaded: Loaded) -> list[NDArray[Any]]:
     data, catalogue = loaded.interactions, loaded.interactions.catalogue
-    optional = [data.times, data.groups, catalogue.titles, catalogue.years, loaded.official_test]
+    optional = [data.times, data.groups, data.profiles, catalogue.titles, catalogue.years, loaded.official_test]
     return [catalogue.membership, *catalogue.vectors.values(), *(array for array in optional if array is not None)]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.fold import Fold
+from fedkd.models.base import ModelConfig
 from fedkd.training.dp_sgd import GradientNoise
 
 ClientState = Mapping[str, NDArray[Any]]
@@ -32,6 +33,8 @@ class Cohort:
         State of each client from earlier rounds, in the order of ``clients``; empty mappings at first.
     noise : GradientNoise, optional
         The constants of DP-SGD; students train without noise if there are none.
+    model : ModelConfig, optional
+        The student of these clients' device profile; without it they have the protocol's own.
     """
 
     clients: NDArray[np.int64]
@@ -40,6 +43,7 @@ class Cohort:
     seed: int
     states: tuple[ClientState, ...] = field(default=())
     noise: GradientNoise | None = None
+    model: ModelConfig | None = None
 
     def __len__(self) -> int:
         return len(self.clients)

@@ -1,6 +1,7 @@
 """Local training of students on clients' own histories, and the students' way from round to round."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from fedkd.models.base import Recommender, multi_hot, score
 from fedkd.privacy.randomness import noise_generator
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
-from fedkd.training.chunks import Model, Parameters, item_tables
+from fedkd.training.chunks import Loss, Model, Parameters, item_tables
 from fedkd.training.cohort import ClientState, Cohort
 from fedkd.training.dp_sgd import train_with_noise
 from fedkd.training.engine import replicate, train
@@ -27,8 +28,36 @@ ROWS = ".rows"
 """Ending of the name of the rows of a table that are kept, where not all are."""
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What students learn from others while they train on their own histories, such as a teacher's soft labels.
+
+    Every example is paired with one row of the lesson, drawn anew: column ``row`` beside ``shown`` and ``whole``.
+
+    Attributes
+    ----------
+    rows : int
+        How many there are, at least one.
+    loss : callable
+        Loss of an example and its row, as `fedkd.training.engine.train` takes it.
+    """
+
+    rows: int
+    loss: Loss
+
+    def paired(self, examples: Examples, streams: list[np.random.Generator]) -> Examples:
+        """Return the examples of some clients with a row each, by the clients' own streams."""
+        drawn = [rng.integers(self.rows, size=count) for rng, count in zip(streams, examples.lengths, strict=True)]
+        return replace(examples, columns={**examples.columns, "row": Ragged.from_rows(drawn, np.int64)})
+
+
 def train_locally(
-    model: Recommender, parameters: Parameters, cohort: Cohort, training: LocalTraining, round_number: int
+    model: nn.Module,
+    parameters: Parameters,
+    cohort: Cohort,
+    training: LocalTraining,
+    round_number: int,
+    lesson: Lesson | None = None,
 ) -> None:
     """Train every client's student on hard labels, in place: it sees part of a history and scores the whole.
 
@@ -37,7 +66,7 @@ def train_locally(
 
     Parameters
     ----------
-    model : Recommender
+    model : Recommender, or a Module around one for the loss of a lesson
         The computation.
     parameters : Parameters
         A student per client, changed in place.
@@ -47,23 +76,27 @@ def train_locally(
         Number of epochs, step size and optimiser.
     round_number : int
         The round, which names the clients' random streams.
+    lesson : Lesson, optional
+        What they learn beside that; its loss is then the whole objective.
 
     Raises
     ------
     UserError
         Another optimiser than ``sgd`` under noise.
     """
-    loss = history_loss(model.num_items)
+    loss = history_loss(cohort.data.train.num_items) if lesson is None else lesson.loss
+    streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
     if cohort.noise is not None:
         if training.optimiser != "sgd":
             raise UserError(
                 f"students under noise take plain gradient steps: set the optimiser to sgd, not {training.optimiser}"
             )
         examples = unseeded_views(cohort, training.visible, training.target)
+        examples = examples if lesson is None else lesson.paired(examples, streams)
         train_with_noise(model.eval(), parameters, examples, loss, training.learning_rate, cohort.noise)
         return
-    streams = [stream(cohort.seed, "train", round_number, int(client)) for client in cohort.clients]
     examples = seeded_views(cohort, training.epochs, training.visible, streams, training.target)
+    examples = examples if lesson is None else lesson.paired(examples, streams)
     once = training.model_copy(update={"epochs": 1})  # every epoch has a view of its own
     train(model.eval(), parameters, examples, loss, once, streams)
 
@@ -186,6 +219,31 @@ def students_scores(model: Recommender, parameters: Parameters, cohort: Cohort) 
         users = np.flatnonzero(cohort.owner == row)
         model.load_state_dict({name: stacked[row] for name, stacked in parameters.items()}, strict=False)
         out[users] = score(model, histories.take(users))
+    return out
+
+
+def has_students(cohort: Cohort) -> NDArray[np.bool_]:
+    """Return whether every client has a student of its own already, shape [clients]."""
+    return np.array([any(name.startswith(OWN) for name in state) for state in cohort.states], bool)
+
+
+def own_or_common_scores(model: Recommender, common: Recommender, cohort: Cohort) -> NDArray[np.float32]:
+    """Return the scores of every user's history, shape [users, items].
+
+    Parameters
+    ----------
+    model : Recommender
+        Of the shape of the clients' own students.
+    common : Recommender
+        The model that recommends to users whose client has no student yet.
+    cohort : Cohort
+        The clients.
+    """
+    having = has_students(cohort)
+    own = cohort.take(np.flatnonzero(having))
+    out, alone = np.empty((len(cohort.owner), model.num_items), np.float32), ~having[cohort.owner]
+    out[~alone] = students_scores(model, own_students(model, own), own)
+    out[alone] = score(common, cohort.data.history.histories.take(np.flatnonzero(alone)))
     return out
 
 

@@ -28,9 +28,10 @@ def deal_out(config: Config, folder: Path) -> int:
     identities = {client: Identity.generate() for client in range(registered)}
     directory = Directory({client: identity.public for client, identity in identities.items()})
     write_directory(folder / "server", directory)
+    profiles = together.profiles(np.arange(registered), config)
     for client, identity in identities.items():
         _, data = together.held_by(np.array([client]))
-        write_device(folder / f"client-{client}", client, registered, data)
+        write_device(folder / f"client-{client}", client, registered, data, str(profiles[client]))
         write_identity(folder / f"client-{client}", identity)
         write_directory(folder / f"client-{client}", directory)
     return registered

@@ -79,6 +79,18 @@ def test_what_does_not_sum_is_joined_row_by_row() -> None:
     assert [merged.values["t"][i].tolist() for i in range(2)] == [[3, 3], [8, 8]]
 
 
+def test_groups_in_any_order_are_joined_in_the_order_of_the_clients() -> None:
+    specs = {"rows": Spec(Kind.STATISTICS, (-1,), sums=False), "one": Spec(Kind.STATISTICS, (1,), sums=False)}
+    aggregator, parts = Sum(specs), []
+    for clients in ([1, 4], [0, 3], [2]):
+        rows = Ragged.from_rows([np.full(client, float(client)) for client in clients], np.float32)
+        values = {"rows": rows, "one": np.array(clients, np.float32)[:, None]}
+        parts.append(aggregator.encode(Answers(1, np.array(clients), values)))
+    joined = aggregator.merge(parts)
+    assert joined.clients.tolist() == joined.values["one"][:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert [row.tolist() for row in joined.values["rows"]] == [[float(n)] * n for n in range(5)]
+
+
 def test_entries_of_sparse_vectors_are_added_where_they_stand_each_client_s_own() -> None:
     entries = SparseUpdate(np.array([0, 2, 2, 0]), np.array([5, 1, 2, -3]), np.array([0, 0, 1, 2]), 4)
     assert entries.total().tolist() == [2, 0, 3, 0]

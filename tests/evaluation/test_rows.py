@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from fedkd.evaluation.options import EvaluationOptions
-from fedkd.evaluation.rows import AT_TERMINAL, BASELINES, IN_REPORT, OURS, ROWS, learnt_from, report_order, title
+from fedkd.evaluation.rows import AT_TERMINAL, BASELINES, IN_REPORT, OURS, ROWS, USUAL, learnt_from, report_order, title
 from fedkd.protocols.table import PROTOCOLS
 from simulations.baselines import CENTRAL
 
@@ -34,15 +34,18 @@ def test_names_and_places_are_unique() -> None:
 
 
 def test_the_configuration_allows_every_baseline_and_takes_all_by_default() -> None:
-    assert EvaluationOptions().baselines == BASELINES == CONFIGURED
+    assert EvaluationOptions().baselines == USUAL == CONFIGURED
+    assert {*BASELINES} - {*USUAL} == {"centralised-teacher"}
     kinds = get_args(EvaluationOptions.model_fields["baselines"].annotation)
     assert get_args(kinds[0]) == BASELINES
 
 
 def test_every_order_is_the_one_that_people_know() -> None:
     shown = ["popularity", "item-knn", "local-only", "public-teacher", "public-student", "undistilled", "tuned"]
-    assert [row.name for row in AT_TERMINAL] == [*shown, "fedavg", "teacher", "student", "centralised", "ease"]
-    rivals = ["ease", "centralised", "fedavg", "public-teacher", "public-student", "undistilled", "tuned", "local-only"]
+    ends = ["teacher", "student", "centralised", "centralised-teacher", "ease"]
+    assert [row.name for row in AT_TERMINAL] == [*shown, "fedavg", *ends]
+    rivals = ["ease", "centralised", "centralised-teacher", "fedavg", "public-teacher", "public-student", "undistilled"]
+    rivals += ["tuned", "local-only"]
     assert [row.name for row in IN_REPORT] == ["student", "teacher", *rivals, "item-knn", "popularity"]
     assert OURS == ("student", "teacher")
 

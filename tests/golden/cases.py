@@ -74,6 +74,13 @@ SMALL = (
 CENTRALISED = ("evaluation.baselines=centralised",)
 TWICE = "num-server-rounds=2"
 RESIDUAL = ("algorithm.references=16", "algorithm.panel=30", "algorithm.rank=6")
+CONSENSUS = (
+    "algorithm.references=12",
+    "algorithm.panel=25",
+    "algorithm.model.width=6",
+    "algorithm.transfer.epochs=5",
+    "algorithm.central.epochs=10",
+)
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "residual": RESIDUAL,
     "iterated": (
@@ -83,11 +90,29 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
         "algorithm.pretraining.epochs=10",
         "algorithm.central.epochs=10",
     ),
-    "fedmd": (
+    "fedmd": CONSENSUS,
+    "fedmd-server": (*CONSENSUS, "algorithm.teacher-model.width=12"),
+    "ds-fl": (*CONSENSUS, "algorithm.temperature=0.002"),
+    "feddf": (*CONSENSUS, "algorithm.digest-epochs=4", "algorithm.local.epochs=5"),
+    "fedgkt": (
         "algorithm.references=12",
         "algorithm.panel=25",
         "algorithm.model.width=6",
-        "algorithm.transfer.epochs=5",
+        "algorithm.server-width=10",
+        "algorithm.pretraining.epochs=5",
+        "algorithm.teaching.steps=5",
+        "algorithm.central.epochs=10",
+    ),
+    "bidirectional": (
+        "algorithm.references=12",
+        "algorithm.panel=25",
+        "algorithm.model.family=autoencoder",
+        "algorithm.model.width=6",
+        "algorithm.teacher-model.family=autoencoder",
+        "algorithm.teacher-model.width=8",
+        "algorithm.pretraining.epochs=10",
+        "algorithm.teaching.training.steps=10",
+        "algorithm.distillation.training.steps=10",
         "algorithm.central.epochs=10",
     ),
     "ptf-fedrec": ("algorithm.dimensions=4", "algorithm.server-dimensions=8"),
@@ -172,6 +197,15 @@ CASES: dict[str, Case] = {
     "iterated-local": of("iterated", TWICE, *mode("local", 80)),
     "fedmd-central": of("fedmd", TWICE, *mode("central")),
     "fedmd-distributed": of("fedmd", *mode("distributed")),
+    "bidirectional-silos": of(
+        "bidirectional",
+        TWICE,
+        *SILOS,
+        "algorithm.own.family=autoencoder",
+        "evaluation.baselines=public-teacher,public-student,centralised,centralised-teacher",
+    ),
+    "bidirectional-central": of("bidirectional", TWICE, *mode("central")),
+    "bidirectional-distributed": of("bidirectional", *mode("distributed")),
     "fedavg-central": of("fedavg", TWICE, *mode("central")),
     "fedavg-distributed": of("fedavg", TWICE, *mode("distributed")),
     "fedavg-cnn": of("fedavg", "algorithm.model.family=cnn", "algorithm.server-optimiser=adam"),

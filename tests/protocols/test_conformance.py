@@ -2,20 +2,41 @@
 
 import pytest
 
+from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.protocols.table import PROTOCOLS
 from fedkd.testing import protocols as suite
-from fedkd.training.options import CentralTraining
+from fedkd.training.options import CentralTraining, LocalTraining, StepTraining
 
 SMALL = AutoencoderConfig(width=4)
 BRIEF = ServerDistillation(samples=20, steps=20, batch_size=8)
+SHORT = DistillationOptions(training=StepTraining(steps=3))
+CONSENSUS = {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)}
 QUICK = {
     "residual": {"references": 8, "panel": 15, "rank": 4},
     "federated-ease": {"rank": 4, "regularisation": 3.0},
     "iterated": {"references": 6, "panel": 20, "pretraining": CentralTraining(epochs=5)},
     "gnmax": {"queries": 6, "panel": 20, "central": CentralTraining(epochs=5)},
-    "fedmd": {"references": 6, "panel": 20, "transfer": CentralTraining(epochs=5)},
+    "bidirectional": {
+        "references": 6,
+        "panel": 20,
+        "teacher_model": AutoencoderConfig(width=6),
+        "pretraining": CentralTraining(epochs=5),
+        "teaching": SHORT,
+        "distillation": SHORT,
+    },
+    "fedmd": CONSENSUS,
+    "fedmd-server": {**CONSENSUS, "teacher_model": AutoencoderConfig(width=6)},
+    "ds-fl": CONSENSUS,
+    "fedgkt": {
+        "references": 6,
+        "panel": 20,
+        "server_width": 8,
+        "pretraining": CentralTraining(epochs=5),
+        "teaching": StepTraining(steps=3),
+    },
+    "feddf": {**CONSENSUS, "digest_epochs": 3, "local": LocalTraining(epochs=2)},
 }
 
 
@@ -41,6 +62,7 @@ def protocol(request):
         suite.check_two_rounds,
         suite.check_seed,
         suite.check_coming_and_going,
+        suite.check_profiles,
         suite.check_bound,
         suite.check_silence,
         suite.check_file,

@@ -10,7 +10,8 @@ from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Estimate, Estimates
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import padded_histories, score
-from fedkd.protocols.fedmd import CONSENSUS, FedMD
+from fedkd.protocols.fedmd import FedMD
+from fedkd.protocols.own_consensus import CONSENSUS
 from fedkd.protocols.trained import DIRECTIONS
 from fedkd.training.cohort import Cohort
 from fedkd.training.options import CentralTraining, LocalTraining

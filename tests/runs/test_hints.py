@@ -86,7 +86,7 @@ CASES: list[Case] = [
     ),
     *(
         ({**NOBODY, "algorithm.name": name}, "for example 0.1", [{"partition.public-fraction": "0.1"}])
-        for name in ("iterated", "fedmd", "gnmax")
+        for name in ("iterated", "fedmd", "ds-fl", "feddf", "fedgkt", "gnmax")
     ),
     ({"partition.public-fraction": "0.999"}, "lower it", [{"partition.public-fraction": "0.9"}]),
     ({**SILOS, "partition.num-silos": "500"}, "lower it to at most 54", [{"partition.num-silos": "54"}]),
@@ -94,6 +94,11 @@ CASES: list[Case] = [
         {"partition.clients": "groups", "data.source": "table"},
         "data.path",
         [{"partition.clients": "users", "data.source": "synthetic"}],
+    ),
+    (
+        {"clients.profiles.small.model.family": "linear", "algorithm.name": "fedavg"},
+        "set algorithm.name to one whose clients keep their own students, for example fedmd",
+        [{"algorithm.name": "fedmd"}],
     ),
     ({"algorithm.name": "ptf-fedrec", **SILOS}, "set partition.clients to users", [{"partition.clients": "users"}]),
     ({"algorithm.rank": "60"}, "must be less than the 40 items", [{"algorithm.rank": "39"}]),
@@ -158,7 +163,7 @@ CASES: list[Case] = [
 @pytest.fixture(autouse=True)
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave students as they begin: what is read and checked comes before their training."""
-    for module in ("iterated", "fedmd"):
+    for module in ("iterated", "consensus", "fedgkt"):
         monkeypatch.setattr(f"fedkd.protocols.{module}.train_centrally", lambda model, *_: model)
     monkeypatch.setattr("fedkd.protocols.gnmax.GNMax._trained", lambda self, state, rng: state)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedkd.evaluation.rows import BASELINES
+from fedkd.evaluation.rows import USUAL
 from fedkd.report import render
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
@@ -35,7 +35,7 @@ def planned(*settings: str) -> tuple[Config, CostForecast]:
 
 def test_every_stage_and_every_baseline_has_its_seconds() -> None:
     config, found = planned(*SMALL, "algorithm.rank=8", "evaluation.baseline-rounds=1")
-    assert set(found.seconds) == {"training", "teaching", "evaluation", *BASELINES}
+    assert set(found.seconds) == {"training", "teaching", "evaluation", *USUAL}
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert found.total_seconds > sum(found.seconds.values())
     said = " ".join(found.lines(config))

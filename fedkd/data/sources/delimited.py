@@ -23,7 +23,7 @@ __all__ = ["Delimited", "Layout", "read_delimited"]
 
 BLOCK = 1 << 23
 """Characters that are read and parsed together."""
-IDS = ("user", "item", "group")
+IDS = ("user", "item", "group", "profile")
 """Roles whose columns repeat few values: they become categories, the others text."""
 SAMPLE = 100
 """Lines below the first that are looked at to tell names of columns from data."""
@@ -37,8 +37,8 @@ class Delimited:
     Attributes
     ----------
     frame : DataFrame, shape [rows, roles]
-        A column a role, without blanks around the text; an empty field is missing. Columns of users, items and groups
-        are categories.
+        A column a role, without blanks around the text; an empty field is missing. Columns of users, items, groups
+        and profiles are categories.
     lines : int
         Lines of the file.
     blank : int

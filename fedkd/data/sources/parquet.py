@@ -29,7 +29,7 @@ def is_parquet(path: Path) -> bool:
 def read_parquet(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return the columns of a Parquet file that have a role, shape [rows, roles].
 
-    Users, items and groups are categories; times, dates and numbers stay what the file calls them.
+    Users, items, groups and profiles are categories; times, dates and numbers stay what the file calls them.
 
     Raises
     ------

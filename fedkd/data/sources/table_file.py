@@ -20,7 +20,7 @@ from fedkd.data.sources.table_guess import guess_table
 from fedkd.data.years import FIRST, LAST, first_years, whole_years
 from fedkd.errors import UserError
 
-ROLES = ("user", "item", "time", "rating", "group", "year")
+ROLES = ("user", "item", "time", "rating", "group", "profile", "year")
 
 
 class TableFile(Source):
@@ -36,6 +36,9 @@ class TableFile(Source):
     ----------
     user_column, item_column, time_column, rating_column, group_column : str
         Column names, or positions from 0 where ``header`` is false; an empty string means that there is none.
+    profile_column : str
+        Column with the name of the profile of the user's device, one of ``clients.profiles``; an empty string means
+        that there is none.
     year_column : str
         Column with the year in which the row's item was released, a public fact that is the same in every row of the
         item; an empty string means that there is none.
@@ -61,6 +64,7 @@ class TableFile(Source):
     time_column: str = ""
     rating_column: str = ""
     group_column: str = ""
+    profile_column: str = ""
     year_column: str = ""
     header: bool | None = None
     separator: str = ""

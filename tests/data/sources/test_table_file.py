@@ -100,6 +100,14 @@ def test_a_column_of_groups_reaches_the_users(tmp_path: Path) -> None:
     assert data.groups.tolist() == ["north", "south"]
 
 
+def test_a_column_of_profiles_reaches_the_users(tmp_path: Path) -> None:
+    text = "user,item,phone\n1,1,old\n1,2,new\n2,1,\n2,2,\n3,1,007\n"
+    loaded = TableFile(path=written(tmp_path, text), profile_column="phone", min_user_interactions=1).load()
+    assert loaded.interactions.profiles is not None
+    assert loaded.interactions.profiles.tolist() == ["old", "unknown", "007"]
+    assert loaded.dropped == {"user in several profiles: the first is kept": 1}
+
+
 def test_a_column_of_years_reaches_the_items(tmp_path: Path) -> None:
     text = "user,item,year\n1,7,1990\n1,8,\n2,7.0,1990\n2,9,1985\n"
     loaded = TableFile(path=written(tmp_path, text), year_column="year").load()
