@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
 from flwr.common.logger import log
 from numpy.typing import NDArray
 
@@ -34,6 +35,16 @@ from fedkd.secure_aggregation.identities import signed_attestation
 ERROR = 40
 
 
+def in_words(message: Message, context: Context, answer: ClientAppCallable) -> Message:
+    """Answer, or say in a line what the owner or the server can mend; Flower would log a traceback."""
+    try:
+        return answer(message, context)
+    except UserError as error:
+        if is_device(context):
+            log(ERROR, "no answer to %s: %s", message.metadata.message_type, error)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"UserError: {error}"), reply_to=message)
+
+
 def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) -> Message:
     """Answer without importing a module that the owner of a device has not allowed."""
     if not is_device(context):
@@ -42,7 +53,7 @@ def on_own_terms(message: Message, context: Context, answer: ClientAppCallable) 
         return answer(message, context)
 
 
-app = ClientApp(mods=[on_own_terms])
+app = ClientApp(mods=[in_words, on_own_terms])
 
 
 @app.query("whoami")
@@ -62,7 +73,7 @@ def catalogue(message: Message, context: Context) -> Message:
 @app.query("student")
 def student(message: Message, context: Context) -> Message:
     """Keep the student that the server has made, for the owner of this device; nothing is told in return."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     node.policy.check(node.config)
     keep_student(node, asks)
     return Message(RecordDict(), reply_to=message)
@@ -118,7 +129,7 @@ class ClientRelease:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train on private data and release an answer, under masks where the server may see only the sum."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     mechanism = node.mechanisms.answers
 
     def learn(own: Asks) -> Answers:
@@ -134,7 +145,7 @@ def train(message: Message, context: Context) -> Message:
 @app.train("panel")
 def panel(message: Message, context: Context) -> Message:
     """Release which items the users have, before all other releases, so that the server can choose popular ones."""
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     mechanism = node.mechanisms.panel
     if mechanism is None:
         raise UserError("this run does not release which items clients have; set privacy.panel-share, for example 0.1")
@@ -156,7 +167,7 @@ def evaluate(message: Message, context: Context) -> Message:
     Under protection the metrics are one more release, of sums, and only if the configuration plans for it. Without
     protection a device that masks its answers also masks the sums over its users.
     """
-    node, asks = open_node(context), read_ask(message.content)
+    node, asks = open_node(context, message), read_ask(message.content)
     planned = node.mechanisms
     mechanism = planned.metrics or planned.answers
     if mechanism.active and planned.metrics is None:

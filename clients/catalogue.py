@@ -64,7 +64,7 @@ def _path(device: Device) -> Path:
     return device.folder / "state" / FILE
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _read(path: Path, changed: int) -> Catalogue | None:
     """Return the stored catalogue as changed at a moment; None if it is damaged, so that it is sent again."""
     del changed

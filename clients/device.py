@@ -1,13 +1,14 @@
 """A device's own data: one folder that no one else reads."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
 
 from fedkd.atomic_file import replace_file, replacing
 from fedkd.data.catalogue import Catalogue
@@ -16,9 +17,16 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
 from fedkd.secure_aggregation import Identity
-from fedkd.secure_aggregation.identities import read_identity
+from fedkd.secure_aggregation.identities import KEY, read_identity
 
 PARTS = ("train", "history", "target")
+SIZES, INTERACTIONS, COLUMNS = "device.json", "interactions.parquet", ["user", "item", "part"]
+
+MADE = (
+    "make it of the device's own data with python -m clients.prepare, or for many clients on one machine with "
+    "python -m simulations.deployment.prepare"
+)
+"""How a device's folder comes about."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,9 @@ class Device:
         """All that the users have had: their histories, and after them what tests hold back."""
         parts = (self.data.history.histories, self.data.target.histories)
         users, items = (np.concatenate([getattr(part, of) for part in parts]) for of in ("row_index", "values"))
-        table = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
-        history = _interactions(table, self.data.history.num_users, self.data.history.num_items)
-        return replace(history, catalogue=self.data.history.catalogue)
+        _, first = np.unique(users * self.data.history.num_items + items, return_index=True)
+        first.sort()
+        return _interactions(users[first], items[first], self.data.history.num_users, self.data.history.catalogue)
 
     def owner(self, client: int) -> str:
         """Return the lasting name of a client: a device holds one, under its own number."""
@@ -67,36 +75,50 @@ def write_device(folder: Path, client: int, registered: int, data: Fold) -> None
     """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
-    with replacing(folder / "interactions.parquet") as new:
+    with replacing(folder / INTERACTIONS) as new:
         new.touch(0o600)
         pd.concat(frames, ignore_index=True).to_parquet(new, index=False)
     sizes = {"client": client, "registered": registered, "users": data.train.num_users, "items": data.train.num_items}
-    replace_file(folder / "device.json", json.dumps(sizes).encode() + b"\n")
+    replace_file(folder / SIZES, json.dumps(sizes).encode() + b"\n")
 
 
-@lru_cache(maxsize=4)
 def read_device(folder: Path) -> Device:
-    """Read what ``write_device`` wrote.
+    """Read what ``write_device`` wrote; files that have not changed since this process read them are not read again.
 
     Raises
     ------
     UserError
         A file is missing or does not hold what it must.
     """
+    return _read(folder, tuple(_version(folder / name) for name in (SIZES, INTERACTIONS, KEY)))
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what differs between a file and the one that replaces it."""
     try:
-        sizes = json.loads((folder / "device.json").read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / "interactions.parquet", columns=["user", "item", "part"])
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> Device:
+    del versions  # what has changed is read again
+    try:
+        sizes = json.loads((folder / SIZES).read_text(encoding="utf-8"))
+        with ParquetFile(folder / INTERACTIONS) as file:
+            table = file.read(COLUMNS).to_pandas()[COLUMNS]
         items, users = int(sizes["items"]), int(sizes["users"])
         client, registered = int(sizes["client"]), int(sizes["registered"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder} is not a device's data folder ({error}); make one with python -m simulations.deployment.prepare"
-        ) from None
+        raise UserError(f"{folder} is not a device's data folder ({error}); {MADE}") from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
-        raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}")
-    table = table.drop_duplicates()
-    train, history, target = (_interactions(table[table["part"] == part], users, items) for part in PARTS)
-    return Device(folder, client, registered, Fold(train, history, target), read_identity(folder))
+        raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}; {MADE}")
+    table, catalogue = table.drop_duplicates(), Catalogue.numbered(items)
+    chosen = (table.loc[table["part"] == part, ["user", "item"]].to_numpy(np.int64).T for part in PARTS)
+    parts = (_interactions(owner, item, users, catalogue) for owner, item in chosen)
+    return Device(folder, client, registered, Fold(*parts), read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
@@ -104,8 +126,9 @@ def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
     return pd.DataFrame({"user": histories.row_index, "item": histories.values, "part": part})
 
 
-def _interactions(table: pd.DataFrame, users: int, items: int) -> Interactions:
-    ordered = table.sort_values("user", kind="stable")
-    counts = np.bincount(ordered["user"].to_numpy(np.int64), minlength=users)
-    histories = Ragged(ordered["item"].to_numpy(np.int32), offsets(counts))
-    return Interactions(np.arange(users).astype(np.str_), histories, Catalogue.numbered(items))
+def _interactions(
+    users: NDArray[np.int64], items: NDArray[np.int64], num_users: int, catalogue: Catalogue
+) -> Interactions:
+    order = np.argsort(users, kind="stable")
+    histories = Ragged(items[order].astype(np.int32), offsets(np.bincount(users, minlength=num_users)))
+    return Interactions(np.arange(num_users).astype(np.str_), histories, catalogue)

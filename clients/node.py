@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from flwr.app import Context
+from flwr.app import Context, Message
 from numpy.typing import NDArray
 
 from clients.catalogue import with_catalogue
@@ -62,6 +62,8 @@ class ClientNode:
         Name of the data that budgets belong to.
     policy : ClientPolicy
         The conditions of the device's owner; a simulation has none.
+    run : str
+        The run's name at a device, which keeps its students by it.
     """
 
     config: Config
@@ -72,6 +74,7 @@ class ClientNode:
     folder: Path
     source: str
     policy: ClientPolicy = SIMULATION_POLICY
+    run: str = ""
 
     @property
     def mechanisms(self) -> Mechanisms:
@@ -157,12 +160,14 @@ def is_device(context: Context) -> bool:
     return "data-path" in context.node_config
 
 
-def open_node(context: Context) -> ClientNode:
-    """Return a Flower node's clients."""
+def open_node(context: Context, message: Message | None = None) -> ClientNode:
+    """Return a Flower node's clients, for a message of a run whose states they need."""
     config, own = _config(tuple(sorted(context.run_config.items())), ALLOWED.get()), context.node_config
     if is_device(context):
         device = with_catalogue(read_device(Path(str(own["data-path"]))))
-        return device_node(config, device, ClientPolicy.of_node(own))
+        return device_node(
+            config, device, ClientPolicy.of_node(own), "" if message is None else message.metadata.group_id
+        )
     together = federation(config)
     registered = together.partition.num_clients
     clients = shard(registered, int(own["partition-id"]), int(own["num-partitions"]))
@@ -171,13 +176,13 @@ def open_node(context: Context) -> ClientNode:
     return ClientNode(config, clients, together, store, registered, folder, config.data.name)
 
 
-def device_node(config: Config, device: Device, policy: ClientPolicy) -> ClientNode:
-    """Return the node of a device; the server chooses neither its ledger nor the students of other settings."""
+def device_node(config: Config, device: Device, policy: ClientPolicy, run: str = "") -> ClientNode:
+    """Return the node of a device; the server chooses neither its ledger nor the students of other settings or runs."""
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
-    settings = json.dumps(_settings(config), sort_keys=True, default=str).encode()
+    settings = json.dumps([_settings(config), run], sort_keys=True, default=str).encode()
     store = StateStore(device.folder / "state" / hashlib.sha256(settings).hexdigest()[:16])
     clients, folder = np.array([device.client]), device.folder
-    return ClientNode(config, clients, device, store, device.registered, folder, "device", policy)
+    return ClientNode(config, clients, device, store, device.registered, folder, "device", policy, run)
 
 
 def _settings(config: Config) -> dict[str, object]:

@@ -46,23 +46,27 @@ class ClientPolicy:
         privacy, mechanism = config.privacy, config.privacy.mechanism
         if mechanism.strength < MECHANISMS.find(self.weakest_mode).strength:
             raise UserError(
-                f"this client answers in mode {self.weakest_mode} or a stronger one, and the run has {privacy.mode}"
+                f"this client answers in mode {self.weakest_mode} or a stronger one, and the run has {privacy.mode}; "
+                f"the server can set privacy.mode={self.weakest_mode}, or the owner --weakest-mode {privacy.mode}"
             )
         if self.budget is not None and not mechanism.client_pays:
             raise UserError(
                 f"this client keeps a privacy budget, and mode {privacy.mode} adds no noise here; it answers in the "
-                f"modes {' and '.join(kind.name for kind in MECHANISMS if kind.client_pays)}"
+                f"modes {' and '.join(kind.name for kind in MECHANISMS if kind.client_pays)}: the server can set "
+                "privacy.mode to one of them, or the owner leave --epsilon and --delta out"
             )
         noised = mechanism.alone and self.budget is not None  # an epsilon of the server's may mean no noise
         if not privacy.masked and not noised and not self.clear:
             raise UserError(
                 "this client answers under masks alone, or in mode local within a budget of its own (--epsilon, "
-                "--delta), and the run asks for single answers"
+                "--delta), and the run asks for single answers; the server can leave privacy.sums at secure, or the "
+                "owner give --allow-clear"
             )
         if privacy.masked and privacy.minimum_cohort < self.minimum_cohort:
             raise UserError(
                 f"the run opens sums of {privacy.minimum_cohort} clients, and this client wants to be one of "
-                f"{self.minimum_cohort} at least"
+                f"{self.minimum_cohort} at least; the server can set privacy.minimum-cohort={self.minimum_cohort}, or "
+                f"the owner --minimum-cohort {privacy.minimum_cohort}"
             )
 
     def node_config(self) -> str:

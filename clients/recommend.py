@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from clients.student import LENGTH, recommendations
-from fedkd.cli.terminal import guarded, plain_table, show, start
+from fedkd.cli.deploy import print_list
+from fedkd.cli.terminal import guarded, start
 from fedkd.errors import UserError
 
 
@@ -24,10 +25,7 @@ def main(
     rows = found[found["user"] == user]
     if rows.empty:
         raise UserError(f"{data} has nothing to recommend to user {user}; it has users 0 to {found['user'].max()}")
-    table = plain_table("item", "title", numbers=["rank", "score"])
-    for row in rows.itertuples():
-        table.add_row(str(row.item), str(row.title), str(row.rank), f"{row.score:.3f}")
-    show(table)
+    print_list(rows[["item", "title", "rank", "score"]].itertuples(index=False, name=None))
 
 
 if __name__ == "__main__":

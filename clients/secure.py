@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from clients.device import Device
+from clients.device import MADE, Device
 from clients.node import ClientNode
 from fedkd.atomic_file import replace_file
 from fedkd.errors import UserError
@@ -122,10 +122,7 @@ def _opened(node: ClientNode, digest: str) -> Path:
 def _party(node: ClientNode, turn: int) -> tuple[Party, Path]:
     device = _device(node)
     if device.identity is None:
-        raise UserError(
-            f"{device.folder} has no {KEY}, so this client cannot mask its answers; make one with python -m "
-            "simulations.deployment.prepare"
-        )
+        raise UserError(f"{device.folder} has no {KEY}, so this client cannot mask its answers; {MADE}")
     directory = read_directory(device.folder)
     party = Party(device.identity, device.client, directory, node.least(turn))
     kept = device.folder / "state" / "party"

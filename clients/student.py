@@ -41,7 +41,7 @@ def keep_student(node: ClientNode, asks: Asks) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         with replacing(folder / "model.safetensors") as new:
             save_file({name: np.asarray(array, order="C") for name, array in asks.shared.items()}, new)
-        told = {"round": asks.round, "config": flatten(node.config)}
+        told = {"round": asks.round, "run": node.run, "config": flatten(node.config)}
         replace_file(folder / "run.json", json.dumps(told, indent=1).encode() + b"\n", 0o600)
         table = _best(node, asks, LENGTH)
         replace_file(folder / "recommendations.csv", table.to_csv(index=False).encode(), 0o600)
@@ -80,10 +80,11 @@ def recommendations(data: Path, k: int, modules: tuple[str, ...] = ()) -> pd.Dat
     try:
         told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         arrays, number, flat = load_file(folder / "model.safetensors"), int(told["round"]), dict(told["config"])
+        run = str(told["run"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"the student in {folder} is damaged ({error}); the next run sends another") from None
     with only_modules(modules):
-        node = device_node(unflatten(flat), device, ClientPolicy())
+        node = device_node(unflatten(flat), device, ClientPolicy(), run)
         return _best(node, Asks(number, node.clients, arrays), k)
 
 

@@ -11,11 +11,13 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedkd.cli.log import say_mistakes_in_words
 from fedkd.cli.progress import tracked
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser, measure_lists, model_scores, recommend
 from fedkd.models.base import Recommender
 from fedkd.models.device import use_device
+from fedkd.models.watching import shown_by
 from fedkd.privacy.mechanisms.base import ANSWERS, METRICS, PANEL, Mechanism
 from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
@@ -33,6 +35,7 @@ from server.strategy import Distillation
 INFO, WARNING = 20, 30
 
 app = ServerApp()
+say_mistakes_in_words()
 
 
 @app.main()
@@ -48,7 +51,8 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder(run_path(config, context.run_id))
     folder.check(config)
     writer = RunWriter(folder, config)
-    progress = writer.progress(setup)
+    with shown_by(tracked):
+        progress = writer.progress(setup)
     RunFolder.at(folder.path, config)  # made when nothing is left that could refuse the run
     write_once(folder.path, setup.public.catalogue)
     planned = mechanisms(config, setup.num_clients)
@@ -67,7 +71,8 @@ def main(grid: Grid, context: Context) -> None:
         catalogue=catalogue_exchange(config, setup),
         sinks=(writer.round,),
     )
-    strategy.start(grid, num_rounds=config.num_server_rounds)
+    with shown_by(tracked):
+        strategy.start(grid, num_rounds=config.num_server_rounds)
     writer.finish(strategy)
 
 

@@ -48,7 +48,8 @@ def read_setup(folder: Path, config: Config) -> Setup:
         catalogue = _catalogue(folder, items)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{folder} is not a server's data folder ({error}); make one with python -m simulations.deployment.prepare"
+            f"{folder} is not a server's data folder ({error}); make it of public users' data with python -m "
+            "server.prepare, or for many clients on one machine with python -m simulations.deployment.prepare"
         ) from None
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(table["item"].to_numpy(np.int32), offsets(counts))

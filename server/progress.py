@@ -40,7 +40,7 @@ class Progress:
     releases : dict of str to int
         Number of releases of each kind, from which epsilon is computed.
     seconds, teaching_seconds : float
-        Time spent in rounds without evaluation, and the part of it in which the server taught.
+        Time spent before and in the rounds, without evaluation, and the part of it in which the server taught.
     """
 
     state: State
@@ -51,10 +51,10 @@ class Progress:
     teaching_seconds: float = 0.0
 
     @classmethod
-    def begin(cls, state: State) -> "Progress":
-        """Return the progress before the first round."""
+    def begin(cls, state: State, seconds: float = 0.0) -> "Progress":
+        """Return the progress before the first round; the server may have taught for some seconds already."""
         counts = {name: np.zeros(state.setup.num_clients, np.int64) for name in COUNTS}
-        return cls(state, 0, counts, dict.fromkeys(RELEASES, 0))
+        return cls(state, 0, counts, dict.fromkeys(RELEASES, 0), seconds, seconds)
 
     def counted(self, name: str, clients: NDArray[np.int64], amount: NDArray[np.int64] | int = 1) -> "Progress":
         """Return the progress with an amount added to a count of some clients."""

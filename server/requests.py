@@ -33,6 +33,8 @@ class Requests:
         Shows the server only the sum of the answers; the nodes must have the same directory.
     catalogue : CatalogueExchange, optional
         Sends the catalogue to nodes that lack it; a simulation's nodes have it.
+    run : str
+        The run's name, by which a device keeps its student; it stays when the run is continued.
     failures : dict of int to Failure
         Clients of which an answer is missing since the last ``begin_round``, each with the first reason.
     """
@@ -41,6 +43,7 @@ class Requests:
     count: Callable[[str, NDArray[np.int64], NDArray[np.int64] | int], None]
     secure: SecureExchange | None = None
     catalogue: CatalogueExchange | None = None
+    run: str = ""
     failures: dict[int, Failure] = field(default_factory=dict)
     _hosts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _asked: dict[int, Asks] = field(default_factory=dict)
@@ -77,7 +80,8 @@ class Requests:
                 self._asked[node] = asks.take(clients)
                 self.count(counted, clients, ask_bytes(self._asked[node]))
         self._sent = [
-            Message(ask_record(own), dst_node_id=node, message_type=kind) for node, own in self._asked.items()
+            Message(ask_record(own), dst_node_id=node, message_type=kind, group_id=self.run)
+            for node, own in self._asked.items()
         ]
         return self._sent
 

@@ -1,5 +1,6 @@
 """The writer of a run's folder: a checkpoint and a log line every round, models and summary at the end."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,7 +51,9 @@ class RunWriter:
     def progress(self, setup: Setup) -> Progress:
         """Return the progress in the run's checkpoint, or that before the first round."""
         if not (self.folder.path / CHECKPOINT).exists():
-            return Progress.begin(self.config.algorithm.begin(setup))
+            begun = time.monotonic()
+            state = self.config.algorithm.begin(setup)
+            return Progress.begin(state, time.monotonic() - begun)
         arrays = self.folder.read_arrays(CHECKPOINT)
         self._check(arrays, setup)
         if arrays.pop(APART, None) is not None:
@@ -111,7 +114,8 @@ class RunWriter:
         ):
             if model is not None:
                 self.folder.write_arrays(MODEL[name], model_arrays(model))
-                models[name] = model_size(model, deployed=name == STUDENT)
+                size = model_size(model, deployed=name == STUDENT)
+                models[name] = size | {"training-seconds": progress.teaching_seconds}
         if any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays):
             self.save(progress, apart=True)
         if strategy.teacher_per_user is not None:

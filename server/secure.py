@@ -104,7 +104,9 @@ class SecureExchange:
     def _phase(
         self, grid: Grid, kind: str, nodes: Mapping[int, int], contents: Mapping[int, RecordDict]
     ) -> dict[int, bytes]:
-        replies = exchange(grid, kind, {nodes[client]: content for client, content in contents.items()}, self.timeout)
+        replies = exchange(
+            grid, kind, {nodes[client]: content for client, content in contents.items()}, self.timeout, self.run
+        )
         answers: dict[int, bytes] = {}
         for client, content in contents.items():
             reply = replies.contents.get(nodes[client])

@@ -129,7 +129,7 @@ class Distillation(OwnRounds):
         del initial_arrays, train_config, evaluate_config, evaluate_fn
         known = self.secure.directory if self.secure else None
         nodes = NodeRegistry(grid, self.progress.state.setup.num_clients, timeout or self.timeout, known)
-        self._requests = Requests(nodes, self._count, self.secure, self.catalogue)
+        self._requests = Requests(nodes, self._count, self.secure, self.catalogue, self.training.run)
         self._requests.connect(self.wait)
         self.summary()
         result = Result()
@@ -157,6 +157,7 @@ class Distillation(OwnRounds):
         self.requests.failures.clear()
         if number > 1:
             self.requests.look_again()
+            self.requests.reaches(remaining(self.protocol, self.progress.state), self.wait)
         elif self.panel is not None:
             self._choose_panel(self.panel)
         reached, most = self.requests.connected, self.mechanism.participants

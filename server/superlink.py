@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fedkd.runs.processes import tie
 
 NODES = "/v1/fleet/"
-"""Where the paths begin that nodes use, which show who they are by their keys."""
+"""Beginning of the paths that nodes use, which show who they are by their keys."""
 
 
 class NodesAlone:

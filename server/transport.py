@@ -34,9 +34,11 @@ class Replies:
     failures: dict[int, Failure]
 
 
-def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout: float) -> Replies:
-    """Send every node its content once and wait for the answers until ``timeout`` seconds have passed."""
-    messages = [Message(content, dst_node_id=node, message_type=kind) for node, content in contents.items()]
+def exchange(grid: Grid, kind: str, contents: Mapping[int, RecordDict], timeout: float, run: str = "") -> Replies:
+    """Send every node its content once, for a run, and wait for the answers until ``timeout`` seconds have passed."""
+    messages = [
+        Message(content, dst_node_id=node, message_type=kind, group_id=run) for node, content in contents.items()
+    ]
     return collect(messages, deliver(grid, messages, timeout))
 
 

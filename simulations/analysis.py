@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fedkd.cli.progress import tracked
 from fedkd.evaluation.beyond import agreement, beyond_accuracy
-from fedkd.evaluation.evaluator import Lists, intervals, measure_lists, model_scores, ratio, recommend
-from fedkd.evaluation.rows import EASE, IN_REPORT
+from fedkd.evaluation.cost import list_cost, typical
+from fedkd.evaluation.evaluator import Lists, intervals, mean_interval, measure_lists, model_scores, ratio, recommend
+from fedkd.evaluation.metrics import PRIMARY
+from fedkd.evaluation.rows import ALONE, EASE, IN_REPORT
 from fedkd.evaluation.slices import slices
 from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
@@ -16,7 +19,7 @@ from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
 from server.run_writer import RunWriter, model_size
 
-RATIO_METRIC = "ndcg@20"
+RATIO_METRIC = PRIMARY
 
 
 def lists_of(model: Recommender, together: Federation, name: str) -> Lists:
@@ -33,10 +36,17 @@ def federated_models(config: Config, together: Federation, folder: RunFolder) ->
     return {name: model for name, model in models.items() if model is not None}
 
 
-def row(model: Recommender, lists: Lists, config: Config, together: Federation) -> dict[str, Any]:
-    """Return a model's row of the summary."""
+def row(model: Recommender, lists: Lists, config: Config, together: Federation, deployed: bool) -> dict[str, Any]:
+    """Return a model's row of the summary; a deployed one has the bytes in which it is sent to devices."""
     accuracy = intervals(measure_lists(lists, together.fold.target), config.seed)
-    return {**model_size(model, deployed=False), **accuracy, **beyond_accuracy(lists, together.fold.train)}
+    size = model_size(model, deployed) | served(model, together)
+    return {**size, **accuracy, **beyond_accuracy(lists, together.fold.train)}
+
+
+def served(model: Recommender, together: Federation) -> dict[str, Any]:
+    """Return what a list costs, for the private user whose history has the median length."""
+    known = together.fold.history.histories.take(together.private)
+    return list_cost(model, typical(known.take(np.flatnonzero(known.lengths > 0)))).summary()
 
 
 def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
@@ -50,6 +60,28 @@ def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -
     }
     parts = {row.name: slices(lists[row.name], together.fold, config.seed) for row in measured if row.sliced}
     return {"ratios": ratios, "slices": parts}
+
+
+def distillation(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
+    """Return what shows whether distillation pays, all of one metric.
+
+    ``of-teacher`` is the share of the teacher's mean that the student, and the student without a teacher, have;
+    ``gain`` is what the student has more than it has without a teacher, paired over users.
+    """
+    shown = [name for name in ("teacher", "student", *ALONE) if name in lists]
+    per_user = {name: measure_lists(lists[name], together.fold.target) for name in shown}
+    values = {name: found.column(RATIO_METRIC) for name, found in per_user.items()}
+    of_teacher = {
+        name: ratio(per_user[name], per_user["teacher"], RATIO_METRIC, config.seed)
+        for name in shown[1:]
+        if values.get("teacher", np.zeros(1)).any()
+    }
+    gain = {
+        name: mean_interval(values["student"] - values[name], config.seed)
+        for name in ALONE
+        if {name, "student"} <= values.keys() and len(values[name])
+    }
+    return {"metric": RATIO_METRIC, "of-teacher": of_teacher, "gain": gain}
 
 
 def users_table(lists: Mapping[str, Lists], together: Federation) -> pd.DataFrame:

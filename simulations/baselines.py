@@ -1,6 +1,7 @@
 """The training of baselines, the rows of the results beside teacher and student."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import BY_NAME, EASE
+from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
 from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
@@ -25,10 +26,13 @@ from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.taught import TaughtTeacher
 from fedkd.protocols.trained import TrainedStudent
-from fedkd.random_streams import stream
 from fedkd.runs.config import Config
-from fedkd.runs.federation import Federation
+from fedkd.runs.federation import Federation, federation
 from fedkd.runs.machine import room_for_arrays
+from simulations.student_tuning import number
+
+LARGE = 20_000
+"""Items of a catalogue for which a student is not made again and again without being asked."""
 
 
 def central_ease(train: Interactions, config: Config) -> Recommender:
@@ -60,14 +64,14 @@ def _teacher_rule(config: Config) -> tuple[UserWeights, float]:
     return UserWeights(1000, rule.damping), rule.regularisation
 
 
-def public_student(config: Config, together: Federation) -> Recommender | None:
-    """Return the run's student if no client answered; None where the protocol then learns nothing."""
-    return unanswered(config, together) if config.algorithm.learns_from_public else None
-
-
-def unanswered(config: Config, together: Federation) -> Recommender | None:
+def unanswered(config: Config) -> Recommender | None:
     """Return the student of a run in which no client answers; None where clients keep theirs to themselves."""
-    return config.algorithm.student(_silence(config, together))
+    return config.algorithm.student(_silence(config))
+
+
+def undistilled(config: Config, together: Federation) -> Recommender | None:
+    """Return the run's student as public users alone teach it; None where there is none."""
+    return config.algorithm.undistilled(together.setup(config))
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
@@ -76,17 +80,16 @@ def public_teacher(config: Config, together: Federation) -> Recommender:
     That is a neural one, or one that learns what comes next.
     """
     if config.algorithm.learns_from_public:
-        own = config.algorithm.teacher(_silence(config, together))
+        own = config.algorithm.teacher(_silence(config))
         if own is not None and (isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher)):
             return own
     return public_ease(_public(together), config)
 
 
-def _silence(config: Config, together: Federation) -> State:
-    """Return the state after a round in which no client answers."""
-    protocol = config.algorithm
-    state, _ = protocol.teach(protocol.begin(together.setup(config)), stream(config.seed, "teach", 1))
-    return state
+@lru_cache(maxsize=1)
+def _silence(config: Config) -> State:
+    """Return the state after a round in which no client answers; two baselines ask for it."""
+    return config.algorithm.unanswered(federation(config).setup(config))
 
 
 def _public(together: Federation) -> Interactions:
@@ -98,7 +101,9 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
-    "public-student": lambda config, together: public_student(config, together),
+    "public-student": lambda config, together: unanswered(config),
+    "undistilled": undistilled,
+    "tuned": undistilled,  # with other settings
     "centralised-teacher": lambda config, together: config.algorithm.centralised_teacher(
         together.fold.train, together.setup(config)
     ),
@@ -130,7 +135,7 @@ class UnmadeError(UserError):
 def unmade(name: str, config: Config, together: Federation) -> str:
     """Return why a baseline cannot be made of these data, or would be too much work; empty where it can."""
     if (reason := config.unmakeable(name)) or BY_NAME[name].kind != "protocol":
-        return reason
+        return reason or _often(name, config, together)
     most, updates = config.evaluation.baseline_updates, client_updates(name, config, together)
     if updates <= most:
         return ""
@@ -141,12 +146,30 @@ def unmade(name: str, config: Config, together: Federation) -> str:
     )
 
 
+def _often(name: str, config: Config, together: Federation) -> str:
+    """Return why a student is not tuned unless somebody asks for it: it takes long where the catalogue is large."""
+    items, asked = together.fold.train.num_items, config.evaluation.baselines
+    if name != "tuned" or items < LARGE or set(asked) != set(BASELINES):
+        return ""
+    return (
+        f"the student of {items:,} items would be made {number(config.algorithm)} times; name it in "
+        "evaluation.baselines to have it"
+    )
+
+
 def client_updates(name: str, config: Config, together: Federation) -> float:
     """Return clients x rounds x the student's parameters: the numbers that a federated baseline trains."""
     other = federated_baseline(name, config, Path())
     assert isinstance(other.algorithm, TrainedStudent)
     student = other.algorithm.blank_student(together.fold.train.catalogue)
     return float(together.partition.num_clients * other.num_server_rounds * student.size()[0])
+
+
+def students_memory(config: Config, together: Federation) -> int:
+    """Return about the bytes of a cohort's students in training: they, their gradients and their answers."""
+    assert isinstance(config.algorithm, TrainedStudent)
+    cohort = min(config.runtime.cohort_size, together.partition.num_clients)
+    return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
 
 
 def compressed(name: str, config: Config, together: Federation) -> str:

@@ -24,7 +24,9 @@ from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
-from simulations.baselines import federated_baseline, fits, unmade
+from simulations.baselines import federated_baseline, fits, students_memory, unmade
+from simulations.folder_size import FolderSize
+from simulations.student_tuning import number
 
 T = TypeVar("T")
 
@@ -53,13 +55,14 @@ class Fit:
         On this machine as it is now.
     memory : int
         Resident bytes of the process while it is trained; 0 where the prediction has trained a part of it itself.
-    disk : int
-        Bytes of the disk while it is trained.
+    disk, disk_at_most : int
+        Bytes of the disk that it leaves in the run's folder, and that it takes while it is trained.
     """
 
     seconds: float = 0.0
     memory: int = 0
     disk: int = 0
+    disk_at_most: int = 0
 
 
 def rating(model: Recommender, together: Federation) -> float:
@@ -104,6 +107,10 @@ def fitting(name: str, config: Config, together: Federation, teaching: float) ->
         return _centralised(config, together, teaching, lists)
     if name == "centralised-teacher":
         return Fit(lists + _by_gradient(config.algorithm.centralised_teacher, config, together))
+    if BY_NAME[name].alone:
+        return Fit(
+            lists + _alone(config, together) * (number(config.algorithm) if BY_NAME[name].alone == "tuned" else 1)
+        )
     seconds = {"popularity": 0.0, "item-knn": neighbours(train), EASE: compressing(train)}
     return Fit(lists + seconds.get(name, teaching))
 
@@ -157,6 +164,11 @@ def _by_gradient(
     return watch.seconds() * train.num_users / len(users)
 
 
+def _alone(config: Config, together: Federation) -> float:
+    """Return the seconds in which public users alone teach the student."""
+    return _timed(lambda: config.algorithm.undistilled(together.setup(config)))[0]
+
+
 def _federated(name: str, config: Config, together: Federation) -> Fit:
     """Return the cost of a baseline that is a federation, of which one cohort plays a round."""
     other = federated_baseline(name, config, Path())
@@ -169,7 +181,11 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     measuring = _timed(lambda: other.algorithm.predict(simulation.cohort(few), asks))[0]
     share = together.partition.num_clients / len(few)
     seconds = other.num_server_rounds * (learning * share + played.teaching_seconds) + measuring * share
-    return Fit(seconds, disk=sum(array.nbytes for array in played.state.arrays.values()))
+    student = other.algorithm.student(played.state)
+    size = FolderSize(simulation, played.state, () if student is None else (student,))
+    most = size.written(other.num_server_rounds)
+    memory = resident_memory() + students_memory(other, together)
+    return Fit(seconds, memory, most if config.evaluation.keep_baselines else size.texts(), most)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

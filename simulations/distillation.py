@@ -16,6 +16,7 @@ import torch
 import typer
 from rich.table import Table
 
+from fedkd.cli.progress import tracked
 from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.data.fold import Fold, Split
 from fedkd.data.options import SplitOptions
@@ -34,6 +35,7 @@ from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.linear import LinearConfig
 from fedkd.models.popularity import fit_popularity
 from fedkd.models.table import MODELS
+from fedkd.models.watching import shown_by, watched
 from fedkd.random_streams import stream
 from fedkd.report.formatting import interval_text, percent
 from fedkd.report.run import Interval as Spread
@@ -91,7 +93,8 @@ def quality(model: Recommender, fold: Fold) -> float:
 
 def best_ridge(fold: Fold) -> float:
     """Return EASE's ridge with the best quality on a validation fold."""
-    return max(RIDGES, key=lambda ridge: quality(fit_ease(fold.train, ridge), fold))
+    tried = watched(RIDGES, len(RIDGES), "ridges of EASE")
+    return max(tried, key=lambda ridge: quality(fit_ease(fold.train, ridge), fold))
 
 
 def teacher_for(pair: Pair, ridge: float, fold: Fold, steps: int, watch: Watch) -> Recommender:
@@ -149,7 +152,8 @@ def choose_distillation(pair: Pair, teacher: Recommender, fold: Fold) -> Distill
         )
         for scale, learning_rate in product(scales, LEARNING_RATES)
     ]
-    results = [_try(pair.student, distilled(teacher, options), fold) for options in candidates]
+    tried = watched(candidates, len(candidates), "settings of distillation")
+    results = [_try(pair.student, distilled(teacher, options), fold) for options in tried]
     best = max(range(len(results)), key=lambda index: results[index][0])
     training = candidates[best].training.model_copy(update={"steps": results[best][1]})
     return candidates[best].model_copy(update={"training": training})
@@ -161,7 +165,8 @@ def choose_training(pair: Pair, fold: Fold) -> StepTraining:
         StepTraining(steps=STEPS, learning_rate=learning_rate, visible=visible)
         for visible, learning_rate in product(VISIBLE, LEARNING_RATES)
     ]
-    results = [_try(pair.student, undistilled(options), fold) for options in candidates]
+    tried = watched(candidates, len(candidates), "settings of the student alone")
+    results = [_try(pair.student, undistilled(options), fold) for options in tried]
     best = max(range(len(results)), key=lambda index: results[index][0])
     return candidates[best].model_copy(update={"steps": results[best][1]})
 
@@ -174,7 +179,7 @@ def _try(shape: ModelConfig, trainer: Trainer, fold: Fold) -> tuple[float, int]:
 def over(name: str, shape: ModelConfig, trainer: Trainer, fold: Fold, seeds: int) -> ModelQuality:
     """Train a student with several seeds and measure it on the test fold."""
     values = []
-    for seed in range(seeds):
+    for seed in watched(range(seeds), seeds, name):
         student = shape.build(fold.train.catalogue, seed)
         trainer(student, fold, seed, Watch(every=STEPS))
         values.append(quality(student, fold))
@@ -276,7 +281,9 @@ def main(
     pair = Pair(shape, _shape(student, {"width": width}, "--student"), feature_weight, feature)
     rule = validated(SplitOptions, {"kind": division}, "--split")
     data = split(validated(SOURCES.find(source), {"path": path}, "--source").load(), rule, 0)
-    show(table(compare(pair, data, seeds, say)))
+    with shown_by(tracked):
+        rows = compare(pair, data, seeds, say)
+    show(table(rows))
 
 
 if __name__ == "__main__":

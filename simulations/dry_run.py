@@ -1,10 +1,10 @@
 """The dry run, in which one cohort plays the first round without messages, to predict the cost of the whole run."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from fedkd.aggregation.sums import Sum
 from fedkd.evaluation.device import DEVICE_METRICS, measure
@@ -17,14 +17,9 @@ from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
-from fedkd.runs.machine import disk_usage, peak_memory
-from fedkd.training.client_states import StateStore
-from server.progress import COUNTS
-from server.run_writer import TEACHER
+from fedkd.runs.machine import peak_memory
 from simulations.calibration import Stopwatch, fitting, rating, resampling
-
-REPORT_BYTES = 250_000
-"""About the bytes of a run's report, tables and lines; of a baseline's folder a fifth."""
+from simulations.folder_size import FolderSize, report_bytes
 
 STARTING = 1.0
 """Seconds that a run takes beside its stages: messages, files and the report."""
@@ -101,7 +96,13 @@ class CostForecast:
 
 
 def forecast_cost(config: Config, together: Federation) -> CostForecast:
-    """Let one cohort play the first round, send nothing, and predict the run from it."""
+    """Let one cohort play the first round with the run's threads, send nothing, and predict the run from it."""
+    torch.set_num_threads(config.runtime.threads)
+    with threadpool_limits(config.runtime.threads):
+        return _forecast_cost(config, together)
+
+
+def _forecast_cost(config: Config, together: Federation) -> CostForecast:
     cohort = Rehearsal.of(config, together)
     mechanism, clients = cohort.simulation.mechanism, together.partition.num_clients
     every, asked = config.evaluation.every, mechanism.participants
@@ -113,12 +114,13 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
         "teaching": cohort.teaching * rounds,
         "evaluation": cohort.evaluated(evaluations),
     }
-    memory, kept = peak_memory(), 0
-    for name in config.evaluation.baselines:
-        fit = fitting(name, config, together, cohort.teaching)
-        seconds[name] = fit.seconds
-        memory, kept = max(memory, fit.memory), max(kept, fit.disk)
-    folder = cohort.disk(-(-answers // clients))
+    memory, size = peak_memory(), cohort.size()
+    fits = {name: fitting(name, config, together, cohort.teaching) for name in config.evaluation.baselines}
+    seconds |= {name: fit.seconds for name, fit in fits.items()}
+    shown = len(cohort.models()) + sum(fit.seconds > 0 for fit in fits.values())
+    own = size.written(-(-answers // clients)) + report_bytes(shown, len(together.private), rounds)
+    most = max((fit.disk_at_most - fit.disk for fit in fits.values()), default=0)
+    disk = own + sum(fit.disk for fit in fits.values())
     return CostForecast(
         clients=clients,
         asked=asked,
@@ -129,9 +131,9 @@ def forecast_cost(config: Config, together: Federation) -> CostForecast:
         answers=answers,
         evaluations=evaluations,
         seconds=seconds,
-        memory=max(memory, peak_memory()),
-        disk=folder + len(config.evaluation.baselines) * REPORT_BYTES // 5,
-        disk_at_most=folder + max(kept, sum(model.size()[1] for model in cohort.models())),
+        memory=max(memory, peak_memory(), *(fit.memory for fit in fits.values())),
+        disk=disk,
+        disk_at_most=max(disk + most, own + size.replaced(rounds)),
         noise=mechanism.noise,
         catalogue=catalogue_bytes(together.fold.train.catalogue),
     )
@@ -186,7 +188,8 @@ class Rehearsal:
             self.learning = watch.seconds()
         self.up = float(answer_bytes(encoded, aggregator.specs).mean())
         self.down = float(ask_bytes(asks).mean())
-        return aggregator.decode(encoded)
+        simulation.received, simulation.estimates = encoded, aggregator.decode(encoded)
+        return simulation.estimates
 
     def _evaluate(self) -> None:
         """Let the cohort measure the student, and measure that."""
@@ -212,21 +215,6 @@ class Rehearsal:
         # Tables by slices of users and items resample four times as much as a row does.
         return (devices + teacher) * evaluations + sum(central) + 6 * len(models) * resampling(together)
 
-    def disk(self, often: int) -> int:
-        """Return the bytes of the run's folder in the end: checkpoint, models, clients' states, catalogue, report.
-
-        Parameters
-        ----------
-        often : int
-            How many times a client answers.
-        """
-        simulation, clients = self.simulation, self.simulation.together.partition.num_clients
-        with tempfile.TemporaryDirectory() as place:
-            clients_kept, states = np.array([*simulation.kept], np.int64), [*simulation.kept.values()]
-            for number in range(1, min(2, often) + 1):  # the state before a round stays beside the one after it
-                StateStore(Path(place)).save(clients_kept, states, number)
-            kept = (disk_usage(Path(place)) - Path(place).lstat().st_blocks * 512) * clients // len(simulation.clients)
-        state = {name: array for name, array in self.state.arrays.items() if not name.startswith(f"{TEACHER}.")}
-        arrays = sum(array.nbytes for array in state.values()) + len(COUNTS) * 8 * clients
-        models = sum(model.size()[1] for model in self.models())
-        return kept + arrays + models + catalogue_bytes(simulation.together.fold.train.catalogue) + REPORT_BYTES
+    def size(self) -> FolderSize:
+        """Return the size of the run's folder."""
+        return FolderSize(self.simulation, self.state, tuple(self.models()))

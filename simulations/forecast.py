@@ -75,11 +75,11 @@ def forecast(config: Config, together: Federation) -> Forecast:
     if not (budget := _budget(config)):
         raise UserError(
             "neither answers nor students are noised, so no noise costs any quality; set privacy.mode, privacy.epsilon "
-            "and privacy.delta, or privacy.student.epsilon"
+            "and privacy.delta, or, where students are trained by steps of sgd, privacy.student.epsilon"
         )
     protected = synthetic_config(config, together)
     clear = protected.model_copy(update={"privacy": Config().privacy})
-    models = (unanswered(protected, federation(protected)), _simulated(protected), _simulated(clear))
+    models = (unanswered(protected), _simulated(protected), _simulated(clear))
     alone, planned, unprotected = (_quality(model, federation(protected)) for model in models)
     return Forecast(alone, planned, unprotected, budget)
 

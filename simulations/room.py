@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
+from fedkd.distillation.closed_forms import is_dense
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME
+from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.protocols.low_rank import LowRankStudent
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import available_memory, existing, free_disk
-from simulations.baselines import federated_baseline, unmade
+from simulations.baselines import federated_baseline, students_memory, unmade
+from simulations.folder_size import report_bytes
 from simulations.gate import needs_own_run
 
 CLIENT_BLOCKS = 8192
 """Bytes of the disk that a client's folder and a small file in it take."""
 
-RUN_FILES = 10**6
-"""Bytes of a run's report, tables and lines, about."""
+ANSWER_BITS = 13
+"""About the bits of a number in an answer, which is eight bytes in the sum."""
 
 
 def check_room(config: Config, together: Federation, folder: Path) -> None:
@@ -38,18 +41,30 @@ def check_room(config: Config, together: Federation, folder: Path) -> None:
 def disk_needed(config: Config, together: Federation) -> int:
     """Return about the bytes of the disk that a run takes at most: its clients' states, its models, its report."""
     catalogue, clients = together.fold.train.catalogue, together.partition.num_clients
+    shown = 2 + len(config.evaluation.baselines)
+    beside = catalogue_bytes(catalogue) + report_bytes(shown, len(together.private), config.num_server_rounds)
     kept = [config.algorithm.kept_bytes(catalogue) * min(2, config.num_server_rounds)]
     for name in config.evaluation.baselines if config.evaluation.keep_baselines else ():
         if BY_NAME[name].kind == "protocol" and not unmade(name, config, together):
             kept.append(federated_baseline(name, config, folder=Path()).algorithm.kept_bytes(catalogue))
-    once = clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + RUN_FILES
-    return once + (RUN_FILES if needs_own_run(config) else 0)  # its models go before those of the run come
+    once = clients * (CLIENT_BLOCKS + sum(kept)) + model_bytes(config, together) + beside
+    return once + (beside if needs_own_run(config) else 0)  # its models go before those of the run come
 
 
 def model_bytes(config: Config, together: Federation) -> int:
-    """Return about the bytes of teacher and student, in the checkpoint and in files of their own."""
-    items, users = together.fold.train.num_items, len(together.partition.public)
-    return 2 * 4 * items * (users + 64) if isinstance(config.algorithm, LowRankStudent) else 0
+    """Return about the bytes of the models in files of their own, and of the checkpoint."""
+    algorithm, train = config.algorithm, together.fold.train
+    items, users = train.num_items, len(together.partition.public)
+    if not isinstance(algorithm, LowRankStudent):
+        return 0
+    teacher = items if is_dense(items) else 2 * (users + 64)  # in factors it is in the checkpoint, too
+    return 4 * items * (teacher + 4 * algorithm.rank) + _sum_bytes(config)
+
+
+def _sum_bytes(config: Config) -> int:
+    """Return about the bytes of the sum of all answers in the checkpoint, where the upload has a limit."""
+    limit = getattr(config.algorithm, "upload_budget_bytes", 0)
+    return 8 * 8 * limit // ANSWER_BITS
 
 
 def memory_needed(config: Config, together: Federation) -> int:
@@ -58,7 +73,7 @@ def memory_needed(config: Config, together: Federation) -> int:
     if isinstance(algorithm, LowRankStudent):
         return 2 * 8 * train.num_items * len(together.partition.public)
     if isinstance(algorithm, TrainedStudent):
-        return 3 * config.runtime.cohort_size * algorithm.blank_student(train.catalogue).size()[1]
+        return students_memory(config, together)
     return 0
 
 

@@ -9,15 +9,16 @@ import torch
 import typer
 from rich.table import Table
 
+from fedkd.cli.comparison import print_distillation
 from fedkd.cli.terminal import AGAIN, going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import AT_TERMINAL, OURS
 from fedkd.models.device import use_device
-from fedkd.report import render
+from fedkd.report import distillation_table, render
 from fedkd.report.formatting import interval_text
-from fedkd.report.run import Interval
+from fedkd.report.run import Interval, Run
 from fedkd.runs.config import Config, load
 from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
@@ -47,10 +48,10 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
     with mending_divergence(config.algorithm):
-        federated = analysis.federated_models(config, together, folder).items()
-        found = {name: analysis.lists_of(model, together, name) for name, model in federated}
+        federated = analysis.federated_models(config, together, folder)
+        found = {name: analysis.lists_of(model, together, name) for name, model in federated.items()}
     for name in found:
-        models[name] |= beyond_accuracy(found[name], together.fold.train)
+        models[name] |= beyond_accuracy(found[name], together.fold.train) | analysis.served(federated[name], together)
     baselines = baseline_rows(config, together, folder)
     models |= baselines.models
     found |= baselines.lists
@@ -61,6 +62,7 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         "data": describe_data(together),
         "split": describe_split(config, together),
     }
+    summary["distillation"] = analysis.distillation(found, config, together)
     if config.gate.requirements:
         summary["gate"] = gate or judged(config, Measured(found, together, summary))
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
@@ -166,6 +168,11 @@ def main(
         summary = run(config, folder)
     say(f"{summary['name']}: private users, {summary['split']['target']} part")
     show(table(summary))
+    report = render(folder.path)
+    if (served := distillation_table([Run.read(folder.path)])) is not None:
+        say("\nteacher, student, and the same student without a teacher:")
+        print_distillation(served)
+        say()
     spent = summary["traffic"]
     say(
         f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
@@ -175,7 +182,7 @@ def main(
         say(line, style="yellow")
     for line in gate_lines(summary):
         say(line)
-    say(f"report: {render(folder.path)}", whole=True)
+    say(f"report: {report}", whole=True)
     for name, note in summary["notes"].items():
         say(f"{name} {note}", style="yellow")
     for name, reason in summary["left-out"].items():

@@ -1,4 +1,4 @@
-"""``python -m simulations.sweep``: the cost of privacy in quality, as a curve over epsilon with intervals."""
+"""``python -m simulations.sweep``: quality as a curve with intervals, over epsilon or over any other setting."""
 
 import json
 import math
@@ -11,9 +11,10 @@ from rich.table import Table
 
 from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import ROWS
+from fedkd.evaluation.rows import BASELINES, ROWS
 from fedkd.report.curve import Curve, curve, regret, write_curve
 from fedkd.report.formatting import epsilon_text, interval_text
+from fedkd.report.key_curve import SHOWN, KeyCurve, key_curve, write_key_curve
 from fedkd.report.run import Run
 from fedkd.runs.config import Config, dump, load, validate
 from fedkd.runs.federation import federation
@@ -22,6 +23,9 @@ from simulations.run import run
 
 SWEPT = [row.name for row in ROWS if row.swept and row.kind != "run"]
 """The baselines of every run of a sweep, as far as they can be made."""
+
+COMPARED = [name for name in SHOWN if name in BASELINES]
+"""The baselines of every run of a curve over another setting."""
 
 OWN = {"privacy.mode": "--mode", "privacy.epsilon": "--epsilons", "privacy.delta": "--delta", "seed": "--seeds"}
 """Keys that the sweep sets itself, and the options that choose their values."""
@@ -44,6 +48,26 @@ def sweep(budgets: Mapping[float, Config], seeds: int, out: Path) -> Curve:
         for epsilon, config in budgets.items()
     }
     return curve(runs)
+
+
+def sweep_key(key: str, configs: Mapping[str, Config], seeds: int, out: Path) -> KeyCurve:
+    """Run the configuration of every value of a setting, for every seed, as ``sweep`` does, and return the curve."""
+    name = key.rpartition(".")[2]
+    runs = {
+        value: [_done(config, out / f"{name}-{value}-seed-{seed}", seed) for seed in range(seeds)]
+        for value, config in configs.items()
+    }
+    return key_curve(key, runs)
+
+
+def keyed(conf: Path, overrides: Sequence[str], key: str, value: str) -> Config:
+    """Return the configuration with one value of a setting, and the baselines of a curve that it can have."""
+    if key in ("seed", "evaluation.baselines"):
+        raise UserError(f"--over {key} is no setting of a curve; name another key, for example algorithm.rank")
+    given = [*overrides, f"{key}={value}"]
+    plain = load(conf, ["evaluation.baselines=[]", *given])
+    baselines = [name for name in COMPARED if not plain.unmakeable(name)]
+    return load(conf, [f"evaluation.baselines={json.dumps(baselines)}", *given])
 
 
 def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, delta: float) -> Config:
@@ -104,6 +128,24 @@ KEY = (
 """The meaning of the table's signs and words."""
 
 
+def key_table(found: KeyCurve) -> Table:
+    """Return a curve over a setting as a table for the terminal."""
+    shown = plain_table(found.key.rpartition(".")[2], numbers=(*found.models, "parameters", "bytes up"))
+    for point in found.points:
+        cells = [interval_text(point.quality[name]) if name in point.quality else "" for name in found.models]
+        shown.add_row(point.value, *cells, *point.counts)
+    return shown
+
+
+def _over(text: str) -> tuple[str, list[str]]:
+    """Return key and values of ``--over``."""
+    key, equals, values = text.partition("=")
+    found = [value.strip() for value in values.split(",")]
+    if not key or not equals or not all(found) or len(set(found)) < len(found):
+        raise UserError(f"--over takes a key and its values, for example algorithm.rank=8,16,32; it got {text!r}")
+    return key, found
+
+
 def _numbers(text: str) -> list[float]:
     try:
         values = [float(part) for part in text.split(",")]
@@ -123,12 +165,16 @@ def main(
     delta: Annotated[float, typer.Option(help="The delta of every budget.")] = 1e-5,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of every budget.", min=1)] = 3,
     mode: Annotated[str, typer.Option(help="central, distributed, local, or package.module:Class.")] = "central",
+    over: Annotated[str | None, typer.Option(help="KEY=VALUE,VALUE,...: a curve over this key, not epsilon.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs, the table, the picture and the page.")] = Path(
         "runs/sweep"
     ),
 ) -> None:
-    """Print, draw and save quality against epsilon."""
+    """Print, draw and save quality against epsilon, or against another setting."""
+    if over is not None:
+        _main_over(conf, overrides or [], over, seeds, out)
+        return
     budgets = {epsilon: budgeted(conf, overrides or [], mode, epsilon, delta) for epsilon in _numbers(epsilons)}
     with going_on(lambda: "the same command goes on where it was"):
         found = sweep(budgets, seeds, out)
@@ -138,6 +184,19 @@ def main(
         say(f"{name}: {value}")
     say(KEY)
     say(f"curve: {write_curve(found, out)}", whole=True)
+
+
+def _main_over(conf: Path, overrides: Sequence[str], over: str, seeds: int, out: Path) -> None:
+    key, values = _over(over)
+    configs = {value: keyed(conf, overrides, key, value) for value in values}
+    with going_on(lambda: "the same command goes on where it was"):
+        found = sweep_key(key, configs, seeds, out)
+    say(f"NDCG@20 against {key}")
+    show(key_table(found))
+    for name, told in found.setting.items():
+        say(f"{name}: {told}")
+    say("± is half a 95 % interval, Student's t over seeds")
+    say(f"curve: {write_key_curve(found, out)}", whole=True)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,11 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
     config, progress = folder.config(), _progress(folder)
     registered = progress.state.setup.num_clients
     if not folder.finished:
-        raise UserError(f"{folder.path} is not finished; continue it with python -m simulations.run --resume first")
+        raise UserError(f"{folder.path} is not finished; first run python -m simulations.run --resume {folder.path}")
     if not all(0 <= client < registered for client in clients):
-        raise UserError(f"clients are numbered 0..{registered - 1}; one of the given numbers is none of them")
+        raise UserError(
+            f"clients are numbered 0..{registered - 1}; one of the given numbers is none of them, so change it"
+        )
     leaving = np.unique(np.asarray(clients, np.int64))
     state = config.algorithm.withdraw(progress.state, leaving)
     RunWriter(folder, config).save(replace(progress, state=state))

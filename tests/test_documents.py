@@ -14,8 +14,8 @@ from fedkd.runs.reference import reference
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("fedkd", "server", "clients", "simulations")
 PAGES = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted((ROOT / folder).rglob("README.md")))]
-ELSEWHERE = {"config.toml", "my_protocol.py"}
-"""Files that a run or a reader makes."""
+ELSEWHERE = {"config.toml", "my_protocol.py", "MODEL_CARD.md", "PRIVACY_CARD.md"}
+"""Files that a run, an export or a reader makes."""
 
 PATH = re.compile(r"(?<![\w/.*-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml)\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from fedkd.data.sources.table import SOURCES
+from fedkd.deployment.compression.table import COMPRESSIONS
 from fedkd.losses.features import FEATURE_LOSSES
 from fedkd.losses.soft_labels import SOFT_LABEL_LOSSES
 from fedkd.messages.codecs.table import CODECS
@@ -33,6 +34,7 @@ TABLES = {
     "feature loss": "fedkd/losses/features.py",
     "soft-label loss": "fedkd/losses/soft_labels.py",
     "codec": "fedkd/messages/codecs/table.py",
+    "compression": "fedkd/deployment/compression/table.py",
 }
 CALLED = {
     "protocol": r"algorithm(?:\.name)?",
@@ -43,6 +45,7 @@ CALLED = {
     "feature loss": "feature-loss",
     "soft-label loss": "soft-label-loss",
     "codec": "codec",
+    "compression": "compress",
 }
 """The word before a name in messages: ``algorithm gnmax``, ``privacy.mode=central``."""
 
@@ -87,6 +90,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "simulations/benchmark/scaling.py": "what is timed",
         "simulations/distillation.py": DEFAULT,
     },
+    "CheckIns": {"simulations/benchmark/niches.py": "what is measured"},
     "MovieLens1M": {"simulations/benchmark/scaling.py": "what is timed"},
     "TableFile": {
         "fedkd/data/formats/published.py": HINT,
@@ -120,6 +124,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         ROWS: WORD,  # a model that is trained in one place
         "fedkd/protocols/taught.py": WORD,
         "fedkd/protocols/trained.py": WORD,
+        "fedkd/protocols/fedavg.py": WORD,  # the training in one place
+        "fedkd/protocols/gnmax.py": WORD,
     },
     "Distributed": {"fedkd/cli/budget.py": HINT},
     "Local": {
@@ -130,6 +136,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         CONFIG: WORD,  # training on a client
         BASELINES: WORD,
     },
+    "Int8": {"simulations/benchmark/serving.py": "what is timed"},
+    "Int4": {"simulations/benchmark/serving.py": "what is timed"},
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
     "top_divergence": {"fedkd/protocols/bidirectional.py": "clients get no more of the teacher than lists"},
     "soft_label_divergence": {"fedkd/distillation/options.py": DEFAULT},
@@ -146,7 +154,8 @@ class Member(NamedTuple):
 
 
 def members() -> Iterator[Member]:
-    for kind, registry in (("protocol", PROTOCOLS), ("model", MODELS), ("source", SOURCES)):
+    tables = {"protocol": PROTOCOLS, "model": MODELS, "source": SOURCES, "compression": COMPRESSIONS}
+    for kind, registry in tables.items():
         for member in registry:
             yield Member(kind, member.label(), member)
     for mechanism in MECHANISMS:

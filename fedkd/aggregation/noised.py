@@ -1,6 +1,7 @@
 """The sum of bounded answers with the noise of a privacy mechanism."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,7 @@ class Noised(Aggregator):
     plain: Specs
     mechanism: Mechanism
 
-    @property
+    @cached_property
     def specs(self) -> Specs:
         """The form of an encoded answer."""
         return self.mechanism.specs(self.plain)

@@ -7,6 +7,7 @@ from rich.table import Table
 from fedkd.cli.terminal import plain_table, say, show
 from fedkd.evaluation.rows import title
 from fedkd.report.comparison import ComparisonRow, base, settings
+from fedkd.report.distillation import DistillationTable
 from fedkd.report.formatting import difference_text, interval_text, share_text
 from fedkd.report.page import METRIC
 
@@ -23,6 +24,19 @@ def print_comparison(rows: Sequence[ComparisonRow]) -> None:
     say("± is half a 95 % interval: over seeds where there are several, else over users")
     if named := base(rows):
         say(f"difference: {METRIC} less that of {named}, paired over the seeds or users that both have")
+
+
+def print_distillation(found: DistillationTable) -> None:
+    """Print the student beside its teacher and beside itself without one, and whether distillation pays."""
+    shown = plain_table("", numbers=found.models)
+    for text, cells in found.lines.items():
+        shown.add_row(text, *cells)
+    show(shown)
+    if found.verdict is not None:
+        for sentence in found.verdict.sentences:
+            say(sentence, style="" if found.verdict.pays else "bold yellow")
+    for note in found.notes:
+        say(note)
 
 
 def _table(rows: Sequence[ComparisonRow]) -> Table:

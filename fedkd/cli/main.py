@@ -184,16 +184,84 @@ def compare(
 
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
-    from fedkd.cli.comparison import print_comparison
+    from fedkd.cli.comparison import print_comparison, print_distillation
     from fedkd.report import compare as join
-    from fedkd.report import render_comparison
+    from fedkd.report import distillation_table, grouped, render_comparison
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
     rows = join(runs, allow_different)
     print_comparison(rows)
+    for name, own in grouped(runs, allow_different).items():
+        if (found := distillation_table(own)) is not None:
+            say(f"\n{name}: teacher, student, and the same student without a teacher")
+            print_distillation(found)
     if out is not None:
         say(f"comparison: {render_comparison(rows, out)}", whole=True)
+
+
+@app.command()
+@guarded
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    out: Annotated[Path, typer.Option(help="The new folder; one that holds an export is replaced.")],
+    format_name: Annotated[str, typer.Option("--format", help="onnx, torch or safetensors.")] = "onnx",
+    quantise: Annotated[str | None, typer.Option(help="int8 or int4: weights of so many bits.")] = None,
+    compress: Annotated[
+        list[str] | None,
+        typer.Option(help="A step before that, such as low-rank:rank=16 or pruned:kept=0.5; may be given again."),
+    ] = None,
+) -> None:
+    """Export a run's student: the model, its items, a model card and a privacy card.
+
+    The exported program is compared with the student before anything is written.
+    """
+    from fedkd.cli.deploy import print_export
+    from fedkd.deployment.compression.table import step
+    from fedkd.deployment.export import export as write
+
+    steps = [step(text) for text in (*(compress or ()), *([quantise] if quantise else ()))]
+    print_export(write(run, out, format_name, steps))
+
+
+@app.command()
+@guarded
+def recommend(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder, or the folder of a run.")],
+    history: Annotated[
+        str | None, typer.Option(help='Titles or ids of what somebody has had, oldest first: "Heat,Alien".')
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A CSV file with a history in every line.")] = None,
+    k: Annotated[int, typer.Option(help="Length of a list.", min=1)] = 10,
+) -> None:
+    """Print what the model recommends to somebody with a history, with titles.
+
+    A title that is not clear is asked back at a terminal.
+    """
+    from fedkd.cli.deploy import histories_of, item, print_lists
+    from fedkd.deployment.deployed import Deployed
+
+    given = histories_of(history, file)
+    deployed = Deployed.open(model)
+    positions = [[item(text, deployed.titles) for text in one] for one in given]
+    print_lists(deployed.lists(positions, k), deployed.titles)
+
+
+@app.command()
+@guarded
+def serve(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="An exported folder, or the folder of a run.")],
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.", min=0, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="Who can reach it; others than this machine with 0.0.0.0.")] = "127.0.0.1",
+    feedback: Annotated[Path | None, typer.Option(help="Keep feedback in this file; none is taken without it.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; half the cores without it.", min=1, max=256)] = None,
+) -> None:
+    """Serve a model over HTTP, with a page for people; a new export into the folder is taken up by itself."""
+    from fedkd.cli.deploy import run_service
+    from fedkd.serving.options import ServiceOptions
+
+    kept = None if feedback is None else feedback.absolute()
+    run_service(ServiceOptions(folder=model.absolute(), feedback=kept), host, port, workers)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Progress of long work, with the time left: a bar at a terminal, elsewhere a line now and then."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -12,7 +13,10 @@ from fedkd.cli.terminal import terminal
 T = TypeVar("T")
 
 QUIET_SECONDS = 30.0
-"""Where there is no terminal, work says something so often at most; shorter work says nothing."""
+"""Fewest seconds between two lines where there is no terminal; shorter work says nothing."""
+
+_SHOWING = threading.Lock()
+"""Held while some work is shown."""
 
 
 def tracked(work: Iterable[T], total: int, name: str, console: Console | None = None) -> Iterator[T]:
@@ -28,9 +32,19 @@ def tracked(work: Iterable[T], total: int, name: str, console: Console | None = 
         What is being done.
     console : Console, optional
         Where to show it; standard error by default, so that results can be piped.
+
+    Notes
+    -----
+    One work is shown at a time: what is done for a piece of it shows nothing of its own.
     """
-    console = console or terminal(errors=True)
-    yield from _bar(work, total, name, console) if console.is_terminal else _lines(work, total, name, console)
+    if not _SHOWING.acquire(blocking=False):
+        yield from work
+        return
+    try:
+        console = console or terminal(errors=True)
+        yield from _bar(work, total, name, console) if console.is_terminal else _lines(work, total, name, console)
+    finally:
+        _SHOWING.release()
 
 
 def _bar(work: Iterable[T], total: int, name: str, console: Console) -> Iterator[T]:

@@ -122,7 +122,7 @@ MENDS = {
     UNREAD_TIME: "set data.time-format",
     MISSING: "check data.user-column and data.item-column",
 }
-"""What is most likely wrong where a reason takes many rows."""
+"""The most likely fault where a reason takes many rows."""
 
 
 def check_losses(dropped: Mapping[str, int], rows: int, keep: Keep) -> None:

@@ -1,12 +1,15 @@
-"""What a file or a folder may be: every source is asked, and the surest answers come first."""
+"""Guesses of what a file or a folder is: every source is asked, and the surest answers come first."""
 
 import json
 import shlex
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tomli_w
 
+from fedkd.data.cleaning import REPEATED
+from fedkd.data.formats.forms import bare_name
 from fedkd.data.formats.json_lines import ARRAY
 from fedkd.data.sources.compressed import check_text, opened
 from fedkd.data.sources.detection import HEAD
@@ -14,6 +17,9 @@ from fedkd.data.sources.guess import Guess
 from fedkd.data.sources.table import SOURCES
 from fedkd.errors import UserError
 from fedkd.options import kebab
+
+SAMPLE = 2**20
+"""Bytes of a file in which repeated rows are looked for."""
 
 MOST = 20
 """Files of a folder that are looked at where the folder as a whole is of no format."""
@@ -65,6 +71,30 @@ def _unknown(path: Path) -> UserError:
         f"{path} is nothing that is known here; `fedkd data list` shows what is, and any table with a user and an item "
         "in every row can be read once it is CSV, TSV, Parquet or JSON lines"
     )
+
+
+def repeats(guess: Guess) -> float:
+    """Return the share of rows that repeat a pair of user and item, in the first rows; 0 where these cannot be read."""
+    with TemporaryDirectory() as place, suppress(ValueError):
+        path = guess.path if guess.path.is_dir() else guess.path.parent
+        for file in guess.files or (guess.path,):
+            _copy_head(file, Path(place) / file.relative_to(path).parent / bare_name(file))
+        read = {"path": Path(place) if guess.path.is_dir() else Path(place) / bare_name(guess.path)}
+        whole = {"largest_loss": 1, "min_user_interactions": 1, "min_item_interactions": 1}
+        given = {"source": guess.source, **guess.settings, **read, **whole}
+        loaded = SOURCES.find(guess.source).model_validate(given).cleaned()
+        lost = loaded.dropped.get(REPEATED, 0)
+        return lost / max(1, lost + len(loaded.interactions))
+    return 0.0
+
+
+def _copy_head(file: Path, place: Path) -> None:
+    """Write the first whole lines of a text file into another; errors as of ``opened`` and ``check_text``."""
+    with opened(file) as source:
+        head = source.read(SAMPLE)
+    check_text(file, head)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(head if len(head) < SAMPLE else head[: head.rfind(b"\n") + 1])
 
 
 def settings(guess: Guess) -> dict[str, object]:

@@ -15,7 +15,7 @@ class SplitOptions(Options):
     kind : str
         ``ratio`` (random per user), ``leave-last-out``, ``temporal`` (one point in time, later users folded in),
         ``user-disjoint`` (some users only tested, folded in with part of their history), or ``official`` (the source's
-        own: MovieLens-100K ua, LightGCN train/test).
+        own test part: ``ua.test`` of MovieLens-100K, in other sources the files named test).
     test_fraction, validation_fraction : float
         Share of each user's interactions (ratio), of all interactions (temporal) or of users (user-disjoint) in the
         test part, and of the remaining ones in the validation part.
@@ -40,7 +40,10 @@ class PartitionOptions(Options):
     Attributes
     ----------
     public_fraction : float
-        Share of the users who are public; drawn at random with the run's seed.
+        Share of the users who are public.
+    public_choice : str
+        Who they are: ``random``, drawn with the run's seed, or ``heavy``, those whose items are the most popular ones,
+        so that public data are heavy at the head and know little of the rest.
     clients : str
         ``users`` (one user a client), ``silos`` (equal or skewed sizes), ``tastes`` (silos by a Dirichlet distribution
         over groups of like-minded users) or ``groups`` (the source's group column).
@@ -53,6 +56,7 @@ class PartitionOptions(Options):
     """
 
     public_fraction: float = Field(0.1, ge=0, lt=1)
+    public_choice: Literal["random", "heavy"] = "random"
     clients: Literal["users", "silos", "tastes", "groups"] = "users"
     num_silos: int = Field(10, ge=1)
     size_skew: float = Field(0.0, ge=0)

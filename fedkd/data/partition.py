@@ -20,7 +20,7 @@ TASTES = 8
 def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
     """Divide the users into public ones and those that clients hold.
 
-    Public users are drawn among those with training data. Private are all others with training data or with a history
+    Public users are chosen among those with training data. Private are all others with training data or with a history
     to be tested on; users with neither belong to nobody (the split counts them).
 
     Parameters
@@ -40,6 +40,8 @@ def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
     trained = fold.train.histories.lengths > 0
     users = np.flatnonzero(trained | (fold.history.histories.lengths > 0))
     order = stream(seed, "public").permutation(users)
+    if options.public_choice == "heavy":
+        order = order[np.argsort(-_headiness(fold.train)[order], kind="stable")]
     public = np.sort(order[trained[order]][: round(options.public_fraction * len(users))])
     private = np.setdiff1d(users, public)
     if not len(private):
@@ -47,6 +49,13 @@ def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
             f"partition.public-fraction {options.public_fraction} of {len(users)} users leaves nobody private; lower it"
         )
     return Partition(public, _clients(fold, private, options, seed))
+
+
+def _headiness(train: Interactions) -> NDArray[np.float64]:
+    """Return the mean popularity of every user's items, shape [users]; 0 without items."""
+    histories, popularity = train.histories, train.popularity().astype(np.float64)
+    total = np.bincount(histories.row_index, popularity[histories.values], minlength=len(histories))
+    return np.asarray(total / np.maximum(histories.lengths, 1))
 
 
 def _clients(fold: Fold, private: Users, options: PartitionOptions, seed: int) -> Ragged:

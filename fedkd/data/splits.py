@@ -138,7 +138,9 @@ def _disjoint(
 
 def _official(loaded: Loaded | Interactions) -> Parts:
     if not isinstance(loaded, Loaded) or loaded.official_test is None:
-        raise UserError("this source has no official split; set split.kind to ratio or leave-last-out")
+        raise UserError(
+            "these data have no official split, no file named test; set split.kind to ratio or leave-last-out"
+        )
     train = ~loaded.official_test
     return Parts(train, train, loaded.official_test)
 

@@ -17,6 +17,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from fedkd.data.interactions import Interactions
 from fedkd.models.ease import EASE, ease_weights
 from fedkd.models.linear import LowRank
+from fedkd.models.watching import watched
 from fedkd.models.woodbury import WoodburyEASE
 
 Floats = NDArray[np.floating]
@@ -177,7 +178,7 @@ def _leading(rows: sparse.csr_array, rank: int) -> NDArray[np.float32]:
     start = np.random.default_rng(0).standard_normal((rows.shape[0], rank + _SPARE), np.float32)
     columns = rows.T.tocsr()
     basis = columns @ start
-    for _ in range(_PASSES):
+    for _ in watched(range(_PASSES), _PASSES, "strongest directions of the histories"):
         basis = columns @ (rows @ linalg.qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0])
     basis = linalg.qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
     seen = rows @ basis
@@ -216,11 +217,11 @@ def _root(factor: Floats, scale: NDArray[Any]) -> NDArray[np.float32]:
     inner = np.eye(len(factor))
     out = np.empty(factor.shape, np.float32)
     blocks = [slice(start, start + _COLUMNS) for start in range(0, factor.shape[1], _COLUMNS)]
-    for columns in blocks:
+    for columns in watched(blocks, len(blocks), "the teacher's matrix"):
         scaled = factor[:, columns] * scale[columns]
         inner += scaled @ scaled.T
     lower = linalg.cholesky(inner, lower=True, overwrite_a=True)
-    for columns in blocks:
+    for columns in watched(blocks, len(blocks), "the teacher's factor"):
         scaled = np.asarray(factor[:, columns] * scale[columns])
         out[:, columns] = linalg.solve_triangular(lower, scaled, lower=True, check_finite=False)
     return out

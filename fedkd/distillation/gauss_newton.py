@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import functional_call, vjp
 
 from fedkd.models.base import Recommender
+from fedkd.models.watching import watched
 
 
 def parameter_change(
@@ -59,7 +60,7 @@ def parameter_change(
     gradient = back(rest)[0]
     direction, size = gradient, _dot(gradient, gradient)
     floor = 1e-12 * size
-    for _ in range(steps):
+    for _ in watched(range(steps), steps, "teaching"):
         if size <= floor:  # nothing is left that the parameters can do
             break
         moved = push(direction)[0]

@@ -62,20 +62,57 @@ def _largest(known: sparse.csr_array, count: int, upper: bool) -> tuple[NDArray[
     """Return rows and columns of the largest positive guesses, a block of rows at a time."""
     left, right = _unseen(known)
     size, width = known.shape
-    found, guesses = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    best = _Best(count)
     step = max(1, _BLOCK // width)
     for start in range(0, size if left.shape[1] else 0, step):
-        rows = np.arange(start, min(size, start + step))
-        guess = np.maximum(left[rows] @ right.T, 0) + known[rows].toarray()
+        begin = start if upper else 0  # what lies before the diagonal is not asked for
+        guess = np.maximum(left[start : start + step] @ right[begin:].T, 0)
+        shown = sparse.coo_array(known[start : start + step, begin:])
+        guess[shown.row, shown.col] += shown.data
         if upper:
-            guess[np.arange(width) < rows[:, None]] = 0
-        edge = guesses.min() if len(guesses) == count else np.float32(ROUNDING)
-        new = np.flatnonzero(guess > edge)
-        found, guesses = np.append(found, new + start * width), np.append(guesses, guess.reshape(-1)[new])
-        best = np.argsort(-guesses, kind="stable")[:count]
-        found, guesses = found[best], guesses[best]
-    rows, columns = np.divmod(found, width)
+            square = guess[:, : len(guess)]
+            square[...] = np.triu(square)
+        new = np.flatnonzero(guess > best.edge)
+        rows, columns = np.divmod(new, guess.shape[1])
+        best.add((rows + start) * width + columns + begin, guess.reshape(-1)[new])
+    rows, columns = np.divmod(best.places(), width)
     return rows, columns
+
+
+class _Best:
+    """The places of the largest guesses so far; of equal ones, those that came first.
+
+    Parameters
+    ----------
+    count : int
+        How many are kept.
+
+    Attributes
+    ----------
+    edge : float
+        What a guess must exceed.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self.edge = count, np.float32(ROUNDING)
+        self._places, self._guesses = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+    def add(self, places: NDArray[np.int64], guesses: Floats) -> None:
+        """Take in more guesses; they are sorted when enough of them have come together."""
+        self._places, self._guesses = np.append(self._places, places), np.append(self._guesses, guesses)
+        if len(self._guesses) > 2 * self._count:
+            self._cut()
+
+    def places(self) -> NDArray[np.int64]:
+        """Return the places, those of the largest guesses first."""
+        self._cut()
+        return self._places
+
+    def _cut(self) -> None:
+        best = np.argsort(-self._guesses, kind="stable")[: self._count]
+        self._places, self._guesses = self._places[best], self._guesses[best]
+        if self._count == len(best) > 0:
+            self.edge = self._guesses[-1]
 
 
 def _unseen(known: sparse.csr_array) -> tuple[Floats, Floats]:

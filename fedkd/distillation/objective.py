@@ -1,4 +1,4 @@
-"""What a student minimises, one value per example: training in one place and the cohort engine call the same function.
+"""The loss of a student, one value per example: training in one place and the cohort engine call the same function.
 
 A batch holds, by name:
 

@@ -52,12 +52,12 @@ class Layout:
 
     @property
     def kinds(self) -> int:
-        """How many numbers an ordered pair of items has."""
+        """The number of values for an ordered pair of items."""
         return self.decays * (self.decays + self.targets)
 
     @property
     def size(self) -> int:
-        """How many numbers there are: the upper triangle of the inputs, and all targets."""
+        """The number of values: the upper triangle of the inputs, and all targets."""
         return self.inputs * (self.inputs + 1) // 2 + self.inputs * self.num_items * self.targets
 
     def places(self, older: Ints, newer: Ints, kind: int) -> tuple[Ints, Ints]:
@@ -78,7 +78,7 @@ class Coordinates(Protocol):
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
 
     def of(self, older: Ints, newer: Ints) -> Ints:
         """Return positions in an answer, or -1, for ordered pairs of items, shape [pairs, kinds]."""
@@ -98,7 +98,7 @@ class Everything:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
         return self.layout.size
 
     def of(self, older: Ints, newer: Ints) -> Ints:
@@ -141,7 +141,7 @@ class Chosen:
 
     @property
     def count(self) -> int:
-        """How many numbers."""
+        """The number of values."""
         return len(self.columns.values)
 
     def of(self, older: Ints, newer: Ints) -> Ints:
@@ -232,10 +232,13 @@ def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[In
 def known_pairs(histories: Ragged, statistic: Statistic, num_items: int) -> sparse.csr_array:
     """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty."""
     layout = statistic.layout(num_items)
-    total = _known(histories.take(np.zeros(0, np.int64)), statistic, layout)
+    parts = [_known(histories.take(np.zeros(0, np.int64)), statistic, layout)]
     for start in range(0, len(histories), _USERS):
         some = np.arange(start, min(len(histories), start + _USERS))
-        total = sparse.csr_array(total + _known(histories.take(some), statistic, layout))
+        parts.append(_known(histories.take(some), statistic, layout))
+        while len(parts) > 1 and parts[-2].nnz < 2 * parts[-1].nnz:  # so each number is added few times
+            parts[-2:] = [sparse.csr_array(parts[-2] + parts[-1])]
+    total = sparse.csr_array(sum(reversed(parts[:-1]), parts[-1]))
     total.eliminate_zeros()
     return total
 

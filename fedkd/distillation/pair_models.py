@@ -1,12 +1,15 @@
 """Teachers and students from statistics of pairs: one solve for a small catalogue, else one small ridge an item."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import linalg, sparse
+from threadpoolctl import threadpool_limits
 
 from fedkd.distillation.likely_pairs import symmetric
 from fedkd.distillation.pair_lists import Layout
@@ -17,6 +20,10 @@ DENSE_INPUTS = 12_288
 
 NEIGHBOURS = 400
 """Most inputs from which the score of an item of a large catalogue is made."""
+
+
+_ITEMS = 256
+"""Items that a thread solves at a time."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ def _factor(matrix: NDArray[np.float32], ridge: float) -> tuple[NDArray[np.float
 def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge: float) -> sparse.csr_array:
     """Return weights whose column ``j`` solves ``(G[S, S] + ridge I) b = K[S, j]`` over the largest of ``K``'s column.
 
+    Items are solved on as many threads as torch may use; the result does not depend on how many these are.
+
     Parameters
     ----------
     inputs : sparse csr array, shape [inputs, inputs]
@@ -100,29 +109,47 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
     ridge : float
         Positive.
     """
-    columns = sparse.csc_array(targets)
+    columns, items = sparse.csc_array(targets), targets.shape[1]
+    solve = partial(_solved, inputs.astype(np.float32), columns, ridge)
+    with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        parts = list(pool.map(solve, [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]))
+    rows, values, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return sparse.csr_array((values, (rows, np.repeat(np.arange(items), counts))), shape=targets.shape)
+
+
+def _solved(
+    inputs: sparse.csr_array, columns: sparse.csc_array, ridge: float, items: range
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the inputs and the weights of some items one after the other, and how many each has."""
     place = np.full(inputs.shape[0], -1)
-    rows, values, counts = [np.zeros(0, np.int64)], [np.zeros(0)], np.zeros(targets.shape[1], np.int64)
-    for item in range(targets.shape[1]):
+    rows, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for item in items:
         own = slice(columns.indptr[item], columns.indptr[item + 1])
         best = np.argsort(-columns.data[own], kind="stable")[:NEIGHBOURS]
-        near, wanted = columns.indices[own][best], columns.data[own][best]
-        block = _block(inputs, near, place)
-        block[np.diag_indices(len(near))] += ridge
-        rows.append(near.astype(np.int64))
-        values.append(linalg.solve(block, wanted, assume_a="sym", check_finite=False) if len(near) else wanted)
-        counts[item] = len(near)
-    index = np.repeat(np.arange(len(counts)), counts)
-    return sparse.csr_array((np.concatenate(values), (np.concatenate(rows), index)), shape=targets.shape)
+        near = columns.indices[own][best].astype(np.int64)
+        rows.append(near)
+        values.append(_ridge_solution(_block(inputs, near, place), columns.data[own][best].astype(np.float32), ridge))
+    return np.concatenate(rows), np.concatenate(values), np.array([len(part) for part in rows[1:]])
 
 
-def _block(matrix: sparse.csr_array, chosen: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ridge_solution(block: NDArray[np.float32], wanted: NDArray[np.float32], ridge: float) -> NDArray[np.float32]:
+    """Return ``(block + ridge I)^-1 wanted``, of a block that need not be positive definite."""
+    if not len(wanted):
+        return wanted
+    block[np.diag_indices(len(block))] += ridge
+    _, solution, failed = linalg.lapack.sposv(block, wanted)
+    if failed:
+        return np.asarray(linalg.solve(block, wanted, assume_a="sym", check_finite=False), np.float32)
+    return np.asarray(solution.reshape(-1), np.float32)
+
+
+def _block(matrix: sparse.csr_array, chosen: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the rows and columns of some inputs as an array; ``place`` is -1 everywhere, before and after."""
     place[chosen] = np.arange(len(chosen))
     rows = matrix[chosen]
     column = place[rows.indices]
     kept = column >= 0
-    out = np.zeros((len(chosen), len(chosen)))
+    out = np.zeros((len(chosen), len(chosen)), np.float32)
     out[np.repeat(np.arange(len(chosen)), np.diff(rows.indptr))[kept], column[kept]] = rows.data[kept]
     place[chosen] = -1
     return out

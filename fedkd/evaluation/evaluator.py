@@ -22,6 +22,9 @@ Interval = dict[str, float]
 
 RESAMPLES = 1000
 
+AT_ONCE = 1 << 16
+"""Rows drawn at once, so that memory does not grow with the number of users."""
+
 
 @dataclass(frozen=True)
 class Lists:
@@ -161,9 +164,15 @@ def over_seeds(means: NDArray[np.float64]) -> Interval:
 
 def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return the means of bootstrap resamples of the rows, shape [resamples, columns]."""
-    rng = stream(seed, "bootstrap")
-    means = np.empty((RESAMPLES, values.shape[1]))
-    for index in range(RESAMPLES):
-        weights = np.bincount(rng.integers(0, len(values), len(values)), minlength=len(values))
-        means[index] = weights @ values / len(values)
-    return means
+    rng, users = stream(seed, "bootstrap"), len(values)
+    group = max(1, AT_ONCE // users)
+    sizes = [min(group, RESAMPLES - done) for done in range(0, RESAMPLES, group)]
+    return np.concatenate([_resampled(values, rng.integers(0, users, (size, users))) for size in sizes])
+
+
+def _resampled(values: NDArray[np.float64], drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the means of the drawn rows, shape [resamples, columns]."""
+    resamples, users = drawn.shape
+    places = drawn + users * np.arange(resamples)[:, None]
+    weights = np.bincount(places.ravel(), minlength=resamples * users).reshape(resamples, 1, users)
+    return np.asarray((weights.astype(np.float64) @ values)[:, 0] / users)

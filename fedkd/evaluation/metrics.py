@@ -5,6 +5,7 @@ number of target items, the ideal DCG stops at ``min(k, targets)``; gains are bi
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedkd.errors import DivergedError
@@ -12,6 +13,8 @@ from fedkd.ragged import Ragged
 
 METRICS = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10")
 DEPTH = 20
+PRIMARY = "ndcg@20"
+"""The metric by which models are chosen and compared in one number."""
 
 
 def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> NDArray[np.int64]:
@@ -36,13 +39,21 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     masked = scores.astype(np.float32, copy=True)
     masked[seen.row_index, seen.values] = -np.inf
     depth = min(depth, masked.shape[1])
-    edge = np.partition(masked, -depth, axis=1)[:, [-depth]]
-    rows, items = np.nonzero(masked >= edge)  # everything that may belong, ties at the edge included
+    edge = torch.topk(torch.from_numpy(masked), depth, dim=1).values[:, -1:].numpy()
+    above = np.flatnonzero(masked > edge)
+    missing = depth - np.bincount(above // masked.shape[1], minlength=len(masked))
+    places = np.append(above, _first(np.flatnonzero(masked == edge), masked.shape[1], missing))
+    rows, items = np.divmod(places, masked.shape[1])
     order = np.lexsort((items, -masked[rows, items], rows))
-    counts = np.bincount(rows, minlength=len(masked))
-    first = np.cumsum(counts) - counts
-    chosen = order[first[:, None] + np.arange(depth)]
-    return np.where(masked[rows[chosen], items[chosen]] == -np.inf, -1, items[chosen])
+    listed = items[order].reshape(len(masked), depth)
+    return np.where(np.take_along_axis(masked, listed, axis=1) == -np.inf, -1, listed)
+
+
+def _first(places: NDArray[np.int64], width: int, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return of ascending places in a flat matrix the first of every row, as many as ``counts`` says."""
+    rows = places // width
+    inside = np.arange(len(places)) - np.searchsorted(places, np.arange(len(counts)) * width)[rows]
+    return places[inside < counts[rows]]
 
 
 def hits(top: NDArray[np.int64], targets: Ragged, num_items: int) -> NDArray[np.bool_]:

@@ -45,6 +45,9 @@ class ResultRow:
         Whether its ratio to EASE is given an interval.
     by_name : bool
         Whether it is there only where ``evaluation.baselines`` names it, because few protocols have it.
+    alone : str
+        How the student of the run is trained where nobody teaches it: with settings ``as the run``, or ``tuned`` for
+        itself; empty for other models.
     """
 
     name: str
@@ -60,22 +63,25 @@ class ResultRow:
     swept: bool = False
     of_ease: bool = False
     by_name: bool = False
+    alone: Literal["", "as the run", "tuned"] = ""
 
 
 ROWS = (
-    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 10, independent=True, sliced=True, level=True),
-    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 9, dense=True, independent=True),
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 12, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 11, dense=True, independent=True),
     ResultRow(
-        EASE, "EASE", "central", EVERYONE, 10, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+        EASE, "EASE", "central", EVERYONE, 12, 2, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 8),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 10),
     ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 6, level=True, swept=True, of_ease=True),
     ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 5, 5),
-    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 9, 4, by_name=True),
-    ResultRow("centralised", "Centralised model", "central", EVERYONE, 8, 3, dense=True, level=True),
-    ResultRow("teacher", "Federated teacher", "run", ANSWERS, 6, 1, sliced=True, swept=True, of_ease=True),
-    ResultRow("student", "Federated student", "run", ANSWERS, 7, 0, sliced=True, swept=True, of_ease=True),
+    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 8, alone="as the run"),
+    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 9, alone="tuned"),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5),
+    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True),
+    ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
+    ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
+    ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
 )
 """All rows; a run trains its baselines in this order."""
 
@@ -90,6 +96,10 @@ USUAL = tuple(name for name in BASELINES if not BY_NAME[name].by_name)
 
 OURS = tuple(row.name for row in IN_REPORT if row.kind == "run")
 """Names of the run's own models."""
+
+
+ALONE = tuple(row.name for row in ROWS if row.alone)
+"""Names of the run's student without a teacher, which show whether distillation pays."""
 
 
 def title(model: str) -> str:

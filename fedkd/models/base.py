@@ -112,6 +112,11 @@ class Recommender(nn.Module, ABC):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items], for histories of shape [batch, length]."""
 
+    def uncounted_flops(self, history: Tensor) -> int:
+        """Return the multiplications and additions of ``forward`` that torch does not do; see `fedkd.models.flops`."""
+        del history
+        return 0
+
     def size(self) -> tuple[int, int]:
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
         tensors = list(self.state_dict().values())
@@ -154,7 +159,7 @@ def multi_hot(history: Tensor, num_items: int, weights: Tensor | None = None) ->
         What to write at the items, instead of 1.
     """
     ones = torch.ones(history.shape, device=history.device) if weights is None else weights
-    zeros = torch.zeros(len(history), num_items + 1, dtype=ones.dtype, device=history.device)
+    zeros = torch.zeros(history.shape[0], num_items + 1, dtype=ones.dtype, device=history.device)
     return zeros.scatter(1, history, ones)[:, :num_items]
 
 
@@ -200,9 +205,8 @@ def distinct(history: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
     What stands at an entry that does not count is a position of the table all the same.
     """
     items = history.sort(dim=1).values
-    real = items < num_items
-    real[:, 1:] &= items[:, 1:] != items[:, :-1]
-    return items.clamp(max=num_items - 1), real
+    fresh = functional.pad(items[:, 1:] != items[:, :-1], (1, 0), value=True)
+    return items.clamp(max=num_items - 1), fresh & (items < num_items)
 
 
 def padded_histories(histories: Ragged, num_items: int, length: int | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a catalogue tells about its items, as numbers: categories, the words of titles, and vectors of any modality."""
+"""The content of a catalogue's items, as numbers: categories, the words of titles, and vectors of any modality."""
 
 import re
 from collections.abc import Iterator

@@ -99,16 +99,24 @@ class SparseDecayed(Decayed):
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]: of each history only its own rows are read."""
         starts = torch.cumsum(self.counts, 0, dtype=torch.int64) - self.counts
-        shown = self.hidden(history)
-        rows, inputs = shown.nonzero(as_tuple=True)
+        rows, inputs, shown = self._entries(history)
         counts = self.counts[inputs].long()
-        entry = torch.repeat_interleave(torch.arange(len(inputs), device=history.device), counts)
-        inside = torch.arange(len(entry), device=history.device) - (counts.cumsum(0) - counts)[entry]
-        place = starts[inputs[entry]] + inside
-        terms = self.values[place] * shown[rows[entry], inputs[entry]]
-        target = rows[entry] * self.num_items + self.columns[place]
-        flat = torch.zeros(len(history) * self.num_items, device=history.device)
-        return flat.index_add(0, target, terms).reshape(len(history), self.num_items)
+        place = torch.repeat_interleave(starts[inputs] - (counts.cumsum(0) - counts), counts)
+        place = place + torch.arange(place.shape[0], device=history.device)
+        terms = self.values[place] * torch.repeat_interleave(shown, counts)
+        target = torch.repeat_interleave(rows * self.num_items, counts) + self.columns[place]
+        flat = torch.zeros(history.shape[0] * self.num_items, device=history.device)
+        return flat.scatter_add(0, target, terms).reshape(history.shape[0], self.num_items)
+
+    def _entries(self, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows, columns and values of what ``hidden`` holds beside zeros, an item at its last place alone."""
+        items, place = history.sort(dim=1, stable=True)
+        last = torch.cat([items[:, :-1] != items[:, 1:], torch.ones_like(items[:, :1], dtype=torch.bool)], dim=1)
+        real = (items < self.num_items) & last
+        rows, column = real.nonzero(as_tuple=True)
+        item, back = items[rows, column], history.shape[1] - 1 - place[rows, column]
+        inputs = [item + decay * self.num_items for decay in range(len(self.rates))]
+        return rows.repeat(len(self.rates)), torch.cat(inputs), torch.exp(-self.rates[:, None] * back).reshape(-1)
 
     def matrix(self) -> sparse.csr_array:
         """Return the matrix ``B``, shape [decays * items, items]."""

@@ -53,6 +53,11 @@ class ItemKNN(Recommender):
         own = sparse.csr_array((np.ones(len(seen), np.float32), seen, starts), shape=(len(history), self.num_items))
         return torch.from_numpy((own @ self._adds).toarray())
 
+    def uncounted_flops(self, history: Tensor) -> int:
+        """Return two for every neighbour of every item of a history."""
+        items, real = distinct(history, self.num_items)
+        return 2 * int(np.diff(self._adds.indptr)[items[real].numpy()].sum())
+
 
 def fit_item_knn(interactions: Interactions, k: int = 100, shrink: float = 20.0) -> ItemKNN:
     """Return the item-kNN model of a training set.

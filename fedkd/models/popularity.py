@@ -26,7 +26,7 @@ class Popularity(Recommender):
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the one feature that popularity knows, a constant, shape [batch, 1]."""
-        return torch.ones(len(history), 1, device=history.device)
+        return torch.ones(history.shape[0], 1, device=history.device)
 
     def forward(self, history: Tensor) -> Tensor:
         """Return the same scores for every history, shape [batch, items]."""

@@ -15,6 +15,7 @@ from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, score
+from fedkd.random_streams import stream
 from fedkd.registry import Choice
 from fedkd.training.cohort import Cohort
 
@@ -99,6 +100,12 @@ class Protocol(Choice, ABC):
     learns_from_public: ClassVar[bool] = False
     """Whether teacher and student of a run in which no client answers are models of the public users."""
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """Settings of `undistilled` to be tuned, with factors of their values, 1 the first; none where it has no model.
+
+    The name of an inner setting follows that of its table and a dot.
+    """
+
     name: str
 
     @abstractmethod
@@ -157,6 +164,18 @@ class Protocol(Choice, ABC):
         del train, setup
         return None
 
+    def unanswered(self, setup: Setup) -> State:
+        """Return the state after a round in which no client answers: what public users alone teach."""
+        return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
+
+    def undistilled(self, setup: Setup) -> Recommender | None:
+        """Return the global student as the public users' hard labels alone make it, with the run's own settings.
+
+        By default it is the student of a run in which no client answers. A protocol in which that one is the distillate
+        of another model, or is not trained at all, trains it here.
+        """
+        return self.student(self.unanswered(setup))
+
     def unprotectable(self) -> str | None:
         """Return why answers cannot be protected; None where they can, as they sum and every spec has a clip."""
         return None
@@ -209,7 +228,11 @@ class GlobalStudent(Protocol):
     def blank_student(self, catalogue: Catalogue) -> Recommender:
         """Return a student of the right shape for the arrays that ``deploy`` sends."""
 
+    def restored_student(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
+        """Return the student that some arrays are, of any float type."""
+        return load_arrays(self.blank_student(catalogue), arrays)
+
     def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
         """Clients: score the catalogue for every user's history with the deployed student."""
-        student = load_arrays(self.blank_student(cohort.data.history.catalogue), asks.shared)
+        student = self.restored_student(cohort.data.history.catalogue, asks.shared)
         return score(student, cohort.data.history.histories)

@@ -1,7 +1,7 @@
 """FedAvg of the student, in which parameters travel instead of soft labels: a baseline for distillation."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, moved, pooled, student_arrays, taken
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import TrainedStudent, tunable_training
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import replicate
@@ -48,6 +48,7 @@ class FedAvg(TrainedStudent):
         sum is divided by the planned number of participants. The more noise the sum has, the smaller is the step.
     """
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("central")
     name: Literal["fedavg"] = "fedavg"
     pretraining: CentralTraining = CentralTraining(epochs=0)
     local: LocalTraining = LocalTraining(epochs=1, learning_rate=1.0, optimiser="sgd")
@@ -104,6 +105,10 @@ class FedAvg(TrainedStudent):
         signal = signal_share(change.value, change.std)
         taught = step(state, _shaped(mean, self.global_student(state)), signal * self.server_learning_rate)
         return taught, {"change": float(np.linalg.norm(mean)), "signal": signal}
+
+    def undistilled(self, setup: Setup) -> Recommender | None:
+        """Return the student trained on the public users as the centralised one is trained on everyone."""
+        return self.centralised(setup.public, setup)
 
 
 def _shaped(flat: NDArray[np.float64], student: Recommender) -> dict[str, NDArray[np.float64]]:

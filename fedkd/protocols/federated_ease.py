@@ -1,7 +1,7 @@
 """One-round federated EASE: the Gram matrix is additive, so one sum gives the centralised model exactly."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from fedkd.models.arrays import model_arrays
 from fedkd.models.base import Recommender
 from fedkd.models.ease import EASE, gram
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.training.cohort import Cohort
 
 MAX_ITEMS = 8192
@@ -38,6 +38,7 @@ class FederatedEASE(LowRankStudent):
         Under protection: the largest Frobenius norm of one client's matrix.
     """
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = CLOSED_FORM
     name: Literal["federated-ease"] = "federated-ease"
     regularisation: float = Field(default=500.0, gt=0)
     clip: float = Field(default=10.0, gt=0)

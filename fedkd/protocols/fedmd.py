@@ -1,7 +1,7 @@
 """FedMD: heterogeneous federated learning by consensus on public data, for histories instead of images."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,14 @@ from fedkd.models.base import Recommender, padded_histories
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
-from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    TrainedStudent,
+    along,
+    released_directions,
+    tunable_training,
+    within_budget,
+)
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows
@@ -78,6 +85,7 @@ class FedMD(TrainedStudent):
         scores of the same references.
     """
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("transfer")
     name: Literal["fedmd"] = "fedmd"
     references: int = Field(64, ge=1)
     panel: int = Field(0, ge=0)

@@ -22,7 +22,7 @@ moves each query by ``sqrt(2)``; that is bounded by replacing the silo, not by a
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ from fedkd.models.base import Recommender, multi_hot, padded_histories, score
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import named, part, student_arrays
-from fedkd.protocols.trained import TrainedStudent
+from fedkd.protocols.trained import TrainedStudent, tunable_training
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.training.central import Rows, train
@@ -78,6 +78,7 @@ class GNMax(TrainedStudent):
         Weight of the labels' cross entropy beside that of the public histories.
     """
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("central")
     name: Literal["gnmax"] = "gnmax"
     queries: int = Field(256, ge=1)
     panel: int = Field(0, ge=0)

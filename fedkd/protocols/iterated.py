@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,14 @@ from fedkd.models.arrays import export_arrays, load_arrays
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, pooled, student_arrays, taken
-from fedkd.protocols.trained import DIRECTIONS, TrainedStudent, along, released_directions, within_budget
+from fedkd.protocols.trained import (
+    DIRECTIONS,
+    TrainedStudent,
+    along,
+    released_directions,
+    tunable_training,
+    within_budget,
+)
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.engine import predict, replicate
@@ -69,6 +76,7 @@ class Iterated(TrainedStudent):
         Under protection: training on the public users in a round.
     """
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("pretraining")
     name: Literal["iterated"] = "iterated"
     references: int = Field(128, ge=1)
     panel: int = Field(0, ge=0)

@@ -10,6 +10,9 @@ from fedkd.models.base import Recommender
 from fedkd.models.linear import LowRank
 from fedkd.protocols.base import GlobalStudent, State
 
+CLOSED_FORM = {"regularisation": (1.0, 0.125, 0.25, 0.5, 2.0, 4.0), "rank": (1.0, 0.25, 0.5)}
+"""Settings by which a student in closed form is tuned, in protocols with such a ridge."""
+
 
 class LowRankStudent(GlobalStudent):
     """A protocol to which every client contributes once, and whose state holds a student of low rank.

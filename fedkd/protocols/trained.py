@@ -23,6 +23,19 @@ from fedkd.training.options import CentralTraining
 DIRECTIONS = "directions"
 """Name of the directions among the references along which scores are released, where an answer has a budget."""
 
+TRAINING = {
+    "learning-rate": (1.0, 1 / 3, 3.0),
+    "epochs": (1.0, 0.25, 0.5, 2.0),
+    "visible": (1.0, 0.5, 2.0),
+    "weight-decay": (1.0, 0.0, 10.0),
+}
+"""Settings of a training by which a student is tuned, with factors of their values."""
+
+
+def tunable_training(table: str) -> dict[str, tuple[float, ...]]:
+    """Return the settings to be tuned of the training in a table of a protocol's settings."""
+    return {f"{table}.{name}": factors for name, factors in TRAINING.items()}
+
 
 def within_budget(reference: Reference, setup: Setup) -> Reference:
     """Return a reference whose panel fits the budget of an answer."""

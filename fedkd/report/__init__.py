@@ -1,18 +1,25 @@
 """The report of a run, the comparison of several, and the curve of quality against epsilon."""
 
-from fedkd.report.comparison import ComparisonRow, compare, render_comparison, settings
+from fedkd.report.comparison import ComparisonRow, compare, grouped, render_comparison, settings
 from fedkd.report.curve import Curve, Point, curve, regret, write_curve
+from fedkd.report.distillation import distillation_table
+from fedkd.report.key_curve import KeyCurve, key_curve, write_key_curve
 from fedkd.report.page import render
 
 __all__ = [
     "ComparisonRow",
     "Curve",
+    "KeyCurve",
     "Point",
     "compare",
     "curve",
+    "distillation_table",
+    "grouped",
+    "key_curve",
     "regret",
     "render",
     "render_comparison",
     "settings",
     "write_curve",
+    "write_key_curve",
 ]

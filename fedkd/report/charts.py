@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, LINE = 520, 300, 22
 """In points: of a chart without its legend, and the height of a line of the legend."""
 
-MARKERS = {"student": "o", "teacher": "s", "ease": "D"}
+MARKERS = {"student": "o", "teacher": "s", "ease": "D", "undistilled": "v"}
 PAINT = {"popularity": "level", "public-teacher": "other", "public-student": "other", "unprotected": "student"}
-PAINT |= {"centralised": "ease"}
+PAINT |= {"centralised": "ease", "undistilled": "level", "tuned": "other"}
 """Colours of models that have none of their own; other series are in ``other``, other levels in ``level``."""
 
 PALETTE = ("student", "teacher", "ease", "other", "level")
@@ -41,13 +41,13 @@ class Axis:
     label : str
         What it measures, with its unit.
     kind : str
-        ``rounds`` (whole numbers), ``bytes`` and ``epsilons`` (positive, in equal factors), ``names`` (0, 1, 2, ...).
+        ``rounds`` (whole numbers), ``bytes`` and ``factors`` (positive, in equal factors), ``names`` (0, 1, 2, ...).
     names : tuple of str
         What stands at 0, 1, 2, ...
     """
 
     label: str
-    kind: Literal["rounds", "bytes", "epsilons", "names"]
+    kind: Literal["rounds", "bytes", "factors", "names"]
     names: tuple[str, ...] = ()
 
     def text(self, value: float) -> str:
@@ -216,13 +216,13 @@ def _marks(axes: "Axes", chart: Chart, places: Sequence[float]) -> None:
 
 
 def _logarithmic(axes: "Axes", chart: Chart, places: Sequence[float]) -> None:
-    """Mark equal factors at 1, 2, 5, 10, ..., long axes at powers of ten, and epsilons where they were tried."""
+    """Mark equal factors at 1, 2, 5, 10, ..., long axes at powers of ten, and factors where they were tried."""
     from matplotlib import ticker
 
     low, high = min(places), max(places)
     axes.set(xscale="log", xlim=(low / 2, high * 2))
     marks: ticker.Locator = ticker.LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,))
-    if chart.x.kind == "epsilons" and len(set(places)) <= 8:
+    if chart.x.kind == "factors" and len(set(places)) <= 8:
         marks = ticker.FixedLocator(sorted(set(places)))
     axes.xaxis.set(
         major_locator=marks,

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedkd.errors import UserError
-from fedkd.evaluation.evaluator import over_seeds
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import BY_NAME, EASE, ROWS, report_order, title
 from fedkd.report.charts import PALETTE, Chart, Series
@@ -18,6 +15,7 @@ from fedkd.report.formatting import conditions
 from fedkd.report.page import METRIC, templates
 from fedkd.report.pictures import series_against_bytes
 from fedkd.report.run import Interval, Run
+from fedkd.report.seeds import joined, mean
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,11 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Comp
         No folder, an unfinished run, or runs whose numbers cannot be compared: other data, another kind or part of a
         split, or, for equal seeds, another assignment.
     """
+    return _rows(grouped(folders, allow_different))
+
+
+def grouped(folders: Sequence[Path], allow_different: bool = False) -> dict[str, list[Run]]:
+    """Return the runs of every configuration by its name; parameters and errors as in ``compare``."""
     if not folders:
         raise UserError("there is nothing to compare; give the folders of one or more finished runs")
     runs = [Run.read(folder) for folder in folders]
@@ -90,7 +93,7 @@ def compare(folders: Sequence[Path], allow_different: bool = False) -> list[Comp
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_identity(run), []).append(run)
-    return _rows(_named(list(groups.values())))
+    return _named(list(groups.values()))
 
 
 def render_comparison(rows: Sequence[ComparisonRow], path: Path) -> Path:
@@ -118,7 +121,9 @@ def base(rows: Sequence[ComparisonRow]) -> str:
 
 
 def _check(first: Run, other: Run) -> None:
-    """Refuse runs on other data or another kind of split."""
+    """Refuse runs on other data or another kind of split, and those that do not say on which."""
+    for run in (first, other):
+        _check_described(run)
     asked = {"data": ("fingerprint",), "split": ("kind", "target")}
     for part, names in asked.items():
         for name in names:
@@ -128,6 +133,21 @@ def _check(first: Run, other: Run) -> None:
                     f"{first.path} and {other.path} cannot be compared: {part}.{name} is {one} in one and {two} in the "
                     "other; compare runs on the same data and split, or say that they may differ (--allow-different)"
                 )
+
+
+def _check_described(run: Run) -> None:
+    """Refuse a run without its data's fingerprint: of a real server, or stopped before its models were measured."""
+    if "fingerprint" in run.part("data"):
+        return
+    if run.config.get("runtime", {}).get("server-data") is not None:
+        raise UserError(
+            f"{run.path} is a run of a real server, which does not know all data; if they are the same, say "
+            "--allow-different"
+        )
+    raise UserError(
+        f"{run.path} has not finished: its models are not all measured; continue it with python -m simulations.run "
+        f"--resume {run.path}"
+    )
 
 
 def _check_assignments(runs: Sequence[Run]) -> None:
@@ -188,12 +208,12 @@ def _row(name: str, measured: Measured, first: Measured) -> ComparisonRow:
         setting=_setting(runs) if name else "",
         model=model,
         seeds=tuple(int(run.summary.get("seed", 0)) for run in runs),
-        metrics={name: value for name in METRICS if (value := _joined([run.interval(model, name) for run in runs]))},
+        metrics={name: value for name in METRICS if (value := joined([run.interval(model, name) for run in runs]))},
         difference=difference(measured, first, METRIC),
-        of_ease=_joined([run.ratio(model, EASE, METRIC) for run in runs]),
+        of_ease=joined([run.ratio(model, EASE, METRIC) for run in runs]),
         parameters=runs[0].part("models")[model].get("parameters"),
-        bytes_up=_mean([part.get("total-up-bytes-per-client") for part in traffic]),
-        bytes_down=_mean([part.get("total-down-bytes-per-client") for part in traffic]),
+        bytes_up=mean([part.get("total-up-bytes-per-client") for part in traffic]),
+        bytes_down=mean([part.get("total-down-bytes-per-client") for part in traffic]),
         trained_bytes=sum(run.trained_bytes(model) for run in runs) / len(runs),
     )
 
@@ -231,16 +251,3 @@ def _setting(runs: Sequence[Run]) -> str:
 
 def _at_delta(privacy: Mapping[str, Any]) -> str:
     return f"delta {privacy['delta']:g}, {conditions(privacy)}"
-
-
-def _joined(found: Sequence[Interval | None]) -> Interval | None:
-    """Return the interval over seeds of several measurements, or that of a single one."""
-    values = [value for value in found if value is not None]
-    if len(values) < 2:
-        return values[0] if values else None
-    return Interval.read(over_seeds(np.array([value.mean for value in values])))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

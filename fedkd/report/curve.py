@@ -17,6 +17,7 @@ from fedkd.report.formatting import count_text, metric_title, percent
 from fedkd.report.page import METRIC, templates
 from fedkd.report.plots import standalone_svg
 from fedkd.report.run import Interval, Run
+from fedkd.report.seeds import drawn
 
 LEVELS = tuple(row.name for row in AT_TERMINAL if row.swept and row.kind != "run")
 """Models that no noise touches: they are the same at every epsilon."""
@@ -132,7 +133,7 @@ def curve_chart(curve: Curve) -> Chart | None:
     series = []
     for name in OURS:
         own = sorted((row[name] for epsilon, row in curve.rows.items() if epsilon in budgets and name in row), key=_at)
-        series += [Series(title(name), name, [_at(p) for p in own], [_drawn(p) for p in own])] if own else []
+        series += [Series(title(name), name, [_at(p) for p in own], [drawn(p.interval) for p in own])] if own else []
     unit, delta = curve.privacy["Unit"], curve.privacy["Delta"]
     several = len(curve.points[0].means) > 1
     return Chart(
@@ -140,7 +141,7 @@ def curve_chart(curve: Curve) -> Chart | None:
         "Quality against epsilon",
         f"{metric_title(METRIC)} of private users, mean over seeds "
         + ("with Student's 95 % interval." if several else "(one seed: no interval)."),
-        Axis(f"epsilon of a whole run for {unit}, delta {delta}, {curve.privacy['Adjacency']}", "epsilons"),
+        Axis(f"epsilon of a whole run for {unit}, delta {delta}, {curve.privacy['Adjacency']}", "factors"),
         metric_title(METRIC),
         tuple(series),
         _levels(curve),
@@ -191,11 +192,6 @@ def _at(point: Point) -> float:
     return point.epsilon
 
 
-def _drawn(point: Point) -> Interval:
-    """Return an interval cut to what the metric can be; Student's t of few seeds does not know."""
-    return Interval(point.mean, max(0.0, point.low), min(1.0, point.high))
-
-
 def _levels(curve: Curve) -> tuple[Series, ...]:
     """Return the models that no noise touches; public-only ones by the rule of the protected runs, maybe another."""
     rows = sorted(curve.rows.items(), reverse=True)
@@ -203,7 +199,7 @@ def _levels(curve: Curve) -> tuple[Series, ...]:
     found = [(title(name), name, any_row[name]) for name in LEVELS if name in any_row]
     if (student := curve.rows.get(math.inf, {}).get("student")) is not None:
         found.append(("Unprotected student", "unprotected", student))
-    return tuple(Series(label, style, [], [_drawn(point)]) for label, style, point in found)
+    return tuple(Series(label, style, [], [drawn(point.interval)]) for label, style, point in found)
 
 
 def _privacy(run: Run) -> dict[str, str]:

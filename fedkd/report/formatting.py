@@ -65,6 +65,11 @@ def conditions(privacy: Mapping[str, Any]) -> str:
     return f"one {privacy.get('unit', 'client')}, {privacy.get('adjacency', 'add-remove')}, {sampled}"
 
 
+def heading(text: str) -> str:
+    """Return what heads a column: the title of a metric, or other words as they are."""
+    return metric_title(text) if "@" in text else text
+
+
 def metric_title(metric: str) -> str:
     """Return the name of a metric for people: ``NDCG@20``, ``Recall@20``."""
     name, _, depth = metric.partition("@")

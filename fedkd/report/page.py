@@ -7,17 +7,18 @@ from typing import Any
 import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fedkd.evaluation.metrics import METRICS
+from fedkd.evaluation.metrics import METRICS, PRIMARY
 from fedkd.evaluation.rows import EASE, EVERYONE, OURS, ROWS, learnt_from, title
 from fedkd.gate.judgement import plain
 from fedkd.report import formatting
+from fedkd.report.distillation import distillation_table
 from fedkd.report.formatting import bytes_text, metric_title, percent
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
 from fedkd.report.plots import theme
 from fedkd.report.run import Run
 from fedkd.report.trust_boundaries import budget, who_sees_what
 
-METRIC = "ndcg@20"
+METRIC = PRIMARY
 """The metric of the headline and of the charts."""
 
 ASPECTS = {
@@ -88,6 +89,7 @@ def context(run: Run) -> dict[str, Any]:
         "best": max((value.high for name in run.models if (value := run.interval(name, METRIC))), default=1.0),
         "charts": [learning_curve(run, METRIC), quality_against_bytes(run, METRIC)],
         "slices": [slice_chart(run, METRIC, "history "), slice_chart(run, METRIC, " items")],
+        "distillation": distillation_table([run]),
         "aspects": {name: text for name, text in ASPECTS.items() if any(name in row for _, row in described)},
         "described": described,
         "traffic": {text: run.part("traffic")[name] for name, text in TRAFFIC.items() if name in run.part("traffic")},
@@ -205,6 +207,7 @@ def templates() -> Environment:
         "count": formatting.count_text,
         "title_of": title,
         "metric_title": metric_title,
+        "heading": formatting.heading,
         "learnt_from": learnt_from,
         "half_width": formatting.half_width,
         "epsilon": formatting.epsilon_text,

@@ -12,6 +12,10 @@ It may hold besides, and reports then show:
 - ``slices.<model>.<slice>.<metric>``: an interval; slices are named ``history ...`` and ``... items``;
 - ``models.<name>.coverage@10``, ``.novelty@10``, ``.diversity@10``, ``.agreement@10`` (with the teacher): numbers;
 - ``models.<name>.precision``: the number format of ``bytes``: float16 as sent to devices, float32 as trained;
+- ``models.<name>.flops``, ``.latency-ms.{p50, p95}``, ``.training-seconds``: what a list and the training cost;
+- ``models.tuned.settings``: the settings that were chosen, by name;
+- ``distillation.gain.<model>``: an interval of what the student has more than it has without a teacher, paired over
+  users; ``distillation.of-teacher.<model>``: one of the share of the teacher's mean;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
 - ``gate.{decision, part, confidence, checks}``: the gate, and of each check ``requirement``, ``decision``,
   ``sentence``, ``value``, ``bound``, ``users``, ``more-users``;

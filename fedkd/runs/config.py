@@ -110,6 +110,8 @@ class Config(Options):
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
         if baseline == "centralised-teacher" and not isinstance(self.algorithm, TaughtTeacher):
             return f"algorithm {self.algorithm.name} has no neural teacher"
+        if BY_NAME[baseline].alone and not self.algorithm.tunable:
+            return f"algorithm {self.algorithm.name} has no student that public users could teach without it"
         if baseline == "centralised" and not self.algorithm.centralises:
             return f"algorithm {self.algorithm.name} has no model of everyone's data"
         if BY_NAME[baseline].source == PARAMETERS and self.privacy.vote_mechanism is not None:

@@ -35,13 +35,16 @@ class DrySimulation:
         The clients that take part, ascending; the public constants are those of all clients.
     kept : dict of int to ClientState
         What each client keeps between rounds.
+    received, estimates : Answers and Estimates, optional
+        What the server received in the latest round, and what it made of that.
     """
 
     config: Config
     together: Federation
     clients: Ids
     kept: dict[int, ClientState] = field(default_factory=dict)
-    _received: Answers | None = None
+    received: Answers | None = None
+    estimates: Estimates | None = None
 
     @property
     def mechanism(self) -> Mechanism:
@@ -51,8 +54,8 @@ class DrySimulation:
     def rounds(self) -> Iterator[tuple[State, Answers]]:
         """Yield, after every round, the server's state and everything that it received from the clients."""
         for played in self.play():
-            assert self._received is not None
-            yield played.state, self._received
+            assert self.received is not None
+            yield played.state, self.received
 
     def play(self) -> Iterator[Round]:
         """Yield the outcome of every round."""
@@ -83,11 +86,12 @@ class DrySimulation:
         aggregator = self.mechanism.aggregator(self.config.algorithm.expects(asks))
         size = self.config.runtime.cohort_size
         chunks = [asks.clients[start : start + size] for start in range(0, len(asks.clients), size)]
-        self._received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
-        if not len(self._received.clients):
-            failures = {Failure(reason): len(clients) for reason, clients in self._received.refused.items()}
+        self.received = aggregator.merge([aggregator.encode(self.learnt(asks.take(own))) for own in chunks])
+        if not len(self.received.clients):
+            failures = {Failure(reason): len(clients) for reason, clients in self.received.refused.items()}
             raise unanswered(asks.round, failures)
-        return aggregator.decode(self._received)
+        self.estimates = aggregator.decode(self.received)
+        return self.estimates
 
     def cohort(self, clients: Ids) -> Cohort:
         """Return some clients with their data and what they keep."""

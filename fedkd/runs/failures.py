@@ -1,4 +1,4 @@
-"""What is said of a round, a baseline or a run that has no result."""
+"""Messages about a round, a baseline or a run that has no result."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -173,10 +174,13 @@ class RunFolder:
         _write(self.path / "rounds.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def forget_models(self) -> None:
-        """Remove everything from which a finished run could go on: models, catalogue, checkpoint, clients' states."""
+        """Remove everything from which a finished run could go on.
+
+        That is models, catalogue, checkpoint, clients' states, and the ledger, which holds what was released.
+        """
         for name in ("checkpoint", "client-states"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for path in self.path.glob("*.safetensors"):
+        for path in (*self.path.glob("*.safetensors"), *self.path.glob("privacy.ledger*")):
             path.unlink()
 
     def write_json(self, name: str, content: Json) -> None:
@@ -235,8 +239,13 @@ def environment(config: Config) -> Json:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": config.runtime.threads,
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
     }
+
+
+@cache
+def _version(package: str) -> str:
+    return version(package)  # it reads all that a package says of itself
 
 
 def processor() -> str:

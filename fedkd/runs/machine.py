@@ -1,4 +1,4 @@
-"""What this machine has to give: free memory and disk, and the most memory that this process has taken."""
+"""The resources of this machine: free memory and disk, and the most memory that this process has taken."""
 
 import resource
 import sys

@@ -5,7 +5,9 @@ bytes, as in a run.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.flower import answer_record, ask_record, read_answer, read_ask
 from fedkd.messages.types import Answers, Asks, Estimate, Estimates
 from fedkd.models.base import score
+from fedkd.models.watching import watched
 from fedkd.protocols.base import Metrics, Protocol, Setup, State
 from fedkd.protocols.rounds import play_round, sampled
 from fedkd.ragged import Ragged
@@ -151,15 +154,19 @@ def play(
 
 def check_protocol(protocol: Protocol) -> None:
     """Check everything that can be checked of a protocol on toy data, in some seconds."""
-    check_two_rounds(protocol)
-    check_cohorts(protocol, 1)
-    check_cohorts(protocol, 7)
-    check_seed(protocol)
-    check_coming_and_going(protocol)
-    check_bound(protocol)
-    check_silence(protocol)
-    check_file(protocol)
-    check_public_divisors(protocol)
+    checks: tuple[Callable[[Protocol], None], ...] = (
+        check_two_rounds,
+        partial(check_cohorts, size=1),
+        partial(check_cohorts, size=7),
+        check_seed,
+        check_coming_and_going,
+        check_bound,
+        check_silence,
+        check_file,
+        check_public_divisors,
+    )
+    for check in watched(checks, len(checks), f"conformance of {protocol.name}"):
+        check(protocol)
 
 
 def check_two_rounds(protocol: Protocol) -> None:

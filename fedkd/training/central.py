@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedkd.models.base import Recommender
 from fedkd.models.device import computing
+from fedkd.models.watching import watched
 from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
@@ -104,7 +105,8 @@ def train(
         parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
         adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
         torch.manual_seed(int(rng.integers(2**62)))
-        for step, rows in enumerate(_batches(num_rows, steps, training.batch_size, rng), start=1):
+        batches = _batches(num_rows, steps, training.batch_size, rng)
+        for step, rows in enumerate(watched(batches, steps, phase or "training"), start=1):
             loss = _step(model.train(), adam, loss_of, rows)
             if step % watch.every == 0 or step == steps:
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from fedkd.options import Options
 
 Target = Literal["history", "next-item"]
-"""What a model predicts on hard labels."""
+"""The items that a model predicts on hard labels."""
 
 
 class Epochs(Options):
@@ -67,7 +67,7 @@ class LocalTraining(CohortTraining):
 
 
 class HardLabels(Options):
-    """What a model predicts when it is trained on hard labels.
+    """The task of a model that is trained on hard labels.
 
     Attributes
     ----------

@@ -1,7 +1,16 @@
 """Benchmarks on the command line: ``python -m simulations.benchmark NAME``; without a name, the list of them."""
 
 from fedkd.cli.terminal import application, start
-from simulations.benchmark import engines, forecast, local_training, private_training, scaling, secure_sums
+from simulations.benchmark import (
+    engines,
+    forecast,
+    local_training,
+    niches,
+    private_training,
+    scaling,
+    secure_sums,
+    serving,
+)
 
 app = application(help="Measure speed; every comparison is made in one run.", no_args_is_help=True)
 app.command("local-training")(local_training.main)
@@ -9,7 +18,9 @@ app.command("engines")(engines.main)
 app.command("scaling")(scaling.main)
 app.command("secure-sums")(secure_sums.main)
 app.command("forecast")(forecast.main)
+app.command("niches")(niches.main)
 app.command("private-training")(private_training.main)
+app.command("serving")(serving.main)
 
 if __name__ == "__main__":
     start(app)

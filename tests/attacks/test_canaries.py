@@ -42,9 +42,9 @@ def test_most_of_a_true_epsilon_is_measured(correct_mechanism, epsilon):
 @pytest.mark.parametrize("mode", ["central", "distributed", "local"])
 def test_the_real_release_is_correct_and_not_wasteful(mode, adjacency, factored):
     options = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA, adjacency=adjacency)
-    mechanism = release_path(options.planned(math.ceil(200 / options.honest_fraction), 2), {"x": CLIP}, factored)
+    mechanism = release_path(options.planned(math.ceil(100 / options.honest_fraction), 2), {"x": CLIP}, factored)
     claim = Claim(4.0, DELTA, adjacency=adjacency)
-    found = audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=3000, together=200)
+    found = audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=3000, together=100)
     assert not found.broken
     assert 0.3 * 4 < found.measured <= 4
 

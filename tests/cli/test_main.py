@@ -219,6 +219,14 @@ def test_runs_are_compared_in_one_table_and_one_page(tmp_path: Path) -> None:
     assert "1,234" in row
     assert "5,678" in row
     assert (tmp_path / "all.html").is_file()
+    assert "the same student without a teacher" not in shown
+    for run in runs:
+        summary = json.loads((run / "summary.json").read_text())
+        summary["models"] |= {"teacher": summary["models"]["student"], "tuned": summary["models"]["student"]}
+        (run / "summary.json").write_text(json.dumps(summary))
+    shown = fine("compare", *runs)
+    assert "tiny: teacher, student, and the same student without a teacher" in shown
+    assert "Distillation does not pay here: the same student tuned for itself is as good." in shown
 
 
 @pytest.mark.parametrize("columns", [60, 80])
@@ -239,6 +247,20 @@ def test_runs_that_do_not_belong_together_are_refused_unless_told(tmp_path: Path
     assert "student" in fine("compare", *runs, "--allow-different")
     assert "Missing argument" in refused("compare")
     assert "does not exist" in refused("compare", runs[0], "--out", tmp_path / "none" / "all.html")
+
+
+def test_runs_that_were_stopped_before_their_end_or_deployed_say_how_to_compare_them(tmp_path: Path) -> None:
+    whole, stopped = finished_run(tmp_path / "whole"), finished_run(tmp_path / "stopped")
+    summary = RunFolder(stopped).summary()
+    del summary["data"]
+    RunFolder(stopped).write_json("summary.json", summary)
+    said = refused("compare", whole, stopped)
+    assert f"{stopped} has not finished" in said
+    assert f"--resume {stopped}" in said
+    config = (stopped / "config.toml").read_text()
+    (stopped / "config.toml").write_text(config.replace("[runtime]\n", '[runtime]\nserver-data = "data"\n'))
+    assert "--allow-different" in refused("compare", whole, stopped)
+    assert "student" in fine("compare", whole, stopped, "--allow-different")
 
 
 def test_the_doctor_gives_every_line_a_mark_and_counts_warnings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,13 +77,25 @@ def test_a_later_run_renews_the_student(tmp_path: Path, data: Path) -> None:
     assert recommendations(data / "client-0", 20)["score"].tolist() != before
 
 
+def test_runs_of_equal_settings_keep_their_students_apart(tmp_path: Path, data: Path) -> None:
+    def kept() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (data / "client-0" / "state").glob("*/0/1.safetensors")}
+
+    before = kept()
+    deployed(tmp_path / "run", data)
+    assert len(before) == 1
+    assert len(kept()) == 2
+    assert before.items() <= kept().items()
+    deployed(tmp_path / "run", data)  # the run that was finished is continued, and nothing new begins
+    assert len(kept()) == 2
+
+
 def test_what_the_owner_has_had_since_is_not_recommended(data: Path) -> None:
     first = int(recommendations(data / "client-0", 1)["item"].iloc[0].removeprefix("i"))
     path = data / "client-0" / "interactions.parquet"
     table = pd.read_parquet(path)
     more = pd.DataFrame({"user": [0], "item": [first], "part": ["history"]})
     pd.concat([table, more], ignore_index=True).to_parquet(path, index=False)
-    read_device.cache_clear()
     assert recommendations(data / "client-0", 1)["item"].iloc[0] != f"i{first:02}"
 
 

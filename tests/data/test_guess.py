@@ -1,6 +1,7 @@
 """What a file seems to be, and that the configuration that is printed reads it."""
 
 import gzip
+import re
 import shlex
 from itertools import takewhile
 from pathlib import Path
@@ -141,3 +142,15 @@ def test_the_list_has_a_line_for_every_source(monkeypatch: pytest.MonkeyPatch) -
         if issubclass(source, Published):
             (line,) = [line for line in lines if line.startswith(f"{source.label()} ") and source.summary in line]
             assert len(line) <= 80
+
+
+@pytest.mark.parametrize(("plays", "share"), [(1, ""), (4, "75 %")])
+def test_rows_that_repeat_are_told_with_the_key_that_keeps_the_data(tmp_path: Path, plays: int, share: str) -> None:
+    rows = [f"u{user},s{song}" for user in range(9) for song in range(4)] * plays
+    (tmp_path / "plays.csv.gz").write_bytes(gzip.compress("\n".join(["user,item", *rows, ""]).encode()))
+    said = printed(tmp_path / "plays.csv.gz")
+    assert (f"{share.replace(' ', '')} repeat" in said) == bool(share)
+    command = next(line for line in said.splitlines() if line.startswith(COMMAND)).removeprefix("    fedkd ")
+    told = re.findall(r"--set data\.largest-loss=1", said)
+    assert CliRunner().invoke(app, [*shlex.split(command), *shlex.split(" ".join(told))]).exit_code == 0
+    assert (CliRunner().invoke(app, shlex.split(command)).exit_code == 0) == (not told)

@@ -124,3 +124,13 @@ def test_too_many_silos_no_groups_and_nobody_private_are_refused() -> None:
         partition(bare, options("groups"), 0)
     with pytest.raises(UserError, match=r"partition\.public-fraction 0\.97 .*lower it"):
         partition(fold, options("users", public_fraction=0.97), 0)
+
+
+def test_public_users_who_are_heavy_at_the_head_have_the_most_popular_items() -> None:
+    rows = [[0], [0, 1], [0, 1, 2], [5, 6], [7], [0, 8]]
+    names = np.array([f"u{user}" for user in range(6)])
+    train = Interactions(names, Ragged.from_rows(rows, np.int32), Catalogue.numbered(9))
+    fold = Fold(train, train, train.where(np.zeros(len(train), bool)))
+    heavy = PartitionOptions.model_validate({"public-fraction": 0.5, "public-choice": "heavy"})
+    for seed in (0, 1):  # mean popularity: 4, 3, 7/3, 1, 1, 5/2
+        assert partition(fold, heavy, seed).public.tolist() == [0, 1, 5]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from fedkd.distillation import pair_models
@@ -62,6 +63,28 @@ def test_only_the_nearest_count(monkeypatch):
     monkeypatch.setattr(pair_models, "NEIGHBOURS", 2)
     weights = neighbour_weights(sums().inputs, sums().targets, RIDGE)
     assert (np.diff(sparse.csc_array(weights).indptr) <= 2).all()
+
+
+def test_weights_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(pair_models, "_ITEMS", 3)
+    some = [neighbour_weights(sums().inputs, sums().targets, RIDGE)]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    some.append(neighbour_weights(sums().inputs, sums().targets, RIDGE))
+    np.testing.assert_array_equal(some[0].toarray(), some[1].toarray())
+
+
+def test_a_block_of_no_users_is_solved_all_the_same():
+    indefinite = sparse.csr_array(np.array([[1.0, 9, 0], [9, 1, 0], [0, 0, 1]]))
+    wanted = sparse.csr_array(np.array([[0.0, 0, 1], [0, 0, 1], [0, 0, 0]]))
+    weights = neighbour_weights(indefinite, wanted, RIDGE).toarray()
+    np.testing.assert_allclose(weights[:2, 2], np.linalg.solve([[3, 9], [9, 3]], [1, 1]), atol=1e-5)
+
+
+def test_an_item_that_a_history_repeats_counts_where_it_is_last():
+    few = SparseDecayed(sparse.csr_array(np.eye(2 * ITEMS, ITEMS)), RATES)  # scores are the first decay's input
+    history = torch.tensor([[ITEMS, 3, 2, 3, 1]])
+    steps = torch.tensor([np.inf, 0, 2, 1] + [np.inf] * (ITEMS - 4), dtype=torch.float32)
+    torch.testing.assert_close(few(history)[0], torch.exp(-RATES[0] * steps))
 
 
 def test_an_item_does_not_predict_itself_in_the_plain_statistic():

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedkd.distillation import likely_pairs as likely_pairs_module
+from fedkd.distillation import pair_lists
 from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.likely_pairs import likely_pairs, symmetric
 from fedkd.distillation.next_item import NextItem
@@ -109,6 +111,23 @@ def test_the_list_holds_the_largest_of_what_is_known_and_pairs_that_the_others_s
     pairs = set(zip(listed.columns.row_index.tolist(), listed.columns.values.tolist(), strict=True))
     assert len(pairs) == 12, "all pairs inside the two niches, of which nobody shows 0 with 2"
     assert all(row <= column and row // 3 == column // 3 for row, column in pairs)
+
+
+@pytest.mark.parametrize("block", [12, 50, 1 << 24])
+def test_the_largest_guesses_are_found_block_by_block(monkeypatch, block):
+    known = known_pairs(histories(3, 40, 12), PLAIN, 12)
+    left, right = likely_pairs_module._unseen(symmetric(known))
+    guess = np.triu(np.maximum(left @ right.T, 0) + symmetric(known).toarray())
+    monkeypatch.setattr(likely_pairs_module, "_BLOCK", block)
+    columns = likely_pairs(known, Layout(12), 15).columns
+    listed = guess[columns.row_index, columns.values]
+    np.testing.assert_allclose(np.sort(listed), np.sort(guess[guess > 0])[-15:], rtol=1e-5)
+
+
+def test_sums_do_not_depend_on_how_many_users_are_added_at_once(monkeypatch):
+    whole = known_pairs(histories(2, 40), NEXT, ITEMS).toarray()
+    monkeypatch.setattr(pair_lists, "_USERS", 3)
+    np.testing.assert_allclose(known_pairs(histories(2, 40), NEXT, ITEMS).toarray(), whole, rtol=1e-5)
 
 
 def test_a_short_list_is_shared_by_inputs_and_targets():

@@ -5,10 +5,12 @@ from scipy import stats
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.evaluation import evaluator
 from fedkd.evaluation.device import measure
 from fedkd.evaluation.evaluator import PerUser, evaluate, intervals, over_seeds, ratio
 from fedkd.evaluation.metrics import METRICS, ranking_metrics
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
 
 ITEMS = 25
 
@@ -50,6 +52,18 @@ def test_the_bootstrap_interval_is_close_to_the_normal_one() -> None:
     half = 1.96 * values[:, 0].std() / np.sqrt(2000)
     assert interval["mean"] == pytest.approx(values[:, 0].mean())
     assert interval["high"] - interval["low"] == pytest.approx(2 * half, rel=0.12)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 16])
+def test_resamples_are_those_of_a_plain_loop_however_many_are_drawn_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator, "AT_ONCE", at_once)
+    values, rng = np.random.default_rng(0).random(37), stream(3, "bootstrap")
+    means = [values[rng.integers(0, 37, 37)].mean() for _ in range(evaluator.RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    expected = {"mean": values.mean(), "low": low, "high": high}
+    assert evaluator.mean_interval(values, 3) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_ratio_of_a_model_to_itself_is_exactly_one() -> None:

@@ -39,6 +39,12 @@ def test_lists_equal_a_naive_sort(seed: int, items: int, levels: int) -> None:
         assert top[row, : len(order)].tolist() == order
 
 
+def test_a_row_of_equal_scores_is_listed_by_item_and_beside_seen_ones():
+    scores = np.array([[0, 0, 0, 0], [0, 2, 0, 1], [-0.0, 0.0, -1, 0]], np.float32)
+    seen = Ragged.from_rows([[1], [], [0, 1, 3]], np.int32)
+    assert top_items(scores, seen, 2).tolist() == [[0, 2], [1, 3], [2, -1]]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.sampled_from([1, 3, 1000]))
 def test_metrics_equal_ir_measures(seed: int, items: int, levels: int) -> None:

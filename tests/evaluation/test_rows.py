@@ -16,6 +16,8 @@ CONFIGURED = (
     "local-only",
     "public-teacher",
     "public-student",
+    "undistilled",
+    "tuned",
     "fedavg",
     "centralised",
 )
@@ -39,16 +41,11 @@ def test_the_configuration_allows_every_baseline_and_takes_all_by_default() -> N
 
 
 def test_every_order_is_the_one_that_people_know() -> None:
-    shown = ["popularity", "item-knn", "local-only", "public-teacher", "public-student", "fedavg"]
-    assert [row.name for row in AT_TERMINAL] == [
-        *shown,
-        "teacher",
-        "student",
-        "centralised",
-        "centralised-teacher",
-        "ease",
-    ]
-    rivals = ["ease", "centralised", "centralised-teacher", "fedavg", "public-teacher", "public-student", "local-only"]
+    shown = ["popularity", "item-knn", "local-only", "public-teacher", "public-student", "undistilled", "tuned"]
+    best = ["teacher", "student", "centralised", "centralised-teacher", "ease"]
+    assert [row.name for row in AT_TERMINAL] == [*shown, "fedavg", *best]
+    alone = ["public-teacher", "public-student", "undistilled", "tuned", "local-only"]
+    rivals = ["ease", "centralised", "centralised-teacher", "fedavg", *alone]
     assert [row.name for row in IN_REPORT] == ["student", "teacher", *rivals, "item-knn", "popularity"]
     assert OURS == ("student", "teacher")
 

@@ -337,6 +337,9 @@ PLAYED = {"run": played_run, "devices": played_devices, "plan": played_plan, "fo
 OF_A_ROUND = ("asked", "answers", "metrics", "traffic", "epsilon", "delta")
 OF_A_RELEASE = ("round", "release", "epsilon", "delta", "epsilon-so-far", "noise-multiplier")
 OF_A_SUMMARY = ("models", "traffic", "clients", "data", "ratios")
+OF_SERVING = ("training-seconds", "latency-ms", "flops")
+"""Cost of a model where it is trained and serves: times, and arithmetic that follows from its shape."""
+
 OF_PRIVACY = ("epsilon", "delta", "noise-multiplier", "noise-on-the-sum", "releases-per-client", "metrics")
 
 
@@ -348,6 +351,7 @@ def told(folder: RunFolder) -> dict[str, Any]:
     }
     releases = [picked(line, OF_A_RELEASE) for line in folder.lines("privacy.jsonl") if "release" in line]
     summary = folder.read_json("summary.json")
+    summary["models"] = {name: without(row, OF_SERVING) for name, row in summary["models"].items()}
     privacy = summary["privacy"]
     students = {"students": picked(privacy["students"], OF_PRIVACY)} if "students" in privacy else {}
     return {
@@ -367,6 +371,11 @@ def told(folder: RunFolder) -> dict[str, Any]:
 def picked(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Return some of a mapping, as far as it has them."""
     return {name: mapping[name] for name in names if name in mapping}
+
+
+def without(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return a mapping without some of its names."""
+    return {name: value for name, value in mapping.items() if name not in names}
 
 
 def hashed(array: np.ndarray[Any, Any]) -> dict[str, Any]:

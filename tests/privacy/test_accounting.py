@@ -95,8 +95,9 @@ def test_250_schedules_without_sampling_cost_what_the_closed_form_says() -> None
 
 
 @pytest.mark.slow
-def test_250_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_two_per_cent_above() -> None:
-    for seed in range(250):
+def test_fifty_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_two_per_cent_above() -> None:
+    """A release left out, one release too few, a rate 2 % too high, the other adjacency: each shows in ten or more."""
+    for seed in range(50):
         schedule, delta = sampled(seed), float(10 ** np.random.default_rng(seed).uniform(-8, -4))
         found = epsilon(schedule, delta)
         exact = fine(schedule, delta, 6e-4 * found)
@@ -105,7 +106,7 @@ def test_250_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_tw
 
 def test_opacus_bounds_from_both_sides() -> None:
     rng = np.random.default_rng(2)
-    for _ in range(8):
+    for _ in range(4):
         parts = tuple(
             Release(float(10 ** rng.uniform(-0.1, 0.5)), float(10 ** rng.uniform(-2, -0.2)), int(rng.integers(5, 100)))
             for _ in range(rng.integers(1, 3))
@@ -218,7 +219,7 @@ def test_integer_noise_costs_hardly_more_than_gaussian_noise() -> None:
         assert get_epsilon_gaussian(4.0 / math.sqrt(10), 1e-6) <= found <= 1.01 * renyi
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_calibrated_schedule_keeps_to_its_budget_and_wastes_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     target, delta = float(10 ** rng.uniform(-0.5, 1)), 1e-6

@@ -48,7 +48,7 @@ def test_the_noise_keeps_to_the_budget_by_another_accountant_and_wastes_little(
 
 @pytest.mark.slow
 def test_an_interaction_takes_more_noise_than_a_user_and_less_than_twice_as_much() -> None:
-    for rate in (0.05, 0.2, 0.7):
+    for rate in (0.05, 0.7):
         user, interaction = (StudentPrivacy(epsilon=4.0, rate=rate, unit=unit).multiplier(3) for unit in UNITS)
         assert 1.05 * user < interaction < 1.97 * user
     whole = [StudentPrivacy(epsilon=4.0, rate=1.0, unit=unit).multiplier(3) for unit in UNITS]

@@ -10,6 +10,7 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.distillation import closed_forms
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.models.base import score
@@ -82,6 +83,11 @@ def test_what_the_configuration_says_is_no_question():
 
 def test_few_public_users_tell_nothing():
     assert chosen_question(setup(walks, public=20), PROTOCOL) is ScoresQuestion
+
+
+def test_a_catalogue_without_room_for_items_x_items_is_asked_for_pairs(monkeypatch):
+    monkeypatch.setattr(closed_forms, "DENSE_BYTES", 1)
+    assert chosen_question(setup(tastes), PROTOCOL) is CoOccurrenceQuestion
 
 
 def test_without_a_limit_everything_is_asked_for():

@@ -88,10 +88,10 @@ def test_a_long_axis_of_bytes_is_marked_at_powers_of_ten() -> None:
 
 
 def test_epsilons_are_marked_where_they_were_tried() -> None:
-    axes = drawn(chart(Axis("epsilon", "epsilons"), line("student", [0.5, 4.0], [0.1, 0.2])))
+    axes = drawn(chart(Axis("epsilon", "factors"), line("student", [0.5, 4.0], [0.1, 0.2])))
     assert marks(axes) == ["0.5", "4"]
     many = [float(number) for number in range(1, 30)]
-    shown = marks(drawn(chart(Axis("epsilon", "epsilons"), line("student", many, many))))
+    shown = marks(drawn(chart(Axis("epsilon", "factors"), line("student", many, many))))
     assert shown == ["0.5", "1", "2", "5", "10", "20", "50"]
 
 

@@ -59,7 +59,7 @@ class Handshake:
 
 @pytest.fixture
 def _remembered_agreements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute every pair's secret once, though a hundred patterns need it."""
+    """Compute every pair's secret once, though many patterns need it."""
 
     @functools.cache
     def one(secret: bytes, context: bytes, public: bytes) -> bytes:
@@ -88,12 +88,12 @@ def test_nine_hundred_patterns_among_few() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_remembered_agreements")
-def test_a_hundred_patterns_among_a_hundred() -> None:
+def test_fifty_patterns_among_a_hundred() -> None:
     rng = np.random.default_rng(2)
-    for number in range(5):
-        handshake = Handshake(100, 32, 10_000, f"run {number}")
-        numbers = rng.integers(-(2**31), 2**31, (100, 10_000))
-        for _ in range(20):
+    for number in range(2):
+        handshake = Handshake(100, 32, 1_000, f"run {number}")
+        numbers = rng.integers(-(2**31), 2**31, (100, 1_000))
+        for _ in range(25):
             numbers = np.roll(numbers, 1, axis=0)
             vectors = dict(enumerate(numbers))
             out = {int(client): LATE[rng.integers(3)] for client in rng.permutation(100)[:30]}

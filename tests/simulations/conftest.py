@@ -1,5 +1,6 @@
-"""What tests of runs share: one SuperLink for all that ``flwr run`` starts."""
+"""What tests of runs share: folders of devices, and one SuperLink for all that ``flwr run`` starts."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedkd.runs.config import load
 from fedkd.runs.processes import environment, free_port, program, running
 from fedkd.runs.reach import Address
+from simulations.deployment.prepare import deal_out
 from tests.simulations.deployment import PATIENCE, ROOT, end_all
+from tests.simulations.devices import SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +26,20 @@ def own_identity() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def dealt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of a server and of its devices, for copies alone."""
+    place = tmp_path_factory.mktemp("dealt")
+    deal_out(load(None, SMALL), place)
+    return place
+
+
+@pytest.fixture
+def data(tmp_path: Path, dealt: Path) -> Path:
+    """Folders of a server and of its devices, for one test."""
+    return Path(shutil.copytree(dealt, tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")  # one that waits for a run asks for it ten times a second
 def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, list[str]], None]]:
     """Run settings into a folder with ``flwr run``, all of them on one SuperLink with Flower's simulation engine."""
     home, port = tmp_path_factory.mktemp("flower"), free_port()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ PATIENCE = 420.0
 READY = "clients may connect now"
 
 
-def in_process(folder: Path) -> dict[str, Any]:
+def in_process(folder: Path, settings: Sequence[str] = SMALL) -> dict[str, Any]:
     """Return the summary of the same federation without any other process."""
-    simulate(load(CONF, [*SMALL, f"runtime.run-folder={folder}"]))
+    simulate(load(CONF, [*settings, f"runtime.run-folder={folder}"]))
     return read(folder)
 
 

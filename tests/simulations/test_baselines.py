@@ -1,13 +1,20 @@
 """Baselines of public users are of the run's own kind."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+from fedkd.errors import UserError
+from fedkd.evaluation.options import EvaluationOptions
+from fedkd.models.base import Recommender, score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
+from simulations import baseline_rows
 from simulations.baselines import central_model
 
 CONF = Path(__file__).parents[2] / "simulations" / "conf" / "custom.toml"
@@ -32,3 +39,41 @@ def test_public_users_alone_learn_what_comes_next_where_the_run_does(tmp_path: P
     assert isinstance(central_model("centralised", ordered, federation(ordered)), SparseDecayed)
     plain = walks(tmp_path / "walks.csv", "split.kind=ratio")
     assert isinstance(central_model("public-teacher", plain, federation(plain)), EASE)
+
+
+def test_one_student_of_public_users_under_two_names_is_trained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["public-student", "undistilled", "popularity"]
+    config = load(None, ["data.synthetic.users=60", "data.synthetic.items=80", "data.synthetic.mean-history=15"])
+    config = config.model_copy(update={"evaluation": EvaluationOptions(baselines=tuple(names))})
+    trained: list[str] = []
+
+    def counted(name: str, *given: Any) -> Recommender:
+        trained.append(name)
+        return central_model(name, *given)
+
+    monkeypatch.setattr(baseline_rows, "central_model", counted)
+    found = baseline_rows.baseline_rows(config, federation(config), RunFolder(tmp_path))
+    assert trained == ["public-student", "popularity"]
+    one, other = (found.models[name] for name in names[:2])
+    assert one["ndcg@20"] == other["ndcg@20"]
+    assert (one["precision"], other["precision"]) == ("float32", "float16")
+
+
+@pytest.mark.parametrize("name", ["local-only", "ptf-fedrec"])
+def test_who_has_no_student_for_everyone_has_none_without_distillation(name: str) -> None:
+    config = load(None, [f"algorithm.name={name}"])
+    assert "no student" in config.unmakeable("undistilled")
+    with pytest.raises(UserError, match="public users could teach"):
+        load(None, [f"algorithm.name={name}", "evaluation.baselines=tuned"])
+
+
+def test_fedavgs_student_alone_is_trained_and_no_random_start() -> None:
+    small = ["data.synthetic.users=60", "data.synthetic.items=80", "data.synthetic.mean-history=15"]
+    config = load(None, [*small, "algorithm.name=fedavg", "algorithm.model.width=4", "algorithm.central.epochs=3"])
+    setup = federation(config).setup(config)
+    alone, begun = config.algorithm.undistilled(setup), config.algorithm.student(config.algorithm.begin(setup))
+    assert alone is not None
+    assert begun is not None
+    assert not np.array_equal(score(alone, setup.public.histories), score(begun, setup.public.histories))

@@ -17,7 +17,6 @@ from fedkd.messages.catalogue import catalogue_bytes, catalogue_record, read_hol
 from fedkd.messages.flower import SCHEMA, packed_record
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
-from simulations.deployment.prepare import deal_out
 from simulations.run import simulate
 from tests.simulations.devices import SMALL, DeviceGrid, Tamper, deployed
 
@@ -28,12 +27,6 @@ KIND = "query.catalogue"
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
     return federation(load(None, SMALL)).fold.train.catalogue
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    deal_out(load(None, SMALL), tmp_path / "data")
-    return tmp_path / "data"
 
 
 def counted(place: Path) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedkd.evaluation.rows import USUAL
+from fedkd.report import render
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
@@ -15,6 +16,15 @@ from simulations.dry_run import CostForecast, forecast_cost
 from simulations.run import run
 
 SMALL = ["data.synthetic.users=60", "data.synthetic.items=400", "data.synthetic.mean-history=20", "runtime.threads=1"]
+CENTRAL = [
+    *SMALL,
+    "algorithm.rank=8",
+    "privacy.mode=central",
+    "privacy.epsilon=8",
+    "privacy.delta=1e-3",
+    "evaluation.baselines=fedavg",
+    "evaluation.baseline-rounds=2",
+]
 STUDENTS = [*SMALL, "algorithm.name=fedmd", "algorithm.model.width=8", "num-server-rounds=2", "evaluation.baselines=[]"]
 
 
@@ -37,13 +47,17 @@ def test_a_baseline_that_is_left_out_costs_nothing() -> None:
     assert found.seconds["fedavg"] == 0
 
 
-def test_bytes_and_disk_are_those_of_the_run(tmp_path: Path) -> None:
-    found = planned(*STUDENTS)[1]
-    config = load(None, [*STUDENTS, f"runtime.run-folder={json.dumps(str(tmp_path))}"])
+@pytest.mark.parametrize("settings", [STUDENTS, CENTRAL], ids=["students", "ledgers"])
+def test_bytes_and_disk_are_those_of_the_run(tmp_path: Path, settings: list[str]) -> None:
+    found = planned(*settings)[1]
+    config = load(None, [*settings, f"runtime.run-folder={json.dumps(str(tmp_path))}"])
     spent = run(config, RunFolder(tmp_path))["traffic"]
+    render(tmp_path)
     real = spent["total-up-bytes-per-client"] + spent["total-down-bytes-per-client"]
     assert found.bytes_per_client == pytest.approx(real, rel=0.25)
-    assert disk_usage(tmp_path) < found.disk_at_most * 1.25
+    assert found.disk == pytest.approx(disk_usage(tmp_path), rel=0.25)
+    assert found.disk <= found.disk_at_most
+    assert not [*(tmp_path / "baselines").rglob("privacy.ledger*")]
 
 
 def test_a_round_in_which_nobody_is_left_to_answer_costs_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fedkd.training.client_states import StateStore
 from server.requests import Requests
 from server.strategy import Distillation
 from simulations import run as runner
+from simulations.grid import InProcessGrid
 from simulations.simulate import simulate
 from tests.simulations.test_run import SMALL
 
@@ -184,6 +185,19 @@ def test_a_round_without_anybody_to_ask_has_no_result(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match=r"no client is connected after 0 s; start the clients, or wait longer"):
         simulate(placed(tmp_path / "run"))
     assert not RunFolder(tmp_path / "run").rounds()
+
+
+def test_clients_that_are_away_for_a_moment_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, looks = InProcessGrid.get_node_ids, list[InProcessGrid]()
+
+    def flickering(grid: InProcessGrid) -> Iterable[int]:
+        looks.append(grid)
+        return [] if len(looks) == 2 else there(grid)  # away when the second round begins
+
+    monkeypatch.setattr(InProcessGrid, "get_node_ids", flickering)
+    simulate(placed(tmp_path / "run", "fraction-train=0.5", "num-server-rounds=2", "runtime.wait-seconds=9"))
+    assert all(line["answers"] for line in RunFolder(tmp_path / "run").rounds())
+    assert len(looks) == 3
 
 
 def test_another_configuration_does_not_relabel_a_run(tmp_path: Path) -> None:

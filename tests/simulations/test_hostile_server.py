@@ -28,7 +28,6 @@ from fedkd.runs.reach import Address
 from fedkd.secure_aggregation import SecureSum
 from server.secure import SecureExchange
 from server.transport import exchange
-from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
 from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, deployed
 
@@ -41,13 +40,6 @@ MODES = {
     "central": ["privacy.mode=central", *LOCAL[1:3], "privacy.metrics-share=0.001"],
     "distributed": [*DISTRIBUTED, "privacy.metrics-share=0.001"],
 }
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    deal_out(load(None, SMALL), tmp_path / "data")
-    open_ledger.cache_clear()
-    return tmp_path / "data"
 
 
 def told(config: Config, data: Path, kind: str, content: RecordDict, **node: Any) -> str:

@@ -9,10 +9,8 @@ import pandas as pd
 import pytest
 
 from fedkd.privacy.ledger_account import open_ledger
-from fedkd.runs.config import load
 from server.app import warn_once
-from simulations.deployment.prepare import deal_out
-from tests.simulations.devices import SMALL, DeviceGrid, deployed
+from tests.simulations.devices import DeviceGrid, deployed
 
 BUDGET = ["privacy.epsilon=8", "privacy.delta=1e-4", "privacy.metrics-share=0.2", "privacy.panel-share=0.2"]
 BY_CHANCE = re.compile(r"[0-9.]+ s\b|student as released -?[0-9.]+ ± [0-9.]+|not evaluated")
@@ -55,13 +53,12 @@ def packed(what: Any) -> list[int]:
     [("central", "secure"), ("distributed", "secure"), ("local", "secure"), ("central", "clear"), ("local", "clear")],
 )
 def test_nothing_but_noised_sums_depends_on_a_person(
-    tmp_path: Path, mode: str, sums: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, dealt: Path, mode: str, sums: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deal_out(load(None, SMALL), tmp_path / "data")
     told: list[Any] = []
     for name in ("one", "other"):
         data = tmp_path / name / "data"
-        shutil.copytree(tmp_path / "data", data)
+        shutil.copytree(dealt, data)
         if name == "other":
             another_person(data / "client-3")
         caplog.clear()

@@ -1,6 +1,5 @@
 """A real server and real clients on one machine: the same numbers as in one process, and what devices keep."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -32,18 +31,3 @@ def test_real_processes_give_the_same_metrics(tmp_path: Path) -> None:
         found = recommendations(deployment.data / f"client-{client}", 3)
         assert set(found["rank"]) == {1, 2, 3}
         assert found["title"].str.len().all()
-
-
-@pytest.mark.network
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="processes end otherwise there")
-def test_nothing_outlives_a_server(tmp_path: Path) -> None:
-    with Deployment(tmp_path, ["partition.clients=silos", "partition.num-silos=1", *SMALL[:3]]) as deployment:
-        deployment.serve()
-        assert len(programs_of(tmp_path)) > 1
-        deployment.kill(deployment.server)
-        deployment.log.write_text("")
-        deployment.serve()
-        deployment.server.terminate()
-        assert deployment.server.wait(60) == 143
-        assert not programs_of(tmp_path)

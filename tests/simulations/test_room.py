@@ -8,6 +8,7 @@ from fedkd.errors import UserError
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
 from simulations import room
+from simulations.folder_size import LINE_BYTES
 from simulations.room import check_room, disk_needed, memory_needed
 
 SMALL = ["data.synthetic.users=60", "data.synthetic.items=80", "data.synthetic.mean-history=20", "algorithm.rank=8"]
@@ -54,4 +55,5 @@ def test_students_that_are_kept_count_and_those_that_are_not_do_not() -> None:
     plain, kept = needed(*SMALL)[0], needed(*SMALL, "evaluation.keep-baselines=true")[0]
     assert kept - plain == 54 * 2 * 80 * 8 * 4
     students = [needed(*FEDMD, f"num-server-rounds={rounds}")[0] for rounds in (1, 2, 9)]
-    assert students[0] < students[1] == students[2]
+    assert students[1] - students[0] > LINE_BYTES
+    assert students[2] - students[1] == 7 * LINE_BYTES

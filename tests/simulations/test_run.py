@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from clients.app import app as client_app
 from fedkd.errors import UserError
+from fedkd.evaluation.rows import ROWS
 from fedkd.messages.types import Asks
 from fedkd.models.arrays import model_arrays
 from fedkd.runs.config import Config, flatten, load
@@ -57,8 +58,18 @@ def metrics(summary: dict[str, Any]) -> dict[str, float]:
 def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", config(tmp_path / "run", "evaluation.baseline-rounds=1"))
     summary = run(folder.config(), folder)
-    rows = {"popularity", "item-knn", "ease", "local-only", "public-teacher", "public-student", "fedavg", "centralised"}
-    assert set(summary["models"]) == rows | {"teacher", "student"}
+    assert set(summary["models"]) == {row.name for row in ROWS}
+    for name in ("teacher", "student", "undistilled", "tuned"):
+        row = summary["models"][name]
+        assert row["flops"] > 0
+        assert row["training-seconds"] > 0
+        assert 0 < row["latency-ms"]["p50"] <= row["latency-ms"]["p95"]
+        assert row["precision"] == ("float32" if name == "teacher" else "float16")
+    assert set(summary["models"]["tuned"]["settings"]) == {"regularisation", "rank"}
+    assert set(summary["distillation"]["of-teacher"]) == {"student", "undistilled", "tuned"}
+    gained = summary["distillation"]["gain"]["undistilled"]["mean"]
+    student, alone = (summary["models"][name]["ndcg@20"]["mean"] for name in ("student", "undistilled"))
+    assert gained == pytest.approx(student - alone, abs=2e-3)  # devices have float16
     for row in summary["models"].values():
         for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10"):
             assert row[metric]["low"] <= row[metric]["mean"] <= row[metric]["high"]

@@ -32,12 +32,6 @@ from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, co
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    deal_out(load(None, SMALL), tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Estimates]:
     """What the server takes in, run by run."""
     seen, pool = list[Estimates](), Residual.pool
@@ -50,11 +44,20 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> list[Estimates]:
     return seen
 
 
+LITTLE_ASKED = ["algorithm.references=8", "algorithm.panel=20"]
+LITTLE_TRAINED = ["num-server-rounds=2", "algorithm.model.width=4", "algorithm.central.epochs=2"]
+QUICK = {
+    "fedavg": [*LITTLE_TRAINED, "algorithm.pretraining.epochs=2"],
+    "iterated": [*LITTLE_ASKED, *LITTLE_TRAINED, "algorithm.pretraining.epochs=2"],
+    "fedmd": [*LITTLE_ASKED, *LITTLE_TRAINED, "algorithm.transfer.epochs=2"],
+    "federated-ease": ["algorithm.rank=4"],
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["fedavg", "iterated", "fedmd", "federated-ease"])
+@pytest.mark.parametrize("protocol", QUICK)
 def test_every_protocol_that_sums_is_masked_without_being_changed(tmp_path: Path, data: Path, protocol: str) -> None:
-    rounds = [] if protocol == "federated-ease" else ["num-server-rounds=2"]
-    more = [f"algorithm.name={protocol}", *rounds, *(["algorithm.rank=4"] if protocol == "federated-ease" else [])]
+    more = [f"algorithm.name={protocol}", *QUICK[protocol], "evaluation.every=0"]
     names = {"masked": ["privacy.sums=secure"], "clear": ["privacy.sums=clear"]}
     small = [one for one in SMALL if "rank" not in one]
     for name, sums in names.items():

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from fedkd.errors import UserError
 from fedkd.report.curve import Curve, regret
 from fedkd.runs.config import dump
-from simulations.sweep import budgeted, main, sweep
+from simulations.sweep import budgeted, keyed, main, sweep
 
 SMALL = [
     "data.synthetic.users=80",
@@ -128,3 +128,50 @@ def test_the_command_prints_and_writes_what_every_epsilon_means(conf: Path, tmp_
     assert json.loads((out / "sweep.json").read_text())["privacy"]["Delta"] == "1e-06"
     assert "delta 1e-06" in (out / "sweep.svg").read_text()
     assert "add-remove" in (out / "sweep.html").read_text()
+
+
+def over(conf: Path, out: Path, text: str, *more: str) -> str:
+    settings = [word for setting in [*SMALL, *more] for word in ("--set", setting)]
+    return invoke(str(conf), *settings, "--over", text, "--seeds", "2", "--out", str(out))
+
+
+def test_a_curve_over_a_setting_is_printed_drawn_and_kept(conf: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shown = over(conf, out, "partition.public-choice=random,heavy", 'evaluation.baselines=["undistilled"]')
+    assert shown.startswith("0 NDCG@20 against partition.public-choice public-choice student teacher undistilled")
+    assert "Seeds: 0, 1" in shown
+    told = json.loads((out / "sweep.json").read_text())
+    assert [point["value"] for point in told["points"]] == ["random", "heavy"]
+    first = told["points"][0]
+    means = [
+        json.loads((out / f"public-choice-random-seed-{seed}" / "summary.json").read_text())["models"]["student"]
+        for seed in (0, 1)
+    ]
+    assert first["models"]["student"]["mean"] == pytest.approx(np.mean([row["ndcg@20"]["mean"] for row in means]))
+    assert first["parameters"] == 2 * 60 * 8
+    assert "random" in (out / "sweep.svg").read_text()
+    assert "Student without distillation" in (out / "sweep.html").read_text()
+    again = {path: path.stat().st_mtime_ns for path in out.glob("*/summary.json")}
+    over(conf, out, "partition.public-choice=random,heavy", 'evaluation.baselines=["undistilled"]')
+    assert again == {path: path.stat().st_mtime_ns for path in again}
+
+
+def test_a_curve_has_the_baselines_that_show_whether_distillation_pays(conf: Path) -> None:
+    assert keyed(conf, [], "algorithm.rank", "4").evaluation.baselines == ("undistilled", "tuned", "ease")
+    none = keyed(conf, ["partition.public-fraction=0"], "algorithm.rank", "4")
+    assert none.evaluation.baselines == ("ease",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("algorithm.rank", "--over takes a key and its values"),
+        ("algorithm.rank=4,4", "--over takes a key and its values"),
+        ("seed=1,2", "no setting of a curve"),
+        ("algorithm.rnak=4", "did you mean"),
+    ],
+)
+def test_a_curve_over_nothing_is_refused(conf: Path, tmp_path: Path, text: str, says: str) -> None:
+    shown = invoke(str(conf), "--over", text, "--out", str(tmp_path / "out"))
+    assert shown.startswith("2 ")
+    assert says in shown

@@ -1,4 +1,4 @@
-"""What the editions of Amazon's reviews have in common."""
+"""Common parts of the editions of Amazon's reviews."""
 
 from fedkd.data.formats.object_form import Objects
 from fedkd.data.formats.table_form import Table

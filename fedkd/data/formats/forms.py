@@ -1,4 +1,4 @@
-"""What the files of a published format look like, and how each is read."""
+"""The forms of the files of a published format, and how each is read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,3 +1,3 @@
-"""What the data sets of Last.fm have in common."""
+"""Common parts of the data sets of Last.fm."""
 
 LICENCE = "Last.fm: for non-commercial use (terms of Last.fm)"

@@ -1,4 +1,4 @@
-"""What nobody said about a text table, from its first lines; where two readings are possible, the user is asked."""
+"""The untold part of a text table's layout, from its first lines; of two possible readings the user chooses."""
 
 import codecs
 import csv
@@ -32,7 +32,7 @@ PLAIN = {**SEPARATORS, BLANKS: "blanks"}
 
 @dataclass(frozen=True)
 class Stated:
-    """What the user says of a text table; what is empty is detected.
+    """The user's description of a text table; what is empty is detected.
 
     Attributes
     ----------

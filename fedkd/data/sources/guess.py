@@ -1,4 +1,4 @@
-"""What a file may be, and the configuration that reads it."""
+"""Guesses of what a file is, and the configuration that reads it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Sure(IntEnum):
-    """How sure a guess is."""
+    """The certainty of a guess."""
 
     POSSIBLY = 1
     PROBABLY = 2
@@ -47,7 +47,7 @@ WORDS = {
     "time": ("time", "timestamp", "date", "datetime", "createdat", "ts", "unixtime", "playedat", "at"),
     "rating": ("rating", "stars", "score", "overall", "bookrating", "weight"),
 }
-"""What columns are often called, without marks and in small letters."""
+"""Frequent names of columns, without marks and in small letters."""
 MORE = {
     "user": ("listener", "reader", "viewer", "member", "person", "who", "sessionid", "session", "u"),
     "item": (
@@ -65,7 +65,7 @@ MORE = {
         "i",
     ),
 }
-"""What they are called now and then."""
+"""Rarer names of columns."""
 
 
 def likely_columns(names: Sequence[str], ending: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from fedkd.errors import UserError
 
 WORD = re.compile(r"[^\W\d][\w .:/()#-]{0,40}")
-"""What the name of a column looks like."""
+"""The form of a column's name."""
 USUAL = re.compile(
     r"(?i)(the )?(user|item|movie|film|product|artist|track|song|book|game|business|news|article|session|rating|score"
     r"|stars|time|timestamp|date|title|genres?|year|shop|store|count|plays|id)s?([ _.-]?(id|name|time|at))?"

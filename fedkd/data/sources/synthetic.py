@@ -10,25 +10,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
-from pydantic import Field
 
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.made import MadeOptions
 from fedkd.data.sources.synthetic_content import HORIZON, Floats, Ints, Shelf, describe, draw_shelf
-from fedkd.errors import UserError
-from fedkd.options import Options
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 
 OPENING = 1_577_836_800
 """The shop opens on 2020-01-01, in seconds since 1970."""
-LARGEST_SHARE = 0.8
-"""No user takes more than this share of the catalogue."""
 COMMUNITIES = 12
 FAVOURITES = 8
-ACTIVITY_SPREAD = 1.0
 COMMUNITY_STRENGTH = 1.5
 PERSONALITY = 0.6
 EXPOSURE = 2.3
@@ -37,30 +31,16 @@ MOMENTUM = 0.8
 """Probability that the next item shown is of the same genre."""
 FOLLOW = 0.25
 """Probability that the next item shown continues the series."""
-ROW_BYTES, USER_BYTES, ITEM_BYTES = 700, 2_000, 1_200
-"""The least memory that an interaction, a user and an item were seen to take while data are made."""
 TASTE = 6.0
 REACH = 1.3
 """The distance from a favourite at which a user still likes an item, in units of style."""
 
 
-class SyntheticOptions(Options):
-    """Size of the synthetic data set.
+class SyntheticOptions(MadeOptions):
+    """Size of the synthetic data set."""
 
-    Attributes
-    ----------
-    users, items : int
-        How many of each.
-    mean_history : float
-        Mean number of interactions of a user.
-    seed : int
-        Seed of the generator; another seed is another data set of the same kind.
-    """
-
-    users: int = Field(600, ge=10, le=10**8)
-    items: int = Field(500, ge=20, le=10**8)
-    mean_history: float = Field(60.0, gt=2)
-    seed: int = Field(0, ge=0)
+    key: ClassVar[str] = "data.synthetic"
+    bytes_each: ClassVar[tuple[int, int, int]] = (700, 2_000, 1_200)
 
 
 class Synthetic(Source):
@@ -136,9 +116,9 @@ def generate(options: SyntheticOptions) -> Interactions:
     UserError
         If the mean history exceeds 80 % of the catalogue, or the memory of this machine cannot hold the data.
     """
-    _check_memory(options, psutil.virtual_memory().available)
+    options.check_memory()
     seed = options.seed
-    lengths = _lengths(options, stream(seed, "synthetic", "activity"))
+    lengths = options.lengths(stream(seed, "synthetic", "activity"))
     shelf = draw_shelf(options.items, stream(seed, "synthetic", "items"))
     tastes = _draw_tastes(options.users, shelf, stream(seed, "synthetic", "tastes"))
     shown = _expose(shelf, tastes, lengths, stream(seed, "synthetic", "exposure"))
@@ -153,36 +133,6 @@ def generate(options: SyntheticOptions) -> Interactions:
         times=OPENING + taken.time,
         groups=np.array([f"community-{c:02}" for c in tastes.community]),
     )
-
-
-def _check_memory(options: SyntheticOptions, available: int) -> None:
-    """Refuse a size that ``available`` bytes cannot hold while it is made."""
-    users, items = options.users, options.items
-    needed = ROW_BYTES * users * options.mean_history + USER_BYTES * users + ITEM_BYTES * items
-    if needed > available:
-        raise UserError(
-            f"synthetic data of {users:,} users x {items:,} items with a mean history of {options.mean_history:g} take "
-            f"at least {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are free: lower "
-            "data.synthetic.users, data.synthetic.items or data.synthetic.mean-history"
-        )
-
-
-def _lengths(options: SyntheticOptions, rng: np.random.Generator) -> Ints:
-    """Return the lengths of the histories: a minimum plus a log-normal, scaled to the mean that is asked for."""
-    mean, largest = options.mean_history, int(LARGEST_SHARE * options.items)
-    if mean > largest:
-        raise UserError(
-            f"data.synthetic.mean-history is {mean:g}, but the catalogue has only {options.items} items; at most "
-            f"{largest} (80 %) is possible: lower mean-history or raise data.synthetic.items"
-        )
-    least = max(2, round(mean / 5))
-    shape = np.exp(ACTIVITY_SPREAD * rng.normal(size=options.users))
-    low, high = 0.0, 1e3 * mean
-    for _ in range(60):
-        middle = (low + high) / 2
-        short = np.minimum(least + middle * shape, largest).mean() < mean
-        low, high = (middle, high) if short else (low, middle)
-    return np.rint(np.minimum(least + low * shape, largest)).astype(np.int64)
 
 
 def _draw_tastes(users: int, shelf: Shelf, rng: np.random.Generator) -> Tastes:

@@ -30,8 +30,10 @@ from fedkd.data.formats.selfrec import SELFRec
 from fedkd.data.formats.steam import Steam
 from fedkd.data.formats.yelp import Yelp
 from fedkd.data.sources.base import Source
+from fedkd.data.sources.check_ins import CheckIns
 from fedkd.data.sources.movielens_1m import MovieLens1M
 from fedkd.data.sources.movielens_100k import MovieLens100K
+from fedkd.data.sources.scene import Scene
 from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table_file import TableFile
 from fedkd.registry import Registry
@@ -40,6 +42,8 @@ SOURCES: Registry[Source] = Registry(
     "data source",
     Source,
     Synthetic,
+    Scene,
+    CheckIns,
     MovieLens100K,
     MovieLens1M,
     RecBole,

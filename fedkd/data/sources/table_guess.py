@@ -1,4 +1,4 @@
-"""Which columns of an unknown table are users, items, ratings and times, by their names or by their values."""
+"""Guesses of an unknown table's columns of users, items, ratings and times, by their names or by their values."""
 
 import re
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ EARLIEST, LATEST = (int(np.datetime64(str(year), "s").astype(np.int64)) for year
 """Other seconds are no times: they stand for an unknown one, such as 0001-01-01, or are a slip."""
 
 WHOLE = r"\.0+$"
-"""What follows a whole number in a column of numbers that has gaps."""
+"""The characters after a whole number in a column of numbers that has gaps."""
 ISO = "iso"
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 TEXTS = (

@@ -4,8 +4,8 @@
 2. Sizes that the configuration gives, or histories as references: scores on references, as configured.
 3. The run's split holds out what came last, and on the public users' own last items the next-item statistic beats the
    plain one beyond doubt: next-item statistics, on a list or, where the budget allows it, as a whole.
-4. A half of the public users shows more of the other half's co-occurrences on a list of pairs than on references of the
-   same size: pairs. Catalogues of many niches are like that.
+4. The catalogue is too large for arrays of items x items, or a half of the public users shows more of the other half's
+   co-occurrences on a list of pairs than on references of the same size, as in catalogues of many niches: pairs.
 5. Scores on references otherwise, and where there are too few public users to tell.
 """
 
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher
+from fedkd.distillation.closed_forms import Gram, ease_teacher, is_dense
 from fedkd.distillation.likely_pairs import likely_pairs, symmetric
 from fedkd.distillation.pair_lists import known_pairs
 from fedkd.distillation.pair_models import PairSums, pair_teacher
@@ -103,9 +103,12 @@ def _ranks(model: Recommender, users: Interactions, wanted: NDArray[np.int32]) -
 def pairs_pay(setup: Setup, parameters: ResidualParameters) -> bool:
     """Say whether a list of pairs shows more of what other users have together than references do.
 
-    Both are chosen from the first half of the public users, and judged by the second.
+    Both are chosen from the first half of the public users, and judged by the second. Where no array of items x items
+    can be made, pairs pay always: their models are sparse, and take memory and time in proportion to what is asked for.
     """
     public, how = setup.public, parameters
+    if not is_dense(public.num_items):
+        return True
     sizes = sizes_for_budget(public.num_items, setup.num_private_users, how.levels, how.upload_budget_bytes)
     if sizes[1] == public.num_items:
         return sizes[0] * sizes[1] > EVERYTHING

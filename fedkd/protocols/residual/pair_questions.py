@@ -36,7 +36,7 @@ EVERYTHING = 1 << 27
 LISTED = 2.5
 """Ridge of next-item statistics on a list over that of everything; chosen on validation."""
 
-NICHE = 0.125
+NICHE = 0.25
 """Ridge of the pairs of a large catalogue over that of a dense one."""
 
 FEWEST = 16
@@ -124,7 +124,7 @@ class PairQuestion(RememberedQuestion):
 
 
 class NextItemQuestion(PairQuestion):
-    """What is chosen next after what, a while ago."""
+    """Pairs of an earlier item and the next one, which count less the longer ago it was."""
 
     code: ClassVar[int] = 2
     name: ClassVar[str] = "transitions"
@@ -146,7 +146,7 @@ class NextItemQuestion(PairQuestion):
 
 
 class CoOccurrenceQuestion(PairQuestion):
-    """How often two items are in one history, for pairs of a large catalogue."""
+    """Counts of histories that hold two items, for pairs of a large catalogue."""
 
     code: ClassVar[int] = 3
     name: ClassVar[str] = "pairs"

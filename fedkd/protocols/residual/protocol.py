@@ -7,18 +7,19 @@ sends the difference to its last contribution, and a client that leaves takes it
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import model_arrays
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.low_rank import LowRankStudent
+from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import Question, state_reference
@@ -30,6 +31,7 @@ from fedkd.training.cohort import Cohort
 class Residual(ResidualParameters, LowRankStudent):
     """Residual distillation: one answer of every client, one sum, and a teacher and a student in closed form."""
 
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = CLOSED_FORM
     name: Literal["residual"] = "residual"
 
     def question(self, state: State) -> Question:
@@ -108,11 +110,11 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the teacher's distillate."""
         return restored(_of("student", state), state.setup.public.num_items)
 
-    def predict(self, cohort: Cohort, asks: Asks) -> NDArray[np.float32]:
-        """Clients: score the catalogue for every user's history with the deployed student."""
-        student = restored(asks.shared, cohort.data.history.num_items)
+    def restored_student(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
+        """Return the student that some arrays are, of the kind that their names tell."""
+        student = restored(arrays, len(catalogue))
         assert student is not None
-        return score(student, cohort.data.history.histories)
+        return student
 
     def centralised(self, train: Interactions, setup: Setup) -> Recommender:
         """Return the student of everyone's histories in one place, for the same question, with nothing left out."""

@@ -14,8 +14,10 @@ from fedkd.data.cleaning import Raw
 from fedkd.data.formats.lightgcn import LightGCN
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded, Source
+from fedkd.data.sources.check_ins import CheckInOptions, CheckIns
 from fedkd.data.sources.movielens_1m import MovieLens1M
 from fedkd.data.sources.movielens_100k import MovieLens100K
+from fedkd.data.sources.scene import Scene, SceneOptions
 from fedkd.data.sources.synthetic import Synthetic, SyntheticOptions
 from fedkd.data.sources.table import SOURCES
 from fedkd.data.sources.table_file import TableFile
@@ -54,15 +56,22 @@ def case(name: str, folder: Path) -> tuple[Source, int]:
         return table(folder), 8
     if name == "lightgcn":
         return lightgcn(folder), 7
+    source: Source
     if name == "synthetic":
         source = Synthetic(synthetic=SyntheticOptions(users=20, items=30, mean_history=6))
+        return source, len(source.load().interactions)
+    if name == "check-ins":
+        source = CheckIns(check_ins=CheckInOptions(users=20, items=40, mean_history=6))
+        return source, len(source.load().interactions)
+    if name == "scene":
+        source = Scene(scene=SceneOptions(users=20, items=40, mean_history=6))
         return source, len(source.load().interactions)
     if name == "movielens-1m":
         return MovieLens1M(path=unpacked(folder / "films", TINY_1M)), 4
     return MovieLens100K(path=unpacked(folder / "films", TINY_100K)), 5
 
 
-CASES = ("synthetic", "movielens-100k", "movielens-1m", "lightgcn", "table")
+CASES = ("synthetic", "check-ins", "scene", "movielens-100k", "movielens-1m", "lightgcn", "table")
 
 
 @pytest.mark.parametrize("name", CASES)

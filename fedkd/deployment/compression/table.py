@@ -1,0 +1,54 @@
+"""The table of compression steps; a new one is a file and a line here."""
+
+from collections.abc import Sequence
+
+from fedkd.deployment.compression.base import Compression
+from fedkd.deployment.compression.low_rank import LowRankTables
+from fedkd.deployment.compression.packed import Packed
+from fedkd.deployment.compression.pruned import Pruned
+from fedkd.deployment.compression.quantised import Int4, Int8
+from fedkd.errors import UserError
+from fedkd.models.base import Recommender
+from fedkd.registry import Registry
+from fedkd.runs.mistakes import validated
+
+COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Int8, Int4, Pruned, LowRankTables)
+
+
+def step(text: str) -> Compression:
+    """Return the step that ``name`` or ``name:key=value,...`` describes, such as ``pruned:kept=0.3``.
+
+    Raises
+    ------
+    UserError
+        There is no such step, or it has no such setting.
+    """
+    name, settings = _divided(text)
+    given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
+    return validated(COMPRESSIONS.find(name), {**given, "kind": name}, f"compression {name}")
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Return a step's name, which may be a path with a colon of its own, and its settings."""
+    head, _, rest = text.partition(":")
+    if "." in head:
+        inner, _, settings = rest.partition(":")
+        return f"{head}:{inner}", settings
+    return head, rest
+
+
+def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
+    """Return a smaller copy of a model, after some steps in their order; the model itself stays as it is.
+
+    Raises
+    ------
+    UserError
+        The steps change nothing.
+    """
+    small = model.eval()
+    for one in steps:
+        small = one(small)
+    if steps and not any(isinstance(module, Packed) for module in small.modules()):
+        names = ", ".join(one.kind for one in steps)
+        raise UserError(f"{names} finds no table of this model that it could make smaller; leave it out")
+    return small

@@ -1,0 +1,1 @@
+"""Serving: a deployed model over HTTP, with a page for people."""

@@ -1,0 +1,57 @@
+"""The log of feedback: JSON lines in a file of limited size, the older half of which goes."""
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FeedbackLog:
+    """A file that lines are appended to, by several processes at once.
+
+    Attributes
+    ----------
+    path : Path
+        The file; ``.old`` after its name is the older half. Both are their owner's alone.
+    most_bytes : int
+        The most that both take together.
+    """
+
+    path: Path
+    most_bytes: int
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add a line with the time; an ``OSError`` where the disk refuses."""
+        content = json.dumps({"time": round(time.time(), 3), **line}).encode() + b"\n"
+        with self._locked():
+            if self._size() + len(content) > self.most_bytes // 2 and self.path.exists():
+                os.replace(self.path, self.path.with_name(self.path.name + ".old"))
+            opened = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(opened, content)
+            finally:
+                os.close(opened)
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def _locked(self) -> "_Lock":
+        return _Lock(self.path.with_name(self.path.name + ".lock"))
+
+
+class _Lock:
+    """A file that one process holds at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        self.opened = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        fcntl.flock(self.opened, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.opened)
