@@ -18,7 +18,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
 from simulations import analysis
-from simulations.baselines import CENTRAL, UnmadeError, central_model, compressed, federated_baseline, unmade
+from simulations.baselines import UnmadeError, central_model, compressed, federated_baseline, trained_as, unmade
 from simulations.simulate import simulate
 from simulations.student_tuning import chosen, tuned
 
@@ -83,7 +83,7 @@ class BaselineRows:
 
     def _made(self, name: str, config: Config, together: Federation) -> Made:
         """Return a baseline that is trained in one place; the same under another name is not trained again."""
-        key = (CENTRAL[name], config.algorithm)
+        key = (trained_as(name, config), config.algorithm)
         if key not in self.made:
             self.made.clear()  # large models must not stand in memory together
             begun = time.monotonic()

@@ -71,8 +71,17 @@ def unanswered(config: Config) -> Recommender | None:
 
 
 def undistilled(config: Config, together: Federation) -> Recommender | None:
-    """Return the run's student as public users alone teach it; None where there is none."""
+    """Return the run's student as public users' hard labels alone make it; None where there is none."""
+    if config.algorithm.undistilled_when_silent:
+        return unanswered(config)
     return config.algorithm.undistilled(together.setup(config))
+
+
+def trained_as(name: str, config: Config) -> str:
+    """Return the name under which a baseline is trained, as several rows may be of one model."""
+    if BY_NAME[name].alone and config.algorithm.undistilled_when_silent:
+        return "public-student"
+    return "undistilled" if BY_NAME[name].alone else name
 
 
 def public_teacher(config: Config, together: Federation) -> Recommender:
@@ -102,12 +111,12 @@ CENTRAL: dict[str, Callable[[Config, Federation], Recommender | None]] = {
     "item-knn": lambda config, together: fit_item_knn(together.fold.train),
     "ease": lambda config, together: central_ease(together.fold.train, config),
     "public-teacher": public_teacher,
+    "public-student": lambda config, together: unanswered(config),
+    "undistilled": undistilled,
+    "tuned": undistilled,  # with other settings
     "centralised-teacher": lambda config, together: config.algorithm.centralised_teacher(
         together.fold.train, together.setup(config)
     ),
-    "public-student": undistilled,
-    "undistilled": undistilled,
-    "tuned": undistilled,  # with other settings
     "centralised": lambda config, together: config.algorithm.centralised(together.fold.train, together.setup(config)),
 }
 """The training of every row of kind ``central``."""

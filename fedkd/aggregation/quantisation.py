@@ -37,6 +37,11 @@ def quantised(values: Any, spec: Spec) -> Any:
     return _rounded(values, quantiser)
 
 
+def in_units(total: Any, spec: Spec) -> Any:
+    """Return a sum of coded values in the units of the values; whole multiples of 1 stay whole numbers."""
+    return total if spec.quantiser is None or spec.quantiser.step == 1 else total * spec.quantiser.step
+
+
 def summed(values: Any, spec: Spec) -> Any:
     """Return the sum over clients, exact for whole numbers and in double precision for others; rows stay rows.
 

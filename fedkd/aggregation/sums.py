@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.aggregation.aggregator import Aggregator, Specs, checked
-from fedkd.aggregation.quantisation import quantised, stored, summed
+from fedkd.aggregation.quantisation import in_units, quantised, stored, summed
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Estimate, Estimates, Kind, LowRankUpdate, SparseUpdate, Spec
 from fedkd.ragged import Ragged
@@ -50,8 +50,8 @@ class Sum(Aggregator):
         return replace(answers, clients=answers.clients[kept], values=values, refused=refused, weights=None)
 
     def decode(self, total: Answers) -> Estimates:
-        """Return the sums as they are."""
-        values = {name: Estimate(total.values[name]) for name in self.plain}
+        """Return the sums in the units of the answers."""
+        values = {name: Estimate(in_units(total.values[name], spec)) for name, spec in self.plain.items()}
         weight = float(total.values[WEIGHT]) if WEIGHT in self.specs else float(len(total.clients))
         return Estimates(total.round, total.clients, values, weight)
 

@@ -168,6 +168,11 @@ class Protocol(Choice, ABC):
         """Return the state after a round in which no client answers: what public users alone teach."""
         return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
 
+    @property
+    def undistilled_when_silent(self) -> bool:
+        """Whether the student of a run in which no client answers is the one without distillation."""
+        return True
+
     def undistilled(self, setup: Setup) -> Recommender | None:
         """Return the global student as the public users' hard labels alone make it, with the run's own settings.
 

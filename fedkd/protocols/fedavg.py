@@ -106,6 +106,11 @@ class FedAvg(TrainedStudent):
         taught = step(state, _shaped(mean, self.global_student(state)), signal * self.server_learning_rate)
         return taught, {"change": float(np.linalg.norm(mean)), "signal": signal}
 
+    @property
+    def undistilled_when_silent(self) -> bool:
+        """Return false: a silent run leaves the student untrained."""
+        return False
+
     def undistilled(self, setup: Setup) -> Recommender | None:
         """Return the student trained on the public users as the centralised one is trained on everyone."""
         return self.centralised(setup.public, setup)

@@ -1,5 +1,6 @@
 """The common part of protocols with a neural teacher on the server, which pooled soft labels teach."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from fedkd.models.cnn import CNNConfig
 from fedkd.models.table import AnyModel
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.server_optimiser import named, part, student_arrays
-from fedkd.protocols.trained import TrainedStudent, within_budget
+from fedkd.protocols.trained import TrainedStudent, tunable_training, within_budget
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.training.hard_labels import nonempty, train_centrally
@@ -66,6 +67,7 @@ class TaughtTeacher(TrainedStudent):
     """
 
     learns_from_public: ClassVar[bool] = True
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("central")
     model: AnyModel = CNNConfig()
     teacher_model: AnyModel = CNNConfig(width=64, channels=(32, 64))
     references: int = Field(256, ge=1)
@@ -104,6 +106,15 @@ class TaughtTeacher(TrainedStudent):
         """Return the same teacher trained on everyone's histories in one place."""
         blank = self.teacher_model.build(train.catalogue, setup.seed)
         return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
+
+    @property
+    def undistilled_when_silent(self) -> bool:
+        """Return false: a silent run distils the student from the public users' teacher."""
+        return False
+
+    def undistilled(self, setup: Setup) -> Recommender | None:
+        """Return the student trained on the public users' hard labels as the centralised one is on everyone's."""
+        return self.centralised(setup.public, setup)
 
     def reference(self, state: State, round_number: int) -> Reference:
         """Return what everyone scores in a round: random parts of random public histories, drawn anew."""

@@ -8,6 +8,7 @@ import torch
 
 from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.aggregation.quantisation import quantised
+from fedkd.aggregation.sums import Sum
 from fedkd.distillation.options import DistillationOptions
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
@@ -132,6 +133,9 @@ def test_coded_changes_are_right_in_the_mean(begun):
     assert quantised(drawn, spec).mean() == pytest.approx(0.3, abs=0.04)
     assert np.abs(quantised(answers.values["change"], spec)).max() <= 127
     assert spec.quantiser.bits == 9  # of two clients
+    answer = Sum({"change": spec})
+    found = answer.decode(answer.encode(answers)).values["change"].value
+    np.testing.assert_allclose(found, answers.values["change"].sum(0), atol=STEP)
 
 
 def everyone(clients):

@@ -42,6 +42,11 @@ class Residual(ResidualParameters, LowRankStudent):
         """The settings by which the student is tuned for itself."""
         return CLOSED_FORM if self.closed_form else tunable_training("central")
 
+    @property
+    def undistilled_when_silent(self) -> bool:
+        """Whether the student has a closed form; another is the distillate of the public users' teacher."""
+        return self.closed_form
+
     def undistilled(self, setup: Setup) -> Recommender | None:
         """Return the student as public users alone teach it; one of another family learns from their hard labels."""
         return super().undistilled(setup) if self.closed_form else self.centralised(setup.public, setup)
