@@ -46,6 +46,10 @@ class ClientOptions(Options):
 
     profiles: Mapping[Name, Profile] = {}
 
+    def __hash__(self) -> int:
+        """Return a hash of the profiles, as a mapping has none."""
+        return hash(tuple(self.profiles.items()))
+
     def dealt(self, clients: NDArray[np.int64], seed: int) -> NDArray[np.str_]:
         """Return every client's profile by the shares: a public constant of the seed and the client's number."""
         if not self.profiles:

@@ -281,7 +281,9 @@ CASES: list[tuple[Program, Words, str, list[Words]]] = [
 ]
 
 
-@pytest.mark.parametrize(("program", "wrong", "words", "mends"), CASES, ids=lambda case: str(case)[:50])
+@pytest.mark.parametrize(
+    ("program", "wrong", "words", "mends"), CASES, ids=[f"{number} {case[2]}" for number, case in enumerate(CASES)]
+)
 def test_every_named_mend_of_a_command_mends(
     trial: Path, program: Program, wrong: Words, words: str, mends: list[Words]
 ) -> None:
@@ -315,7 +317,7 @@ MENDS: list[tuple[list[str], ClientPolicy]] = [
 ]
 
 
-@pytest.mark.parametrize(("owner", "mend"), [*zip(OWNERS, MENDS, strict=True)], ids=lambda case: str(case)[-40:])
+@pytest.mark.parametrize(("owner", "mend"), [*zip(OWNERS, MENDS, strict=True)], ids=[each[2] for each in OWNERS])
 def test_what_an_owner_refuses_can_be_mended_on_either_side(
     owner: tuple[ClientPolicy, list[str], str], mend: tuple[list[str], ClientPolicy]
 ) -> None:
