@@ -9,7 +9,7 @@ A batch holds, by name:
 - ``better`` and ``worse``, where pairs have a weight: items of equal popularity, shape [batch, groups, pairs];
 - ``features``, where they are compared: the teacher's, shape [batch, positions, features];
 - ``whole``, where hard labels have a weight: the items that the users chose, padded like ``shown``;
-- ``seen``, where hard labels are those of other histories than ``shown``: what the student sees of these.
+- ``labelled``, where hard labels are those of other histories than ``shown``: what the student sees of these.
 """
 
 from collections.abc import Callable, Mapping
@@ -115,7 +115,7 @@ def example_losses(
     loss = distillation_loss(soft, feature, weights, pairs)
     if weights.hard == 0:
         return loss
-    guessed = student(batch["seen"])[0] if "seen" in batch else scores
+    guessed = student(batch["labelled"])[0] if "labelled" in batch else scores
     return student_loss(loss, optimisation_loss(guessed, multi_hot(batch["whole"], scores.shape[-1])), weights)
 
 

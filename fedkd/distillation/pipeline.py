@@ -74,7 +74,7 @@ def _labels(
     """Return a part of some random histories, and their hard labels."""
     whole = histories.take(rng.integers(len(histories), size=count))
     seen = sub_sampled(whole, training.visible, rng)
-    return {"seen": padded_histories(seen, items), "whole": padded_histories(whole, items)}
+    return {"labelled": padded_histories(seen, items), "whole": padded_histories(whole, items)}
 
 
 def _on_hard_labels(

@@ -5,7 +5,6 @@ number of target items, the ideal DCG stops at ``min(k, targets)``; gains are bi
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedkd.errors import DivergedError
@@ -13,6 +12,9 @@ from fedkd.ragged import Ragged
 
 METRICS = ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10")
 DEPTH = 20
+FEW = 1 << 20
+"""Scores of a batch up to which NumPy finds the best ones soon enough."""
+
 PRIMARY = "ndcg@20"
 """The metric by which models are chosen and compared in one number."""
 
@@ -39,7 +41,7 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     masked = scores.astype(np.float32, copy=True)
     masked[seen.row_index, seen.values] = -np.inf
     depth = min(depth, masked.shape[1])
-    edge = torch.topk(torch.from_numpy(masked), depth, dim=1).values[:, -1:].numpy()
+    edge = _edge(masked, depth)
     above = np.flatnonzero(masked > edge)
     missing = depth - np.bincount(above // masked.shape[1], minlength=len(masked))
     places = np.append(above, _first(np.flatnonzero(masked == edge), masked.shape[1], missing))
@@ -47,6 +49,18 @@ def top_items(scores: NDArray[np.float32], seen: Ragged, depth: int = DEPTH) -> 
     order = np.lexsort((items, -masked[rows, items], rows))
     listed = items[order].reshape(len(masked), depth)
     return np.where(np.take_along_axis(masked, listed, axis=1) == -np.inf, -1, listed)
+
+
+def _edge(scores: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
+    """Return the score of the last item of every list, shape [rows, 1].
+
+    Torch is faster where many scores tie, but a service of a few lists at a time does without it.
+    """
+    if scores.size <= FEW:
+        return np.asarray(np.partition(scores, -depth, axis=1)[:, [-depth]])
+    import torch
+
+    return np.asarray(torch.topk(torch.from_numpy(scores), depth, dim=1).values[:, -1:].numpy())
 
 
 def _first(places: NDArray[np.int64], width: int, counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -124,7 +124,9 @@ class SparseDecayed(Decayed):
 
     def _entries(self, history: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return rows, columns and values of what ``hidden`` holds beside zeros, an item at its last place alone."""
-        items, place = history.sort(dim=1, stable=True)
+        length = history.shape[1]
+        keys = torch.sort(history * length + torch.arange(length, device=history.device), dim=1).values
+        items, place = torch.div(keys, length, rounding_mode="floor"), keys % length  # stable sorts cannot be exported
         last = torch.cat([items[:, :-1] != items[:, 1:], torch.ones_like(items[:, :1], dtype=torch.bool)], dim=1)
         real = (items < self.num_items) & last
         rows, column = real.nonzero(as_tuple=True)

@@ -67,6 +67,6 @@ def _weighted_terms(total: Tensor, axis: int, index: Tensor, terms: Tensor, *_: 
 SUMS: Mapping[Any, Callable[..., int]] = {
     torch.ops.aten._embedding_bag: _row_sums,
     torch.ops.aten._embedding_bag_forward_only: _row_sums,
-    torch.ops.aten.index_add: _weighted_terms,
+    torch.ops.aten.scatter_add: _weighted_terms,
 }
 """Operations that torch's counter leaves out."""

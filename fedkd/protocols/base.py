@@ -169,6 +169,11 @@ class Protocol(Choice, ABC):
         return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
 
     @property
+    def trained_by_steps(self) -> bool:
+        """Whether models of a run are trained by steps, whose size can be too large."""
+        return True
+
+    @property
     def undistilled_when_silent(self) -> bool:
         """Whether the student of a run in which no client answers is the one without distillation."""
         return True

@@ -205,7 +205,7 @@ class Bidirectional(TaughtTeacher):
         def loss(model: Any, batch: Columns) -> Tensor:
             taught = {name: beside(student, column)[batch["row"]] for name, column in rows.items()}
             return example_losses(
-                model, {**taught, "seen": batch["shown"], "whole": batch["whole"]}, options, self.lesson
+                model, {**taught, "labelled": batch["shown"], "whole": batch["whole"]}, options, self.lesson
             )
 
         begun = {WRAPPED + name: p for name, p in own_students(student, cohort).items()}

@@ -68,5 +68,6 @@ def mending_divergence(protocol: Protocol) -> Iterator[None]:
         yield
     except DivergedError as error:
         rates = [key for key in keys(type(protocol)) if key.endswith("learning-rate")]
-        named = " or ".join(f"algorithm.{key}" for key in rates if not key.startswith(COMPARISON))
+        taught = [key for key in rates if not key.startswith(COMPARISON)] if protocol.trained_by_steps else []
+        named = " or ".join(f"algorithm.{key}" for key in taught)
         raise UserError(f"{error}{named and f'; lower {named}, and begin a new run'}") from None

@@ -15,6 +15,7 @@ from fedkd.runs.config import dump, flatten, load, unflatten, validate
 from fedkd.testing.protocols import check_protocol
 from simulations.run import main
 from tests.protocols.foreign import MeanScores
+from tests.timeless import timeless
 
 MODULE = "tests.protocols.foreign"
 SETTINGS = [
@@ -85,9 +86,8 @@ def test_it_is_resumed_from_its_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert f'name = "{MODULE}:MeanScores"' in (tmp_path / "parts" / "config.toml").read_text()
     again = simulated("--resume", str(tmp_path / "parts"))
     assert again.exit_code == 0, again.output
-    assert (
-        json.loads((tmp_path / "parts" / "summary.json").read_text())["models"]["student"]
-        == (whole["models"]["student"])
+    assert timeless(json.loads((tmp_path / "parts" / "summary.json").read_text())["models"]["student"]) == timeless(
+        whole["models"]["student"]
     )
 
 

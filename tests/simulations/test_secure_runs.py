@@ -29,6 +29,7 @@ from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
 from simulations.simulate import simulate
 from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed, unanswered
+from tests.timeless import timeless
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def few(place: Path, data: Path, tampers: dict[int, Tamper] | None = None) -> De
 
 
 def student_of(place: Path) -> dict[str, Any]:
-    return RunFolder.open(place).read_json("summary.json")["models"]["student"]
+    return timeless(RunFolder.open(place).read_json("summary.json")["models"]["student"])
 
 
 def test_a_second_run_is_answered_as_the_first(tmp_path: Path, data: Path, pooled: list[Estimates]) -> None:

@@ -43,6 +43,11 @@ class Residual(ResidualParameters, LowRankStudent):
         return CLOSED_FORM if self.closed_form else tunable_training("central")
 
     @property
+    def trained_by_steps(self) -> bool:
+        """Whether the student is trained; in closed form nothing is."""
+        return not self.closed_form
+
+    @property
     def undistilled_when_silent(self) -> bool:
         """Whether the student has a closed form; another is the distillate of the public users' teacher."""
         return self.closed_form
