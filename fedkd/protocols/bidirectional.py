@@ -19,13 +19,13 @@ from fedkd.distillation.targets import teacher_targets
 from fedkd.losses.objectives import LossWeights
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
-from fedkd.models.base import ModelConfig, Recommender, padded_histories, score
+from fedkd.models.base import ModelConfig, Recommender, score
 from fedkd.models.device import beside
 from fedkd.models.table import AnyModel
 from fedkd.protocols.base import Metrics, State
-from fedkd.protocols.server_optimiser import named, pooled, taken
+from fedkd.protocols.server_optimiser import named, pooled, taken, under
 from fedkd.protocols.taught import TaughtTeacher, pooled_targets
-from fedkd.protocols.trained import DIRECTIONS, along, released_directions
+from fedkd.protocols.trained import DIRECTIONS, along, histories_of, released_directions
 from fedkd.random_streams import stream
 from fedkd.training.chunks import Parameters
 from fedkd.training.cohort import Cohort
@@ -156,7 +156,7 @@ class Bidirectional(TaughtTeacher):
         """Return the teacher's logits that changes are added to: as clients know them where they answer with these."""
         assert asks.reference is not None
         if self.own is not None:
-            return unlisted(under(LESSON, asks), state.setup.public.num_items)
+            return unlisted(under(LESSON, asks.shared), state.setup.public.num_items)
         return score(self.teacher(state), asks.reference.histories)
 
     def _begun(self, asks: Asks, cohort: Cohort) -> Recommender:
@@ -167,13 +167,13 @@ class Bidirectional(TaughtTeacher):
 
     def _common(self, asks: Asks, catalogue: Catalogue) -> Recommender:
         """Return the global student as it was sent."""
-        return load_arrays(self.blank_student(catalogue), under(COMMON, asks)).eval()
+        return load_arrays(self.blank_student(catalogue), under(COMMON, asks.shared)).eval()
 
     def _known(self, asks: Asks, catalogue: Catalogue) -> NDArray[np.float32]:
         """Return the scores of the references that everybody knows, shape [references, panel]."""
         assert asks.reference is not None
         if self.own is not None:
-            return unlisted(under(LESSON, asks), len(catalogue))[:, asks.reference.panel]
+            return unlisted(under(LESSON, asks.shared), len(catalogue))[:, asks.reference.panel]
         return score(self._common(asks, catalogue), asks.reference.histories)[:, asks.reference.panel]
 
     def _lesson(self, state: State, reference: Reference, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -192,7 +192,7 @@ class Bidirectional(TaughtTeacher):
     def _trained(self, student: Recommender, cohort: Cohort, asks: Asks) -> Parameters:
         """Return every client's student after private training and the lesson."""
         assert asks.reference is not None
-        options, given = self._client_options, under(LESSON, asks)
+        options, given = self._client_options, under(LESSON, asks.shared)
         features = given.get("features")
         observer = observed(student, options, None if features is None else features.shape[-1], cohort.seed)
         rows: dict[str, Tensor] = {
@@ -218,16 +218,6 @@ def dither(cohort: Cohort, round_number: int, shape: tuple[int, ...]) -> NDArray
     """Return random numbers of every client, within half a step, after which rounding is right in the mean."""
     drawn = [stream(cohort.seed, "dither", round_number, int(client)).random(shape) for client in cohort.clients]
     return ((np.stack(drawn) - 0.5) * STEP).astype(np.float32)
-
-
-def under(prefix: str, asks: Asks) -> dict[str, NDArray[Any]]:
-    """Return the shared arrays whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): array for name, array in asks.shared.items() if name.startswith(prefix)}
-
-
-def histories_of(model: Recommender, reference: Reference) -> Tensor:
-    """Return the references' histories as a model's input."""
-    return padded_histories(reference.histories, model.num_items)
 
 
 def news(scores: NDArray[np.float32], known: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:

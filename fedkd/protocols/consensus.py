@@ -15,14 +15,15 @@ from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays, model_arrays
-from fedkd.models.base import ModelConfig, Recommender, padded_histories
+from fedkd.models.base import ModelConfig, Recommender
 from fedkd.models.device import beside
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.server_optimiser import STUDENT, named, part, pooled, taken
+from fedkd.protocols.server_optimiser import STUDENT, named, part, pooled, taken, under
 from fedkd.protocols.trained import (
     DIRECTIONS,
     TrainedStudent,
     along,
+    histories_of,
     released_directions,
     tunable_training,
     within_budget,
@@ -154,7 +155,7 @@ class Consensus(TrainedStudent):
         student, parameters = self.begun(cohort, asks)
         panel = torch.from_numpy(asks.reference.panel.astype(np.int64))
         train_locally(student, parameters, cohort, self.local, asks.round)
-        history = padded_histories(asks.reference.histories, student.num_items)
+        history = histories_of(student, asks.reference)
         labels = self.soft_labels(predict(student, parameters, history, shared=True)[..., panel].numpy())
         if DIRECTIONS in asks.shared:
             common = scores_of(self.common(asks, cohort.data.train.catalogue), asks.reference)
@@ -191,7 +192,7 @@ class Consensus(TrainedStudent):
 
     def common(self, asks: Asks, catalogue: Catalogue) -> Recommender:
         """Return the global student as it was sent."""
-        common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
+        common = under(COMMON, asks.shared)
         return load_arrays(self.blank_student(catalogue), common).eval()
 
     def _reference(self, setup: Setup, round_number: int) -> Reference:
@@ -209,7 +210,7 @@ class Consensus(TrainedStudent):
         self, model: Recommender, reference: Reference, consensus: Tensor, signal: float, rng: np.random.Generator
     ) -> float:
         """Train a model of the server towards the consensus, in place; return its distance before that."""
-        history = padded_histories(reference.histories, model.num_items)
+        history = histories_of(model, reference)
         panel = torch.from_numpy(reference.panel.astype(np.int64))
 
         def loss_of(rows: Rows) -> Tensor:
@@ -229,7 +230,7 @@ class Consensus(TrainedStudent):
 
 def scores_of(student: Recommender, reference: Reference) -> NDArray[np.float32]:
     """Return a student's scores of a reference, shape [references, panel]."""
-    history = padded_histories(reference.histories, student.num_items)
+    history = histories_of(student, reference)
     with torch.no_grad():
         scores: NDArray[np.float32] = student(history)[:, torch.from_numpy(reference.panel.astype(np.int64))].numpy()
     return scores

@@ -22,12 +22,13 @@ from fedkd.models.base import Recommender, multi_hot, padded_histories, score
 from fedkd.models.device import beside
 from fedkd.models.split import Speaking, SplitRecommender, feature_width
 from fedkd.protocols.base import Metrics, Setup, State
-from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken
+from fedkd.protocols.server_optimiser import named, part, pooled, student_arrays, taken, under
 from fedkd.protocols.taught import parts
 from fedkd.protocols.trained import (
     DIRECTIONS,
     TrainedStudent,
     along,
+    histories_of,
     released_directions,
     tunable_training,
     within_budget,
@@ -233,7 +234,7 @@ class FedGKT(TrainedStudent):
 
     def _common(self, asks: Asks, catalogue: Catalogue) -> Recommender:
         """Return the student as it was sent."""
-        common = {n.removeprefix(COMMON): a for n, a in asks.shared.items() if n.startswith(COMMON)}
+        common = under(COMMON, asks.shared)
         return load_arrays(self.blank_student(catalogue), common).eval()
 
     def _sent(self, state: State) -> Recommender:
@@ -264,11 +265,6 @@ class Knowledge:
     def rows(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Return features, logits and hard labels of some references."""
         return self.features[rows], self.logits[rows], self.whole[rows]
-
-
-def histories_of(model: Recommender, reference: Reference) -> Tensor:
-    """Return the references' histories as a model's input."""
-    return padded_histories(reference.histories, model.num_items)
 
 
 def said(student: Recommender, reference: Reference) -> NDArray[np.float32]:

@@ -15,13 +15,14 @@ from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Reference, Spec
 from fedkd.models.arrays import export_arrays, load_arrays
-from fedkd.models.base import Recommender, padded_histories
+from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, pooled, student_arrays, taken
 from fedkd.protocols.trained import (
     DIRECTIONS,
     TrainedStudent,
     along,
+    histories_of,
     released_directions,
     tunable_training,
     within_budget,
@@ -206,7 +207,7 @@ def _public_share(setup: Setup) -> float:
 
 
 def _inputs(model: Recommender, reference: Reference) -> tuple[torch.Tensor, torch.Tensor]:
-    return padded_histories(reference.histories, model.num_items), torch.from_numpy(reference.panel.astype(np.int64))
+    return histories_of(model, reference), torch.from_numpy(reference.panel.astype(np.int64))
 
 
 def _reference_scores(

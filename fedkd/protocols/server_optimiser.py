@@ -17,9 +17,14 @@ STUDENT, MEAN, SQUARE = "student.", "adam-mean.", "adam-square."
 MEAN_DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
 
 
+def under(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def part(state: State, prefix: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of a state whose names begin with ``prefix``, without it."""
-    return {name.removeprefix(prefix): a for name, a in state.arrays.items() if name.startswith(prefix)}
+    return under(prefix, state.arrays)
 
 
 def named(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:

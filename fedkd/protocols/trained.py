@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
@@ -12,7 +13,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
 from fedkd.messages.types import Asks, Reference
 from fedkd.models.autoencoder import AutoencoderConfig
-from fedkd.models.base import ModelConfig, Recommender
+from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.table import AnyModel
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
@@ -62,6 +63,11 @@ def released_directions(scores: NDArray[Any], budget: AnswerBudget) -> NDArray[n
 def along(asks: Asks, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return scores of shape [..., references, panel] along the directions that were sent, or as they are."""
     return asks.shared[DIRECTIONS] @ scores if DIRECTIONS in asks.shared else scores
+
+
+def histories_of(model: Recommender, reference: Reference) -> Tensor:
+    """Return the references' histories as a model's input."""
+    return padded_histories(reference.histories, model.num_items)
 
 
 class TrainedStudent(GlobalStudent):
