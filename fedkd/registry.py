@@ -126,6 +126,18 @@ class Registry(Table[C]):
     def __init__(self, kind: str, base: Any, *members: type[C]) -> None:
         super().__init__(kind, base, {member.label(): member for member in members})
 
+    def described(self, text: str) -> tuple[type[C], dict[str, str]]:
+        """Return the class that ``name`` or ``name:key=value,...`` describes, and its settings with the name.
+
+        Raises
+        ------
+        UserError
+            There is nothing of that name.
+        """
+        name, settings = _divided(text)
+        given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
+        return self.find(name), {**given, self.base.key: name}
+
     def parse(self, default: str) -> "Reader[C]":
         """Return a validator that turns a mapping into an instance of the class it names.
 
@@ -135,6 +147,15 @@ class Registry(Table[C]):
             The name where a mapping has none.
         """
         return Reader(self, default)
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Return a name, which may be a path with a colon of its own, and the settings behind it."""
+    head, _, rest = text.partition(":")
+    if "." in head:
+        inner, _, settings = rest.partition(":")
+        return f"{head}:{inner}", settings
+    return head, rest
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from fedkd.evaluation.evaluator import Lists, intervals, mean_interval, measure_
 from fedkd.evaluation.metrics import PRIMARY
 from fedkd.evaluation.rows import ALONE, EASE, IN_REPORT
 from fedkd.evaluation.slices import slices
+from fedkd.lists.adjustment import FILE as LISTS
+from fedkd.lists.adjustment import Adjustment
 from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
@@ -22,11 +24,19 @@ from server.run_writer import RunWriter, model_size
 RATIO_METRIC = PRIMARY
 
 
-def lists_of(model: Recommender, together: Federation, name: str) -> Lists:
+def lists_of(model: Recommender, together: Federation, name: str, adjustment: Adjustment | None = None) -> Lists:
     """Return the recommendations of a model to the private users, with its name at the progress."""
-    return recommend(
-        model_scores(model), together.fold, together.private, watch=lambda s: tracked(s, len(s), f"{name}'s lists")
-    )
+    scorer = (adjustment or Adjustment()).of(model_scores(model))
+    return recommend(scorer, together.fold, together.private, watch=lambda s: tracked(s, len(s), f"{name}'s lists"))
+
+
+def adjusted(
+    config: Config, together: Federation, folder: RunFolder, student: Recommender, lists: dict[str, Lists]
+) -> dict[str, Any]:
+    """Add the student's lists after the steps of ``lists.steps``, and return their row of the summary."""
+    adjustment = Adjustment.restore(config.lists.read, folder.read_arrays(LISTS))
+    lists["listed"] = lists_of(student, together, "listed", adjustment)
+    return row(student, lists["listed"], config, together, deployed=True)
 
 
 def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:

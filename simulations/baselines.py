@@ -12,6 +12,7 @@ from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
 from fedkd.gate.options import GateOptions
+from fedkd.lists.options import ListOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
@@ -222,6 +223,7 @@ def federated_baseline(name: str, config: Config, folder: Path) -> Config:
             "privacy": same if name == "fedavg" else PrivacyOptions(),
             "evaluation": config.evaluation.model_copy(update={"every": 0, "baselines": ()}),
             "gate": GateOptions(),
+            "lists": ListOptions(),
             "runtime": config.runtime.model_copy(update={"run_folder": folder}),
         }
     )

@@ -15,6 +15,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import AT_TERMINAL, OURS
+from fedkd.lists.changes import change_text, changes
 from fedkd.models.device import use_device
 from fedkd.report import distillation_table, render
 from fedkd.report.formatting import interval_text
@@ -52,6 +53,9 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         found = {name: analysis.lists_of(model, together, name) for name, model in federated.items()}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train) | analysis.served(federated[name], together)
+    if config.lists.steps and "student" in federated:
+        models["listed"] = analysis.adjusted(config, together, folder, federated["student"], found)
+        summary["lists"] = changes(found["student"], found["listed"], together.fold)
     baselines = baseline_rows(config, together, folder)
     models |= baselines.models
     found |= baselines.lists
@@ -180,7 +184,7 @@ def main(
     )
     for line in remarks(summary["privacy"]):
         say(line, style="yellow")
-    for line in gate_lines(summary):
+    for line in (*list_lines(summary, config), *gate_lines(summary)):
         say(line)
     say(f"report: {report}", whole=True)
     for name, note in summary["notes"].items():
@@ -206,6 +210,14 @@ def resuming(folder: RunFolder) -> str:
     """Return how to go on with a simulation that is stopped."""
     begun = (folder.path / "config.toml").exists()
     return f"go on with python -m simulations.run --resume {folder.path}" if begun else AGAIN
+
+
+def list_lines(summary: dict[str, Any], config: Config) -> list[str]:
+    """Return what the steps of ``lists.steps`` change in the student's lists."""
+    rows = summary.get("lists", {})
+    head = [f"the student's lists after {', '.join(config.lists.steps)}, paired over users:"] if rows else []
+    told = (f"  {name} {row['before']:.4f} -> {row['after']:.4f}, {change_text(row)}" for name, row in rows.items())
+    return [*head, *told]
 
 
 def gate_lines(summary: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from simulations.run import run
 
-SWEPT = [row.name for row in ROWS if row.swept and row.kind != "run"]
+SWEPT = [row.name for row in ROWS if row.swept and row.name in BASELINES]
 """The baselines of every run of a sweep, as far as they can be made."""
 
 COMPARED = [name for name in SHOWN if name in BASELINES]
@@ -44,7 +44,7 @@ def sweep(budgets: Mapping[float, Config], seeds: int, out: Path) -> Curve:
         A folder holds a run of another configuration.
     """
     runs = {
-        epsilon: [_done(config, out / f"epsilon-{epsilon:g}-seed-{seed}", seed) for seed in range(seeds)]
+        epsilon: [finished(config, out / f"epsilon-{epsilon:g}-seed-{seed}", seed) for seed in range(seeds)]
         for epsilon, config in budgets.items()
     }
     return curve(runs)
@@ -54,7 +54,7 @@ def sweep_key(key: str, configs: Mapping[str, Config], seeds: int, out: Path) ->
     """Run the configuration of every value of a setting, for every seed, as ``sweep`` does, and return the curve."""
     name = key.rpartition(".")[2]
     runs = {
-        value: [_done(config, out / f"{name}-{value}-seed-{seed}", seed) for seed in range(seeds)]
+        value: [finished(config, out / f"{name}-{value}-seed-{seed}", seed) for seed in range(seeds)]
         for value, config in configs.items()
     }
     return key_curve(key, runs)
@@ -87,8 +87,8 @@ def budgeted(conf: Path, overrides: Sequence[str], mode: str, epsilon: float, de
     return validate({**tree, "privacy": kept})
 
 
-def _done(config: Config, path: Path, seed: int) -> Run:
-    """Return the finished run of a seed, which is made unless its folder exists."""
+def finished(config: Config, path: Path, seed: int) -> Run:
+    """Return the finished run of a seed, which is made unless its folder exists; see ``sweep``."""
     path = path.absolute()
     runtime = config.runtime.model_copy(update={"run_folder": path})
     config = config.model_copy(update={"seed": seed, "runtime": runtime})
@@ -137,7 +137,7 @@ def key_table(found: KeyCurve) -> Table:
     return shown
 
 
-def _over(text: str) -> tuple[str, list[str]]:
+def values_of(text: str) -> tuple[str, list[str]]:
     """Return key and values of ``--over``."""
     key, equals, values = text.partition("=")
     found = [value.strip() for value in values.split(",")]
@@ -187,7 +187,7 @@ def main(
 
 
 def _main_over(conf: Path, overrides: Sequence[str], over: str, seeds: int, out: Path) -> None:
-    key, values = _over(over)
+    key, values = values_of(over)
     configs = {value: keyed(conf, overrides, key, value) for value in values}
     with going_on(lambda: "the same command goes on where it was"):
         found = sweep_key(key, configs, seeds, out)

@@ -16,6 +16,7 @@ import pytest
 
 from fedkd.data.sources.table import SOURCES
 from fedkd.deployment.compression.table import COMPRESSIONS
+from fedkd.lists.table import LIST_STEPS
 from fedkd.losses.features import FEATURE_LOSSES
 from fedkd.losses.soft_labels import SOFT_LABEL_LOSSES
 from fedkd.messages.codecs.table import CODECS
@@ -35,6 +36,7 @@ TABLES = {
     "soft-label loss": "fedkd/losses/soft_labels.py",
     "codec": "fedkd/messages/codecs/table.py",
     "compression": "fedkd/deployment/compression/table.py",
+    "list step": "fedkd/lists/table.py",
 }
 CALLED = {
     "protocol": r"algorithm(?:\.name)?",
@@ -46,6 +48,7 @@ CALLED = {
     "soft-label loss": "soft-label-loss",
     "codec": "codec",
     "compression": "compress",
+    "list step": "steps",
 }
 """The word before a name in messages: ``algorithm gnmax``, ``privacy.mode=central``."""
 
@@ -164,7 +167,13 @@ class Member(NamedTuple):
 
 
 def members() -> Iterator[Member]:
-    tables = {"protocol": PROTOCOLS, "model": MODELS, "source": SOURCES, "compression": COMPRESSIONS}
+    tables = {
+        "protocol": PROTOCOLS,
+        "model": MODELS,
+        "source": SOURCES,
+        "compression": COMPRESSIONS,
+        "list step": LIST_STEPS,
+    }
     for kind, registry in tables.items():
         for member in registry:
             yield Member(kind, member.label(), member)

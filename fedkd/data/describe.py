@@ -7,11 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Loaded
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
-HEAD = 0.2
-"""Share of the items that counts as the most popular ones."""
+HEAD, TOP = 0.2, 0.01
+"""Shares of the items that count as the most popular ones, and as the top of them."""
+
+PAUSE = 1800
+"""Seconds without anything that end a session."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,16 @@ class Description:
         Interactions divided by users times items.
     gini : float
         Gini coefficient of item popularity: 0 is equally popular, towards 1 a few items have it all.
-    head_share : float
-        Share of the interactions with the most popular fifth of the items.
+    head_share, top_share : float
+        Share of the interactions with the most popular fifth, and with the most popular hundredth of the items.
     history_lengths : ndarray of int64, shape [users]
         Interactions of every user.
     popularity : ndarray of int64, shape [items]
         Interactions of every item, most popular first.
     times : tuple of int, optional
         First and last time, seconds since 1970; absent where the source has none.
+    session_lengths : ndarray of int64, shape [sessions]
+        Interactions of every session, which ends where a user does nothing for half an hour; empty without times.
     categories : tuple of str
         Categories of the items, possibly none.
     years : ndarray of int64, shape [items with one]
@@ -50,9 +56,11 @@ class Description:
     density: float
     gini: float
     head_share: float
+    top_share: float
     history_lengths: NDArray[np.int64]
     popularity: NDArray[np.int64]
     times: tuple[int, int] | None
+    session_lengths: NDArray[np.int64]
     categories: tuple[str, ...]
     years: NDArray[np.int64]
     dropped: dict[str, int]
@@ -63,17 +71,18 @@ def describe(loaded: Loaded) -> Description:
     """Return the statistics of a data set."""
     data = loaded.interactions
     popularity = np.sort(data.popularity())[::-1]
-    head = max(1, round(HEAD * len(popularity)))
     return Description(
         users=data.num_users,
         items=data.num_items,
         interactions=len(data),
         density=len(data) / (data.num_users * data.num_items),
         gini=gini(popularity),
-        head_share=float(popularity[:head].sum() / popularity.sum()),
+        head_share=_share(popularity, HEAD),
+        top_share=_share(popularity, TOP),
         history_lengths=data.histories.lengths,
         popularity=popularity,
         times=None if data.times is None else (int(data.times.min()), int(data.times.max())),
+        session_lengths=session_lengths(data),
         categories=data.catalogue.categories,
         years=_known(data.catalogue.years),
         dropped=loaded.dropped,
@@ -89,6 +98,20 @@ def gini(counts: NDArray[np.int64]) -> float:
     rising = np.sort(counts).astype(np.float64)
     rank = np.arange(1, len(rising) + 1)
     return float(((2 * rank - len(rising) - 1) * rising).sum() / (len(rising) * rising.sum()))
+
+
+def session_lengths(data: Interactions) -> NDArray[np.int64]:
+    """Return the number of interactions of every session, shape [sessions]; empty where there are no times."""
+    if data.times is None or not len(data):
+        return np.zeros(0, np.int64)
+    users = data.histories.row_index
+    begins = np.flatnonzero((np.diff(users) != 0) | (np.diff(data.times) > PAUSE)) + 1
+    return np.diff(np.concatenate([[0], begins, [len(users)]]))
+
+
+def _share(popularity: NDArray[np.int64], part: float) -> float:
+    """Return the share of the interactions with so large a part of the items, the most popular first."""
+    return float(popularity[: max(1, round(part * len(popularity)))].sum() / popularity.sum())
 
 
 def description_table(description: Description) -> Table:
@@ -107,8 +130,10 @@ def description_table(description: Description) -> Table:
             f"{description.head_share:.0%} of the interactions are with the most popular {HEAD:.0%} of items",
         ),
         ("Gini of popularity", f"{description.gini:.3f}"),
+        ("top of it", f"{description.top_share:.1%} with the most popular {TOP:.0%}"),
         ("history lengths", ", ".join(f"{_quantile(q)} {x:g}" for q, x in zip(QUANTILES, lengths, strict=True))),
         ("times", _period(description.times)),
+        ("sessions", _sessions(description.session_lengths)),
         ("categories", ", ".join(description.categories) or "none"),
         ("release years", _span(description.years, description.items)),
         *([("read as", description.how)] if description.how else []),
@@ -126,6 +151,12 @@ def _period(times: tuple[int, int] | None) -> str:
     if times is None:
         return "none; order alone"
     return " to ".join(datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d") for time in times)
+
+
+def _sessions(lengths: NDArray[np.int64]) -> str:
+    if not len(lengths):
+        return "none; there are no times"
+    return f"{len(lengths):,}, {lengths.mean():.1f} interactions each, median {np.median(lengths):g}"
 
 
 def _known(years: NDArray[np.int64] | None) -> NDArray[np.int64]:

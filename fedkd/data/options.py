@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedkd.options import Options
 
@@ -53,6 +53,10 @@ class PartitionOptions(Options):
         Exponent of the silos' sizes: 0 is equal sizes, 1 is proportional to 1/rank.
     concentration : float
         Dirichlet concentration of ``tastes``; small values separate tastes.
+    groups : tuple of str
+        The groups of the source that take part, public users included; all without any. The deal is the same, and
+        users of other groups are left out of it, which shows what they give to those that stay. Baselines of
+        everyone's data have them all the same. Text holds several, separated by semicolons.
     """
 
     public_fraction: float = Field(0.1, ge=0, lt=1)
@@ -61,3 +65,9 @@ class PartitionOptions(Options):
     num_silos: int = Field(10, ge=1)
     size_skew: float = Field(0.0, ge=0)
     concentration: float = Field(0.5, gt=0)
+    groups: tuple[str, ...] = ()
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given

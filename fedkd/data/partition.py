@@ -35,7 +35,7 @@ def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
     Raises
     ------
     UserError
-        No private user would be left, or there are more silos than private users, or no groups.
+        No private user would be left, or there are more silos than private users, or no groups, or not these.
     """
     trained = fold.train.histories.lengths > 0
     users = np.flatnonzero(trained | (fold.history.histories.lengths > 0))
@@ -43,7 +43,9 @@ def partition(fold: Fold, options: PartitionOptions, seed: int) -> Partition:
     if options.public_choice == "heavy":
         order = order[np.argsort(-_headiness(fold.train)[order], kind="stable")]
     public = np.sort(order[trained[order]][: round(options.public_fraction * len(users))])
+    staying = _staying(fold, options)
     private = np.setdiff1d(users, public)
+    public, private = public[staying[public]], private[staying[private]]
     if not len(private):
         raise UserError(
             f"partition.public-fraction {options.public_fraction} of {len(users)} users leaves nobody private; lower it"
@@ -58,16 +60,35 @@ def _headiness(train: Interactions) -> NDArray[np.float64]:
     return np.asarray(total / np.maximum(histories.lengths, 1))
 
 
+def _staying(fold: Fold, options: PartitionOptions) -> NDArray[np.bool_]:
+    """Return who is of a group that takes part, shape [users]."""
+    if not options.groups:
+        return np.ones(fold.train.num_users, bool)
+    groups = _groups(fold, "partition.groups is set")
+    if unknown := set(options.groups) - set(groups.tolist()):
+        raise UserError(
+            f"partition.groups names {len(unknown)} groups that no user has; write them as the source's group column "
+            "does, or leave partition.groups out"
+        )
+    return np.isin(groups, options.groups)
+
+
+def _groups(fold: Fold, what: str) -> NDArray[np.str_]:
+    """Return the groups of users; a ``UserError`` where the source has none."""
+    if fold.train.groups is None:
+        raise UserError(
+            f"{what}, but this source names no group of a user; set data.group-column of a table, or "
+            "partition.clients to users, silos or tastes without partition.groups"
+        )
+    return fold.train.groups
+
+
 def _clients(fold: Fold, private: Users, options: PartitionOptions, seed: int) -> Ragged:
     if options.clients == "users":
         return Ragged(private, np.arange(len(private) + 1, dtype=np.int64))
     if options.clients == "groups":
-        if fold.train.groups is None:
-            raise UserError(
-                "partition.clients is groups, but this source names no group of a user; set data.group-column of a "
-                "table, or partition.clients to users, silos or tastes"
-            )
-        _, silo = np.unique(fold.train.groups[private], return_inverse=True)
+        groups = _groups(fold, "partition.clients is groups")
+        _, silo = np.unique(groups[private], return_inverse=True)
         return _gather(private, silo.astype(np.int64))
     if options.num_silos > len(private):
         raise UserError(

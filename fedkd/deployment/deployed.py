@@ -14,7 +14,12 @@ from fedkd.deployment.folder import ExportFolder, is_exported
 from fedkd.deployment.scorers import ExportedModel, HistoryForm, open_model, torch_run
 from fedkd.deployment.titles import Titles
 from fedkd.evaluation.metrics import top_items
+from fedkd.lists.adjustment import Adjustment
+from fedkd.lists.base import Asked
 from fedkd.ragged import Ragged
+
+AS_SCORED = Adjustment()
+"""Lists in the order of the scores."""
 
 Listed = list[tuple[int, float]]
 """Positions of items with their scores, best first."""
@@ -34,12 +39,15 @@ class Deployed:
         Name of the run that it comes from.
     version : str
         Changes with the model and its items; empty for a run's folder.
+    adjustment : Adjustment
+        What becomes of the scores before they are a list.
     """
 
     model: ExportedModel
     catalogue: Catalogue
     name: str
     version: str = ""
+    adjustment: Adjustment = AS_SCORED
 
     @classmethod
     def open(cls, path: Path, threads: int = 1) -> "Deployed":
@@ -55,7 +63,8 @@ class Deployed:
         if (path / "config.toml").is_file() and not is_exported(path):
             return _of_run(path)
         folder = ExportFolder.read(path)
-        return cls(open_model(folder, threads), folder.catalogue, str(folder.manifest.get("name", "")), folder.version)
+        name = str(folder.manifest.get("name", ""))
+        return cls(open_model(folder, threads), folder.catalogue, name, folder.version, folder.adjustment)
 
     @cached_property
     def titles(self) -> Titles:
@@ -77,11 +86,11 @@ class Deployed:
             The items that may be recommended; all without it.
         """
         rows = Ragged.from_rows([_latest(history) for history in histories], np.int64)
-        scores = self.model.score(rows)
         barred = np.zeros(0, np.int64) if allowed is None else np.flatnonzero(~allowed)
         left_out = (
             rows if allowed is None else Ragged.from_rows([np.union1d(row, barred) for row in _rows(rows)], np.int64)
         )
+        scores = self.adjustment(self.model.score(rows), Asked(rows, left_out))
         best = top_items(scores, left_out, k)
         return [
             [(int(item), float(own[item])) for item in items if item >= 0]
@@ -99,11 +108,13 @@ class Deployed:
 
 def _of_run(path: Path) -> Deployed:
     from fedkd.deployment.formats import history_length
-    from fedkd.deployment.students import student_of_run
+    from fedkd.deployment.students import adjustment_of_run, student_of_run
 
     config, catalogue, student = student_of_run(path)
     form = HistoryForm(len(catalogue), history_length(student))
-    return Deployed(ExportedModel(torch_run(student), form), catalogue, config.name)
+    return Deployed(
+        ExportedModel(torch_run(student), form), catalogue, config.name, "", adjustment_of_run(path, config)
+    )
 
 
 def _latest(history: Sequence[int]) -> list[int]:

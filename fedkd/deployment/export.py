@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import save
+
 from fedkd.data.catalogue import FILE as CATALOGUE
 from fedkd.data.catalogue import Catalogue
 from fedkd.deployment.cards import Size, model_card, privacy_card
@@ -17,7 +19,8 @@ from fedkd.deployment.folder import ExportFolder, write_folder
 from fedkd.deployment.formats import FORMATS, history_length
 from fedkd.deployment.parity import Parity, parity
 from fedkd.deployment.scorers import RUNTIMES, ExportedModel, HistoryForm
-from fedkd.deployment.students import recipe, student_of_run
+from fedkd.deployment.students import adjustment_of_run, recipe, student_of_run
+from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.models.base import Recommender
 from fedkd.registry import unknown
 from fedkd.report.run import Run
@@ -66,6 +69,7 @@ def export(run: Path, out: Path, format_name: str = "onnx", steps: Sequence[Comp
         raise unknown("format", format_name, tuple(FORMATS))
     config, catalogue, student = student_of_run(run)
     small = compressed(student, steps)
+    adjustment = adjustment_of_run(run, config)
     file, write = FORMATS[format_name]
     content = write(small)
     items = catalogue if format_name == "safetensors" else _without_vectors(catalogue)
@@ -80,6 +84,8 @@ def export(run: Path, out: Path, format_name: str = "onnx", steps: Sequence[Comp
         "MODEL_CARD.md": model_card(told, manifest, size, found).encode(),
         "PRIVACY_CARD.md": privacy_card(told).encode(),
     }
+    if adjustment.steps:
+        contents[LISTS] = save(adjustment.arrays())
     write_folder(out, {**manifest, "parity": found.told()}, contents)
     return Exported(out, size, found)
 
@@ -113,6 +119,7 @@ def _manifest(
             "type": "int64",
             "masked": "items of the history are not recommended",
         },
+        "lists": list(config.lists.steps),
         **recipe(config, student, small, steps),
     }
 

@@ -12,10 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load
+
 from fedkd.atomic_file import replace_file
 from fedkd.data.catalogue import FILE as CATALOGUE
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
+from fedkd.lists.adjustment import FILE as LISTS
+from fedkd.lists.adjustment import Adjustment
+from fedkd.lists.table import list_step
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -36,7 +41,7 @@ class ExportFolder:
         Where it lies.
     manifest : mapping
         What it holds: ``format``, ``model`` (name of a file), ``files`` (digests), ``history`` (how a history is given
-        to the model), ``compression``, ``algorithm``.
+        to the model), ``lists`` (steps from scores to lists), ``compression``, ``algorithm``.
     contents : mapping of str to bytes
         Its files.
     """
@@ -75,6 +80,12 @@ class ExportFolder:
     def catalogue(self) -> Catalogue:
         """The items."""
         return Catalogue.from_bytes(self.contents[CATALOGUE])
+
+    @cached_property
+    def adjustment(self) -> Adjustment:
+        """What becomes of the model's scores before they are a list."""
+        steps = tuple(map(list_step, self.manifest.get("lists", ())))
+        return Adjustment.restore(steps, load(self.contents[LISTS])) if steps else Adjustment()
 
     @property
     def version(self) -> str:

@@ -13,6 +13,8 @@ from fedkd.deployment.compression.base import Compression
 from fedkd.deployment.compression.table import COMPRESSIONS, compressed
 from fedkd.deployment.folder import ExportFolder
 from fedkd.errors import UserError
+from fedkd.lists.adjustment import FILE as LISTS
+from fedkd.lists.adjustment import Adjustment
 from fedkd.models.arrays import load_arrays
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import GlobalStudent
@@ -42,6 +44,12 @@ def student_of_run(path: Path) -> tuple[Config, Catalogue, Recommender]:
         )
     catalogue = Catalogue.read(path / CATALOGUE)
     return config, catalogue, restored(config.algorithm, catalogue, folder.read_arrays(STUDENT), path / STUDENT)
+
+
+def adjustment_of_run(path: Path, config: Config) -> Adjustment:
+    """Return what becomes of the scores of a run's student; a ``UserError`` if its file is missing or damaged."""
+    steps = config.lists.read
+    return Adjustment.restore(steps, RunFolder(path).read_arrays(LISTS)) if steps else Adjustment()
 
 
 def restored(

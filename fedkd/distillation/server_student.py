@@ -1,11 +1,13 @@
 """A student of any family that the server distils from its teacher, from public data and the teacher alone."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from fedkd.distillation.held_out import FEWEST, held_out
 from fedkd.distillation.options import DistillationOptions
 from fedkd.distillation.part_targets import PartTargets
 from fedkd.distillation.pipeline import distil, optimise
@@ -19,11 +21,17 @@ from fedkd.losses.soft_labels import soft_label_loss
 from fedkd.models.base import Recommender
 from fedkd.models.standardised import Standardised
 from fedkd.ragged import Ragged
+from fedkd.training.central import Watch
 from fedkd.training.hard_labels import nonempty
 from fedkd.training.options import HardLabels, StepTraining, Training
 
 BEGINNING = 7
 """Most items of a public history with which a sampled one begins."""
+
+LOOK = 50
+"""Steps between two looks at the users held out."""
+
+Look = Callable[[Recommender, float], None]
 
 PUBLIC_SHARE = 0.3
 """Share of public histories among those that the student sees."""
@@ -50,6 +58,10 @@ class ServerDistillation(Training):
         Length of the teacher's list, for soft-label losses that have one.
     public_steps : int
         Steps on the public users' hard labels in the end.
+    patience : int
+        Looks at a fifth of the public users, held out of the distillation, after which it stops where none of them
+        found the student better; one look every 50 steps, and the best student is kept. 0 takes all steps and holds
+        nobody out, as fewer than five public users do.
     """
 
     samples: int = Field(4000, ge=0)
@@ -61,6 +73,7 @@ class ServerDistillation(Training):
     soft_label_loss: str = "kl"
     top: int = Field(100, ge=1)
     public_steps: int = Field(0, ge=0)
+    patience: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _known_soft_label_loss(self) -> Self:
@@ -82,6 +95,7 @@ def server_student(
     ordered: bool,
     how: ServerDistillation,
     rng: np.random.Generator,
+    look: Look | None = None,
 ) -> Recommender:
     """Distil a student in place, and return it.
 
@@ -100,17 +114,37 @@ def server_student(
     how : ServerDistillation
         The settings.
     rng : numpy.random.Generator
+    look : callable, optional
+        Gets the student and its quality for the users held out at every look, where there is ``patience``.
     """
-    known, teacher = nonempty(public), Standardised(teacher)
+    known, watch = _judged(nonempty(public), how, rng, look)
+    teacher = Standardised(teacher)
     scale = sampling_scale(teacher, known, ordered, rng)
     rows = _seen(teacher, known, popularity, ordered, scale, how.samples, rng)
     targets = PartTargets(teacher, scale * how.teacher_scale, rows, how.parts, ordered, student.reach, rng)
     options = DistillationOptions(
         soft_label_loss=how.soft_label_loss, top=how.top, training=how.training(how.steps, ordered)
     )
-    distil(student, targets, options, rng)
+    distil(student, targets, options, rng, watch)
     optimise(student, known, how.training(how.public_steps, ordered), rng)
     return student
+
+
+def _judged(
+    public: Ragged, how: ServerDistillation, rng: np.random.Generator, look: Look | None
+) -> tuple[Ragged, Watch]:
+    """Return the public histories to learn from, and what watches the training."""
+    if not how.patience or len(public) < FEWEST:
+        return public, Watch()
+    kept, quality = held_out(public, rng)
+
+    def seen(student: Recommender) -> float:
+        found = quality(student)
+        if look is not None:
+            look(student, found)
+        return found
+
+    return kept, Watch(LOOK, seen, patience=how.patience)
 
 
 def _seen(

@@ -26,9 +26,15 @@ def novelty(lists: Lists, train: Interactions, k: int = 10) -> float:
 
     Items nobody touched count as touched by one user (Zhou et al. 2010).
     """
+    bits = novelty_of_each(lists, train, k)
+    return _mean(bits[~np.isnan(bits)])
+
+
+def novelty_of_each(lists: Lists, train: Interactions, k: int = 10) -> NDArray[np.float64]:
+    """Return the self-information of every recommended item, shape [users, k]; NaN where a list has ended."""
     share = np.maximum(train.popularity(), 1) / max(1, train.num_users)
     top = lists.items[:, :k]
-    return _mean(-np.log2(share)[top[top >= 0]])
+    return np.where(top >= 0, -np.log2(share)[top], np.nan)
 
 
 def diversity(lists: Lists, membership: NDArray[np.bool_], k: int = 10) -> float:
@@ -41,6 +47,12 @@ def diversity(lists: Lists, membership: NDArray[np.bool_], k: int = 10) -> float
     membership : ndarray of bool, shape [items, categories]
         An item without a category is at distance 1 from every other.
     """
+    found = diversity_of_each(lists, membership, k)
+    return _mean(found[~np.isnan(found)])
+
+
+def diversity_of_each(lists: Lists, membership: NDArray[np.bool_], k: int = 10) -> NDArray[np.float64]:
+    """Return the diversity of every list, shape [users]; NaN for those with fewer than two items."""
     norms = np.linalg.norm(membership, axis=1, keepdims=True)
     unit = np.vstack([membership / np.maximum(norms, 1.0), np.zeros(membership.shape[1])])  # the last row is for -1
     top = lists.items[:, :k]
@@ -49,9 +61,9 @@ def diversity(lists: Lists, membership: NDArray[np.bool_], k: int = 10) -> float
     for items in top.T:
         total += unit[items]
         own += np.square(unit[items]).sum(1)
-    pairs = (top >= 0).sum(1) * ((top >= 0).sum(1) - 1)
-    some = pairs > 0
-    return _mean(1 - (np.square(total).sum(1) - own)[some] / pairs[some])
+    pairs = ((top >= 0).sum(1) * ((top >= 0).sum(1) - 1)).astype(np.float64)
+    pairs[pairs == 0] = np.nan
+    return np.asarray(1 - (np.square(total).sum(1) - own) / pairs)
 
 
 def agreement(one: Lists, other: Lists, k: int = 10) -> float:

@@ -25,7 +25,7 @@ class ResultRow:
         For people.
     kind : str
         ``run``: a model of the run itself; ``central``: a baseline trained in one place; ``protocol``: a baseline that
-        is a federation of its own.
+        is a federation of its own; ``lists``: the run's student with the steps of ``lists.steps``.
     source : str
         The data it was trained on.
     at_terminal, in_report : int
@@ -52,7 +52,7 @@ class ResultRow:
 
     name: str
     label: str
-    kind: Literal["run", "central", "protocol"]
+    kind: Literal["run", "central", "protocol", "lists"]
     source: str
     at_terminal: int
     in_report: int
@@ -82,13 +82,14 @@ ROWS = (
     ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
+    ResultRow("listed", "Student, lists adjusted", "lists", ANSWERS, 9, 1, sliced=True),
 )
 """All rows; a run trains its baselines in this order."""
 
 BY_NAME = {row.name: row for row in ROWS}
 AT_TERMINAL = tuple(sorted(ROWS, key=lambda row: row.at_terminal))
 IN_REPORT = tuple(sorted(ROWS, key=lambda row: row.in_report))
-BASELINES = tuple(row.name for row in ROWS if row.kind != "run")
+BASELINES = tuple(row.name for row in ROWS if row.kind in ("central", "protocol"))
 """Names that ``evaluation.baselines`` may hold."""
 
 USUAL = tuple(name for name in BASELINES if not BY_NAME[name].by_name)

@@ -93,6 +93,7 @@ def context(run: Run) -> dict[str, Any]:
         "distillation": distillation_table([run]),
         "aspects": {name: text for name, text in ASPECTS.items() if any(name in row for _, row in described)},
         "described": described,
+        "lists": {ASPECTS.get(name) or metric_title(name): row for name, row in run.part("lists").items()},
         "traffic": {text: run.part("traffic")[name] for name, text in TRAFFIC.items() if name in run.part("traffic")},
         "exchange": exchange(run),
         "failures": run.failures().most_common(),

@@ -17,6 +17,8 @@ It may hold besides, and reports then show:
 - ``models.tuned.settings``: the settings that were chosen, by name;
 - ``distillation.gain.<model>``: an interval of what the student has more than it has without a teacher, paired over
   users; ``distillation.of-teacher.<model>``: one of the share of the teacher's mean;
+- ``lists.<property>.{before, after, change}``: what ``lists.steps`` change in the student's lists; the change is an
+  interval, paired over users;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
 - ``gate.{decision, part, confidence, checks}``: the gate, and of each check ``requirement``, ``decision``,
   ``sentence``, ``value``, ``bound``, ``users``, ``more-users``;

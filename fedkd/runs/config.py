@@ -17,9 +17,11 @@ from fedkd.evaluation.options import EvaluationOptions
 from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC, USUAL
 from fedkd.feedback.options import FeedbackOptions
 from fedkd.gate.options import GateOptions
+from fedkd.lists.options import ListOptions
 from fedkd.models.device import DeviceName
 from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
+from fedkd.protocols.base import GlobalStudent
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
 from fedkd.protocols.taught import TaughtTeacher
@@ -89,6 +91,7 @@ class Config(Options):
     clients: ClientOptions = ClientOptions()
     algorithm: AnyProtocol = Residual()
     evaluation: EvaluationOptions = EvaluationOptions()
+    lists: ListOptions = ListOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     privacy: PrivacyOptions = PrivacyOptions()
     gate: GateOptions = GateOptions()
@@ -137,6 +140,15 @@ class Config(Options):
                 f"clients.profiles gives clients students of different shapes, and algorithm {self.algorithm.name} "
                 "needs one shape for all; leave clients.profiles out, or set algorithm.name to one whose clients keep "
                 "their own students, for example fedmd"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lists_are_of_one_student(self) -> "Config":
+        if self.lists.steps and not isinstance(self.algorithm, GlobalStudent):
+            raise ValueError(
+                f"lists.steps adjusts the lists of one student for everybody, and algorithm {self.algorithm.name} has "
+                "none; leave lists.steps out, or set algorithm.name to one that has, for example residual"
             )
         return self
 

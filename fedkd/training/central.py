@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,13 @@ from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
 
-Best = tuple[float, dict[str, Tensor]]
-"""A quality, and the state that had it."""
+
+class Best(NamedTuple):
+    """The best quality so far, and the step and the state that had it."""
+
+    quality: float
+    step: int
+    state: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,18 @@ class Watch:
         Quality of a model on *validation* data, higher is better; the best state is kept. Without it the last one is.
     report : callable, optional
         Gets the progress.
+    patience : int
+        Reports without a better quality after which training stops; 0 for never.
     """
 
     every: int = 50
     evaluate: Callable[[Recommender], float] | None = None
     report: Callable[[TrainingProgress], None] | None = None
+    patience: int = 0
+
+    def enough(self, step: int, best: Best | None) -> bool:
+        """Return whether the best quality is so many reports old that training stops."""
+        return bool(self.patience) and best is not None and step - best.step >= self.patience * self.every
 
 
 def train(
@@ -111,13 +124,15 @@ def train(
             loss = _step(model.train(), adam, loss_of, rows)
             if step % watch.every == 0 or step == steps:
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None
-                best = _better(best, quality, model)
+                best = _better(best, quality, step, model)
                 if watch.report is not None:
                     watch.report(TrainingProgress(phase, step, steps, loss, quality))
+                if watch.enough(step, best):
+                    break
     if best is not None:
-        model.load_state_dict(best[1])
+        model.load_state_dict(best.state)
     model.eval()
-    return None if best is None else best[0]
+    return None if best is None else best.quality
 
 
 def _step(model: Recommender, adam: torch.optim.Adam, loss_of: Callable[[Rows], Tensor], rows: Rows) -> float:
@@ -139,8 +154,8 @@ def _batches(num_rows: int, steps: int, batch_size: int, rng: np.random.Generato
         queue = queue[size:]
 
 
-def _better(best: Best | None, quality: float | None, model: Recommender) -> Best | None:
+def _better(best: Best | None, quality: float | None, step: int, model: Recommender) -> Best | None:
     """Return the better of the best state so far and the present one."""
-    if quality is None or (best is not None and quality <= best[0]):
+    if quality is None or (best is not None and quality <= best.quality):
         return best
-    return quality, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return Best(quality, step, {name: tensor.detach().clone() for name, tensor in model.state_dict().items()})

@@ -45,16 +45,30 @@ def test_statistics_are_those_counted_by_hand() -> None:
     assert found.density == pytest.approx(6 / 15)
     assert found.popularity.tolist() == [3, 1, 1, 1, 0]
     assert found.head_share == pytest.approx(0.5)  # one item of five is a fifth
+    assert found.top_share == pytest.approx(0.5)
     assert found.history_lengths.tolist() == [2, 3, 1]
+    assert found.session_lengths.tolist() == [1, 1, 3, 1]  # a day between the first two; w begins where v ended
     assert found.times == (0, 90000)
 
 
 def test_the_table_says_it_all_and_what_was_dropped() -> None:
     shown = text(tiny())
-    for words in ("40.00%", "50% of the interactions", "median 2", "1970-01-01 to 1970-01-02", "News, Sport"):
+    for words in (
+        "50.0% with the most popular 1%",
+        "4, 1.5 interactions each, median 1",
+        "40.00%",
+        "50% of the interactions",
+        "median 2",
+        "1970-01-01 to 1970-01-02",
+        "News, Sport",
+    ):
         assert words in shown
     assert "dropped: negative user or item id" in shown
     assert "1,234" in shown
+
+
+def test_without_times_there_are_no_sessions() -> None:
+    assert "none; there are no times" in text(tiny(times=False))
 
 
 def test_release_years_are_told_with_how_many_are_unknown() -> None:

@@ -30,7 +30,7 @@ def two_tastes(users: int, seed: int = 0) -> Fold:
     return Fold(train, train, train.where(np.zeros(len(train), bool)))
 
 
-def options(kind: str, **more: float) -> PartitionOptions:
+def options(kind: str, **more: float | str) -> PartitionOptions:
     return PartitionOptions.model_validate({"clients": kind, "num_silos": 4, **more})
 
 
@@ -134,3 +134,22 @@ def test_public_users_who_are_heavy_at_the_head_have_the_most_popular_items() ->
     heavy = PartitionOptions.model_validate({"public-fraction": 0.5, "public-choice": "heavy"})
     for seed in (0, 1):  # mean popularity: 4, 3, 7/3, 1, 1, 5/2
         assert partition(fold, heavy, seed).public.tolist() == [0, 1, 5]
+
+
+def test_groups_that_do_not_take_part_are_left_out_of_the_same_deal() -> None:
+    fold = two_tastes(60)
+    whole = partition(fold, options("groups", public_fraction=0.2), 3)
+    part = partition(fold, options("groups", public_fraction=0.2, groups=" shop1; shop2"), 3)
+    stays = np.flatnonzero(fold.train.groups != "shop0")
+    assert part.public.tolist() == np.intersect1d(whole.public, stays).tolist()
+    assert sorted(part.clients.values.tolist()) == np.intersect1d(whole.clients.values, stays).tolist()
+    assert part.num_clients == 2
+
+
+def test_groups_that_there_are_not_are_refused() -> None:
+    fold = two_tastes(12)
+    with pytest.raises(UserError, match="names 1 groups that no user has; write them as"):
+        partition(fold, options("users", groups="shop1;shop9"), 0)
+    bare = Fold(*(replace(part, groups=None) for part in (fold.train, fold.history, fold.target)))
+    with pytest.raises(UserError, match=r"partition\.groups is set, but this source names no group"):
+        partition(bare, options("users", groups="shop1"), 0)

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from fedkd.deployment.folder import ExportFolder
 from fedkd.deployment.formats import FORMATS
 from fedkd.deployment.students import student_of_run
 from fedkd.errors import UserError
+from fedkd.lists.adjustment import Adjustment
+from fedkd.lists.base import Known
 from fedkd.models.base import Recommender, score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
@@ -27,6 +31,8 @@ from fedkd.models.popularity import Popularity
 from fedkd.models.table import MODELS
 from fedkd.models.woodbury import WoodburyEASE
 from fedkd.ragged import Ragged
+from fedkd.runs.federation import federation
+from fedkd.runs.folder import RunFolder
 from tests.deployment.runs import SMALL, catalogue, finished_run, seeded
 
 HISTORIES = Ragged.from_rows([[], [0, 3], range(0, 40, 3)], np.int64)
@@ -55,6 +61,23 @@ def test_every_family_is_exported_to_onnx(tmp_path: Path, family: str) -> None:
     assert done.parity.program <= 1e-5
     assert 0 < done.parity.compression < 0.2 * np.abs(whole).max()
     assert np.abs(scores(tmp_path / "out") - whole).max() <= 0.2 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_what_becomes_of_scores_goes_with_the_student(tmp_path: Path, kind: str) -> None:
+    steps = "lists.steps=cold-users:strength=2;diverse:weight=0.5"
+    run = finished_run(tmp_path / "run", (*SMALL, steps))
+    config, items, student = student_of_run(run)
+    known = Known(federation(config).fold.train.take(np.arange(4)), lambda histories: score(student, histories))
+    adjustment = Adjustment.learn(config.lists.read, replace(known, public=replace(known.public, catalogue=items)))
+    RunFolder(run).write_arrays("lists.safetensors", adjustment.arrays())
+    export(run, tmp_path / "out", kind)
+    found = [Deployed.open(path).lists([[], [0, 3], [5]], 10) for path in (run, tmp_path / "out")]
+    assert [[item for item, _ in row] for row in found[0]] == [[item for item, _ in row] for row in found[1]]
+    plain = replace(Deployed.open(run), adjustment=Adjustment()).lists([[], [0, 3], [5]], 10)
+    assert [[item for item, _ in row] for row in found[0]] != [[item for item, _ in row] for row in plain]
+    assert all(first[1] >= second[1] for row in found[0] for first, second in pairwise(row))
+    assert "cold-users:strength=2" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
 
 
 def linear_students() -> dict[str, Recommender]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fedkd.data.catalogue import Catalogue
+from fedkd.distillation.held_out import held_out
 from fedkd.distillation.part_targets import PartTargets
 from fedkd.distillation.server_student import ServerDistillation, server_student
 from fedkd.losses.softmax import soft_label_divergence
@@ -106,3 +107,24 @@ def test_hard_labels_of_public_users_have_the_last_word() -> None:
 def test_an_unknown_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="soft-label loss"):
         ServerDistillation(soft_label_loss="l2")
+
+
+def test_training_stops_by_public_users_who_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    public, student = histories(25), LinearConfig(width=4).build(CATALOGUE, 0)
+    monkeypatch.setattr("fedkd.distillation.server_student.LOOK", 5)
+    how = HOW.model_copy(update={"patience": 2, "steps": 1000, "learning_rate": 0.05})
+    server_student(
+        student, EASE(WEIGHTS), public, np.ones(ITEMS), False, how, rng(), lambda model, quality: looks.append(quality)
+    )
+    assert len(looks) < 200
+    assert len(looks) == looks.index(max(looks)) + 3  # the best one and two more
+    assert held_out(public, rng())[1](student) >= 0
+
+
+def test_few_public_users_hold_nobody_out() -> None:
+    looks: list[float] = []
+    how = HOW.model_copy(update={"patience": 1, "steps": 50})
+    student = LinearConfig(width=2).build(CATALOGUE, 0)
+    server_student(student, NEXT, histories(4), np.ones(ITEMS), True, how, rng(), lambda *look: looks.append(1.0))
+    assert not looks

@@ -26,7 +26,7 @@ from simulations import run as runner
 from simulations.baselines import unmade
 from simulations.dry_run import forecast_cost
 from simulations.grid import FIRST_NODE, InProcessGrid
-from simulations.run import remarks, run, simulate
+from simulations.run import list_lines, remarks, run, simulate
 
 SMALL = [
     "data.synthetic.users=60",
@@ -56,7 +56,8 @@ def metrics(summary: dict[str, Any]) -> dict[str, float]:
 
 
 def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path / "run", config(tmp_path / "run", "evaluation.baseline-rounds=1"))
+    more = ("evaluation.baseline-rounds=1", "lists.steps=cold-users;cold-items;diverse")
+    folder = RunFolder.create(tmp_path / "run", config(tmp_path / "run", *more))
     summary = run(folder.config(), folder)
     assert set(summary["models"]) == {row.name for row in ROWS if not row.by_name}
     for name in ("teacher", "student", "undistilled", "tuned"):
@@ -70,6 +71,11 @@ def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
     gained = summary["distillation"]["gain"]["undistilled"]["mean"]
     student, alone = (summary["models"][name]["ndcg@20"]["mean"] for name in ("student", "undistilled"))
     assert gained == pytest.approx(student - alone, abs=2e-3)  # devices have float16
+    found = summary["lists"]
+    assert set(found) == {"ndcg@20", "recall@20, tail", "novelty@10", "diversity@10", "coverage@10"}
+    assert found["diversity@10"]["change"]["low"] > 0
+    assert found["ndcg@20"]["after"] == pytest.approx(summary["models"]["listed"]["ndcg@20"]["mean"])
+    assert list_lines(summary, folder.config())[1].startswith("  ndcg@20 ")
     for row in summary["models"].values():
         for metric in ("ndcg@10", "ndcg@20", "recall@10", "recall@20", "hr@10", "mrr@10"):
             assert row[metric]["low"] <= row[metric]["mean"] <= row[metric]["high"]

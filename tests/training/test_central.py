@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fedkd.data.catalogue import Catalogue
+from fedkd.models.base import Recommender
 from fedkd.models.linear import LowRank
-from fedkd.training.central import train
+from fedkd.training.central import TrainingProgress, Watch, train
 from fedkd.training.options import AdamTraining, CentralTraining, StepTraining
 
 
@@ -41,3 +42,26 @@ def test_steps_are_as_long_as_the_learning_rate_says(decay: bool, rates: list[fl
     seen.append(student.encoder.weight.detach())
     moved = [float((before - after).mean()) for before, after in pairwise(seen)]
     assert moved == pytest.approx(rates, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("patience", "last", "kept"),
+    [(0, 12, 8), (1, 6, 2), (2, 12, 8), (9, 12, 8)],
+    ids=["never", "soon", "later", "late"],
+)
+def test_training_stops_after_so_many_reports_without_gain_and_keeps_the_best(
+    patience: int, last: int, kept: int
+) -> None:
+    student, seen, states = LowRank(Catalogue.numbered(3), 1), list[TrainingProgress](), dict[int, torch.Tensor]()
+    quality = iter([0.5, 0.4, 0.4, 0.9, 0.1, 0.1])
+
+    def look(model: Recommender) -> float:
+        states[2 * len(states) + 2] = student.encoder.weight.detach().clone()
+        return next(quality)
+
+    training = StepTraining(steps=12, learning_rate=0.1)
+    watch = Watch(2, look, seen.append, patience + (patience == 2))  # two bad reports come before the best
+    best = train(student, lambda rows: student.encoder.weight.sum(), 6, training, np.random.default_rng(0), watch)
+    assert seen[-1].step == (4 if patience == 1 else last)
+    assert best == (0.5 if patience == 1 else 0.9)
+    torch.testing.assert_close(student.encoder.weight.detach(), states[kept])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.server_student import server_student
+from fedkd.distillation.server_student import Look, server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
@@ -127,7 +127,7 @@ class Residual(ResidualParameters, LowRankStudent):
         users = round(setup.num_private_users * contributors / setup.num_clients)
         teacher, student = self.question(state).models(state, users, self.rank)
         if self.model is not None:
-            student = self._distilled(state, teacher)
+            student = self.distilled(state, teacher)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
         return taught, {"contributors": contributors}
 
@@ -159,6 +159,18 @@ class Residual(ResidualParameters, LowRankStudent):
         blank = self.model.build(train.catalogue, setup.seed)
         return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
 
+    def distilled(self, state: State, teacher: Recommender, look: Look | None = None) -> Recommender:
+        """Return a new student of the teacher: equal sums give equal ones, in whatever round they are complete."""
+        assert self.model is not None
+        setup = state.setup
+        public = setup.public.histories
+        known = (
+            np.bincount(public.values, minlength=teacher.num_items) if setup.popularity is None else setup.popularity
+        )
+        blank = self.model.build(setup.public.catalogue, setup.seed)
+        ordered, rng = self.question(state).ordered, stream(setup.seed, "distil")
+        return server_student(blank, teacher, public, known, ordered, self.distillation, rng, look)
+
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
 
@@ -184,18 +196,6 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the clients whose contributions are in the sum."""
         gone = state.arrays["leaving"] & ~state.arrays["due"]
         return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
-
-    def _distilled(self, state: State, teacher: Recommender) -> Recommender:
-        """Return a new student of the teacher: equal sums give equal ones, in whatever round they are complete."""
-        assert self.model is not None
-        setup = state.setup
-        public = setup.public.histories
-        known = (
-            np.bincount(public.values, minlength=teacher.num_items) if setup.popularity is None else setup.popularity
-        )
-        blank = self.model.build(setup.public.catalogue, setup.seed)
-        ordered, rng = self.question(state).ordered, stream(setup.seed, "distil")
-        return server_student(blank, teacher, public, known, ordered, self.distillation, rng)
 
     def _student(self, arrays: Mapping[str, NDArray[Any]], catalogue: Catalogue) -> Recommender | None:
         """Return the student that some arrays are; None where there are none."""

@@ -1,0 +1,38 @@
+"""Settings of lists."""
+
+from pydantic import field_validator
+
+from fedkd.lists.base import ListStep
+from fedkd.lists.table import list_step
+from fedkd.options import Options
+
+
+class ListOptions(Options):
+    """What becomes of the student's scores before they are a list, wherever it recommends.
+
+    Attributes
+    ----------
+    steps : tuple of str
+        Such as ``cold-users:strength=1``, ``cold-items:weight=0.3`` or ``diverse:weight=0.2``, one after the
+        other; none by default. Text holds several, separated by semicolons. They go with the student into its
+        export, and the run measures what they change. A class of one's own is named ``package.module:Class``.
+    """
+
+    steps: tuple[str, ...] = ()
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+
+    @field_validator("steps")
+    @classmethod
+    def _readable(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            list_step(text)
+        return given
+
+    @property
+    def read(self) -> tuple[ListStep, ...]:
+        """The steps, read."""
+        return tuple(map(list_step, self.steps))
