@@ -28,8 +28,8 @@ class ColdItems(ListStep):
     """
 
     kind: Literal["cold-items"] = "cold-items"
-    weight: float = Field(0.3, gt=0)
-    users: float = Field(1.0, gt=0)
+    weight: float = Field(1.0, gt=0)
+    users: float = Field(5.0, gt=0)
 
     def lacking(self, public: Interactions) -> str:
         """Return that content is missing, where the catalogue has none."""

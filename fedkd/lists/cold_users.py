@@ -24,7 +24,7 @@ class ColdUsers(ListStep):
     """
 
     kind: Literal["cold-users"] = "cold-users"
-    strength: float = Field(1.0, gt=0)
+    strength: float = Field(10.0, gt=0)
 
     def lacking(self, public: Interactions) -> str:
         """Return that public users are missing, where there are none."""
