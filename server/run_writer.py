@@ -14,9 +14,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment, check
-from fedkd.lists.base import Known
 from fedkd.models.arrays import export_arrays, model_arrays
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State
 from fedkd.runs.config import Config
@@ -124,7 +123,9 @@ class RunWriter:
                 self.folder.write_arrays(MODEL[name], model_arrays(model))
                 size = model_size(model, deployed=name == STUDENT)
                 models[name] = size | {"training-seconds": progress.teaching_seconds}
-        self.write_lists(protocol.student(progress.state), progress.state.setup)
+        if STUDENT in models and (steps := self.config.lists.read):
+            adjustment = Adjustment.learn(steps, progress.state.setup.public)
+            self.folder.write_arrays(LISTS, adjustment.arrays())
         if any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays):
             self.save(progress, apart=True)
         if strategy.teacher_per_user is not None:
@@ -135,12 +136,6 @@ class RunWriter:
             models.setdefault("student", {}).update(strategy.student_quality)
         self.folder.write_table("clients.parquet", clients_table(progress))
         self.folder.write_json("summary.json", self.summary(strategy, models))
-
-    def write_lists(self, student: Recommender | None, setup: Setup) -> None:
-        """Write what the steps of its lists learn of a student, where there are any."""
-        if student is not None and (steps := self.config.lists.read):
-            known = Known(setup.public, lambda histories: score(student, histories))
-            self.folder.write_arrays(LISTS, Adjustment.learn(steps, known).arrays())
 
     def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
         """Return the server's part of ``summary.json``."""

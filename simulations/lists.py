@@ -18,15 +18,15 @@ from fedkd.deployment.students import student_of_run
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import Lists, model_scores, recommend
 from fedkd.lists.adjustment import Adjustment
-from fedkd.lists.base import Known, ListStep
+from fedkd.lists.base import ListStep
 from fedkd.lists.changes import change_text, changes
 from fedkd.lists.options import ListOptions
-from fedkd.models.base import Recommender, score
+from fedkd.models.base import Recommender
 from fedkd.ragged import Ragged
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.mistakes import validated
 
-NONE = "none"
+BEFORE = "before"
 
 
 class Lister:
@@ -49,8 +49,7 @@ class Lister:
     def lists(self, steps: Sequence[ListStep]) -> Lists:
         """Return the lists of the private users after some steps."""
         public = self.together.fold.train.take(self.together.partition.public)
-        adjustment = Adjustment.learn(steps, Known(public, lambda histories: score(self.student, histories)))
-        scorer = adjustment.of(model_scores(self.student), self.shown)
+        scorer = Adjustment.learn(steps, public).of(model_scores(self.student), self.shown)
         return recommend(scorer, self.together.fold, self.together.private)
 
 
@@ -63,7 +62,7 @@ def tables(rows: dict[str, dict[str, Any]]) -> Iterator[Table]:
     """Yield a table for every property: the mean after some steps, and the paired change with its interval."""
     for name, plain in next(iter(rows.values())).items():
         shown = plain_table("steps", numbers=(name, "change"))
-        shown.add_row(NONE, f"{plain['before']:.4f}", "")
+        shown.add_row(BEFORE, f"{plain['before']:.4f}", "")
         for steps, row in rows.items():
             shown.add_row(steps, f"{row[name]['after']:.4f}", change_text(row[name]))
         yield shown

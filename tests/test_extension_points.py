@@ -63,6 +63,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
         "fedkd/protocols/federated_ease.py": HINT,
+        "simulations/convergence.py": "it alone distils a student from the teacher of a finished round, step by step",
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
@@ -83,6 +84,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "CNNConfig": {
         "simulations/distillation.py": "the size of a large teacher; other families have a width alone",
         "fedkd/protocols/taught.py": DEFAULT,
+        "simulations/convergence.py": HINT,
     },
     "Synthetic": {
         CONFIG: DEFAULT,

@@ -1,7 +1,7 @@
 """A model with its items, ready to recommend: from an exported folder, or from the folder of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,8 @@ class Deployed:
         ]
 
     def similar(self, item: int, k: int) -> Listed:
-        """Return what is recommended to somebody who has had one item alone."""
-        return self.lists([[item]], k)[0]
+        """Return what the model recommends to somebody who has had one item alone, in the order of its scores."""
+        return replace(self, adjustment=AS_SCORED).lists([[item]], k)[0]
 
     def shown(self, item: int) -> dict[str, Any]:
         """Return an item as people see it."""

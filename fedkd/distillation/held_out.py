@@ -13,8 +13,8 @@ from fedkd.models.base import Recommender, score
 from fedkd.ragged import Ragged
 
 Quality = Callable[[Recommender], float]
-SHARE, SHOWN = 0.2, 0.8
-"""Share of the public users who are held out, and share of their histories that is shown to the student."""
+PART = 5
+"""One in so many public users is held out, and one in so many items of their histories is to be found."""
 
 FEWEST = 5
 """Public users from which on one can be spared."""
@@ -37,7 +37,7 @@ def held_out(public: Ragged, rng: np.random.Generator) -> tuple[Ragged, Quality]
         NDCG@20 of the others, whose last fifth of a history is to be found; histories of one item do not count.
     """
     order = rng.permutation(len(public))
-    judges, kept = np.split(order, [max(1, round(SHARE * len(public)))])
+    judges, kept = np.split(order, [max(1, len(public) // PART)])
     shown, target = _divided(public.take(np.sort(judges)))
     return public.take(np.sort(kept)), lambda model: _ndcg(model, shown, target)
 
@@ -45,7 +45,7 @@ def held_out(public: Ragged, rng: np.random.Generator) -> tuple[Ragged, Quality]
 def _divided(histories: Ragged) -> tuple[Ragged, Ragged]:
     """Return the beginning and the end of every history, at least an item each; shorter ones are left out."""
     histories = histories.take(np.flatnonzero(histories.lengths > 1))
-    end = np.maximum(1, np.floor((1 - SHOWN) * histories.lengths)).astype(np.int64)
+    end = np.maximum(1, histories.lengths // PART)
     place = np.arange(len(histories.values)) - histories.indptr[histories.row_index]
     late = place >= (histories.lengths - end)[histories.row_index]
     return histories.where(~late), histories.where(late)

@@ -67,29 +67,29 @@ class ResultRow:
 
 
 ROWS = (
-    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 12, independent=True, sliced=True, level=True),
-    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 11, dense=True, independent=True),
+    ResultRow("popularity", "Popularity", "central", EVERYONE, 0, 13, independent=True, sliced=True, level=True),
+    ResultRow("item-knn", "Item-kNN", "central", EVERYONE, 1, 12, dense=True, independent=True),
     ResultRow(
-        EASE, "EASE", "central", EVERYONE, 12, 2, dense=True, independent=True, sliced=True, level=True, swept=True
+        EASE, "EASE", "central", EVERYONE, 13, 3, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 10),
-    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 6, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True),
-    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 8, alone="as the run"),
-    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 9, alone="tuned"),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5),
-    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True),
-    ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
+    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 11),
+    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 7, level=True, swept=True, of_ease=True),
+    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 8, level=True, swept=True),
+    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 9, alone="as the run"),
+    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 10, alone="tuned"),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 6),
+    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 12, 5, by_name=True),
+    ResultRow("centralised", "Centralised model", "central", EVERYONE, 11, 4, dense=True, level=True),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
-    ResultRow("listed", "Student, lists adjusted", "lists", ANSWERS, 9, 1, sliced=True),
+    ResultRow("listed", "Student, lists adjusted", "lists", ANSWERS, 10, 2, sliced=True),
 )
 """All rows; a run trains its baselines in this order."""
 
 BY_NAME = {row.name: row for row in ROWS}
 AT_TERMINAL = tuple(sorted(ROWS, key=lambda row: row.at_terminal))
 IN_REPORT = tuple(sorted(ROWS, key=lambda row: row.in_report))
-BASELINES = tuple(row.name for row in ROWS if row.kind in ("central", "protocol"))
+BASELINES = tuple(row.name for row in ROWS if row.kind not in ("run", "lists"))
 """Names that ``evaluation.baselines`` may hold."""
 
 USUAL = tuple(name for name in BASELINES if not BY_NAME[name].by_name)

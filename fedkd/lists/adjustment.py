@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
-from fedkd.lists.base import Arrays, Asked, Known, ListStep, Scores
+from fedkd.lists.base import Arrays, Asked, ListStep, Scores
 from fedkd.ragged import Ragged
 
 FILE = "lists.safetensors"
@@ -34,16 +34,16 @@ class Adjustment:
     learnt: tuple[Arrays, ...] = ()
 
     @classmethod
-    def learn(cls, steps: Sequence[ListStep], known: Known) -> "Adjustment":
-        """Return steps that have learnt from what is public.
+    def learn(cls, steps: Sequence[ListStep], public: Interactions) -> "Adjustment":
+        """Return steps that have learnt from public users, possibly none, and the catalogue.
 
         Raises
         ------
         UserError
             A step needs what these data lack.
         """
-        check(steps, known.public)
-        return cls(tuple(steps), tuple(step.learn(known) for step in steps))
+        check(steps, public)
+        return cls(tuple(steps), tuple(step.learn(public) for step in steps))
 
     @classmethod
     def restore(cls, steps: Sequence[ListStep], arrays: Arrays) -> "Adjustment":

@@ -1,7 +1,7 @@
 """The base of the steps between a model's scores and its lists."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,22 +17,6 @@ Scores = NDArray[np.float32]
 
 Arrays = Mapping[str, NDArray[Any]]
 """What a step has learnt, by name."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What may be known when a step learns; nothing of it is private.
-
-    Attributes
-    ----------
-    public : Interactions
-        The public users, possibly none, and the catalogue.
-    score : callable
-        The student: histories in, scores out.
-    """
-
-    public: Interactions
-    score: Callable[[Ragged], Scores]
 
 
 @dataclass(frozen=True)
@@ -54,8 +38,8 @@ class Asked:
 class ListStep(Choice, ABC):
     """A step from scores to other scores: its settings, what it learns once, and what it does with every history.
 
-    Steps follow each other, and the highest scores of the last one are the list. What a step learns comes from public
-    data and from a model that may be known, so it costs no privacy.
+    Steps follow each other, and the highest scores of the last one are the list. A step learns from public data alone,
+    so it costs no privacy.
 
     Attributes
     ----------
@@ -72,8 +56,8 @@ class ListStep(Choice, ABC):
         return ""
 
     @abstractmethod
-    def learn(self, known: Known) -> Arrays:
-        """Return what the step keeps for later, beside its settings."""
+    def learn(self, public: Interactions) -> Arrays:
+        """Return what the step keeps for later, beside its settings, of public users (possibly none) and catalogue."""
 
     @abstractmethod
     def adjust(self, scores: Scores, asked: Asked, learnt: Arrays) -> Scores:

@@ -26,7 +26,7 @@ def aspects(lists: Lists, fold: Fold) -> dict[str, NDArray[np.float64]]:
     found = {
         PRIMARY: measure_lists(lists, fold.target).column(PRIMARY),
         f"{TAIL}, tail": tail.column(TAIL),
-        f"novelty@{K}": np.asarray(np.nanmean(novelty_of_each(lists, fold.train, K), axis=1)),
+        f"novelty@{K}": _row_means(novelty_of_each(lists, fold.train, K)),
     }
     if fold.train.catalogue.categories:
         found[f"diversity@{K}"] = diversity_of_each(lists, fold.train.catalogue.membership, K)
@@ -50,6 +50,13 @@ def changes(before: Lists, after: Lists, fold: Fold) -> dict[str, dict[str, Any]
     covered = {"before": coverage(before, items, K), "after": coverage(after, items, K)}
     told = {name: _change(one[name], other[name]) for name in one}
     return {**{name: row for name, row in told.items() if row}, f"coverage@{K}": covered}
+
+
+def _row_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means of rows without what is NaN; NaN of rows that are so altogether."""
+    counts = (~np.isnan(values)).sum(1).astype(np.float64)
+    counts[counts == 0] = np.nan
+    return np.asarray(np.nansum(values, axis=1) / counts)
 
 
 def change_text(row: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.lists.base import Arrays, Asked, Known, ListStep, Scores, standardised, unit_rows
+from fedkd.lists.base import Arrays, Asked, ListStep, Scores, standardised, unit_rows
 
 
 class ColdItems(ListStep):
@@ -36,10 +36,10 @@ class ColdItems(ListStep):
         has = public.catalogue.categories or public.catalogue.vectors
         return "" if has else "a catalogue with categories or vectors, and this one has neither"
 
-    def learn(self, known: Known) -> Arrays:
+    def learn(self, public: Interactions) -> Arrays:
         """Return the content of items, rows of norm 1, and the share with which it counts."""
-        share = self.users / (self.users + known.public.popularity())
-        return {"content": content(known.public.catalogue), "share": share.astype(np.float32)}
+        share = self.users / (self.users + public.popularity())
+        return {"content": content(public.catalogue), "share": share.astype(np.float32)}
 
     def adjust(self, scores: Scores, asked: Asked, learnt: Arrays) -> Scores:
         """Return standardised scores, and the standardised likeness to the history where it counts."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from fedkd.data.interactions import Interactions
-from fedkd.lists.base import Arrays, Asked, Known, ListStep, Scores, standardised
+from fedkd.lists.base import Arrays, Asked, ListStep, Scores, standardised
 
 
 class ColdUsers(ListStep):
@@ -21,20 +21,24 @@ class ColdUsers(ListStep):
     ----------
     strength : float
         The items of a history as which the prior counts.
+    until : int
+        Items of a history from which on it counts no more.
     """
 
     kind: Literal["cold-users"] = "cold-users"
     strength: float = Field(10.0, gt=0)
+    until: int = Field(20, ge=1)
 
     def lacking(self, public: Interactions) -> str:
         """Return that public users are missing, where there are none."""
         return "" if len(public) else "public users; set partition.public-fraction above 0, for example 0.1"
 
-    def learn(self, known: Known) -> Arrays:
+    def learn(self, public: Interactions) -> Arrays:
         """Return the prior: the logarithm of popularity, standardised, shape [items]."""
-        return {"prior": standardised(np.log1p(known.public.popularity()).astype(np.float32))}
+        return {"prior": standardised(np.log1p(public.popularity()).astype(np.float32))}
 
     def adjust(self, scores: Scores, asked: Asked, learnt: Arrays) -> Scores:
         """Return the mean of standardised scores and the prior, weighted by the items behind them."""
         items = asked.histories.lengths[:, None].astype(np.float32)
-        return np.asarray((items * standardised(scores) + self.strength * learnt["prior"]) / (items + self.strength))
+        prior = np.where(items < self.until, np.float32(self.strength), np.float32(0))
+        return np.asarray((items * standardised(scores) + prior * learnt["prior"]) / (items + prior))

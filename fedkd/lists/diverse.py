@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fedkd.data.interactions import Interactions
 from fedkd.evaluation.metrics import DEPTH, top_items
-from fedkd.lists.base import Arrays, Asked, Known, ListStep, Scores, unit_rows
+from fedkd.lists.base import Arrays, Asked, ListStep, Scores, unit_rows
 
 NOBODY = -1e6
 """Relevance of a candidate that there is not: it comes after all others, and before those that have a place."""
@@ -37,9 +37,9 @@ class Diverse(ListStep):
         """Return that categories are missing, where the catalogue has none."""
         return "" if public.catalogue.categories else "a catalogue with categories, and this one has none"
 
-    def learn(self, known: Known) -> Arrays:
+    def learn(self, public: Interactions) -> Arrays:
         """Return the categories of items, rows of norm 1."""
-        return {"categories": unit_rows(known.public.catalogue.membership)}
+        return {"categories": unit_rows(public.catalogue.membership)}
 
     def adjust(self, scores: Scores, asked: Asked, learnt: Arrays) -> Scores:
         """Return the scores, those of the best items exchanged so that they come in the new order."""
@@ -74,6 +74,7 @@ class Diverse(ListStep):
 def _relevance(values: Scores) -> Scores:
     """Return scores between 0, of the last candidate, and 1, of the first; ``NOBODY`` where there is none."""
     missing = np.isinf(values)
-    last = np.where(missing, values[:, :1], values).min(1, keepdims=True)
-    spread = np.maximum(values[:, :1] - last, 1e-9)
-    return np.asarray(np.where(missing, NOBODY, (np.where(missing, last, values) - last) / spread), np.float32)
+    first = np.where(missing[:, :1], 0.0, values[:, :1])
+    last = np.where(missing, first, values).min(1, keepdims=True)
+    share = (np.where(missing, last, values) - last) / np.maximum(first - last, 1e-9)
+    return np.asarray(np.where(missing, NOBODY, share), np.float32)

@@ -36,4 +36,4 @@ def _said(detail: Any) -> str:
 
 def _settings(found: type[ListStep]) -> str:
     names = [field.alias or name for name, field in found.model_fields.items() if name != found.key]
-    return f"; its settings are {', '.join(names) or 'none'}"
+    return f"; its settings are {', '.join(names)}" if names else ""

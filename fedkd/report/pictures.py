@@ -1,6 +1,6 @@
 """The charts of one run's report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedkd.evaluation.rows import IN_REPORT, OURS, title
 from fedkd.report.charts import Axis, Chart, Series
@@ -8,6 +8,9 @@ from fedkd.report.formatting import metric_title
 from fedkd.report.run import Interval, Run
 
 LEVELS = tuple(row.name for row in IN_REPORT if row.level)
+NEARLY = 0.99
+"""Share of the last quality that counts as nearly all of it."""
+
 SLICED = tuple(row.name for row in IN_REPORT if row.sliced)
 
 
@@ -21,12 +24,20 @@ def learning_curve(run: Run, metric: str) -> Chart | None:
     return Chart(
         "curve",
         "Learning curves",
-        f"{metric_title(metric)} of private users, measured {len(rounds)} times.",
+        f"{metric_title(metric)} of private users, measured {len(rounds)} times. {_nearly_final(curves)}",
         Axis("round", "rounds"),
         metric_title(metric),
         tuple(series),
         _levels(run, metric),
     )
+
+
+def _nearly_final(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Return after which round every model had nearly its last quality."""
+    told = [(name, points, NEARLY * points[-1][1]) for name, points in curves.items() if points]
+    rounds = {name: next(number for number, value in points if value >= enough) for name, points, enough in told}
+    share = f"{NEARLY:.0%} of its last quality after round"
+    return " ".join(f"The {name} had {share} {number}." for name, number in rounds.items())
 
 
 def quality_against_bytes(run: Run, metric: str) -> Chart | None:

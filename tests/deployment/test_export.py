@@ -22,7 +22,6 @@ from fedkd.deployment.formats import FORMATS
 from fedkd.deployment.students import student_of_run
 from fedkd.errors import UserError
 from fedkd.lists.adjustment import Adjustment
-from fedkd.lists.base import Known
 from fedkd.models.base import Recommender, score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
@@ -67,14 +66,16 @@ def test_every_family_is_exported_to_onnx(tmp_path: Path, family: str) -> None:
 def test_what_becomes_of_scores_goes_with_the_student(tmp_path: Path, kind: str) -> None:
     steps = "lists.steps=cold-users:strength=2;diverse:weight=0.5"
     run = finished_run(tmp_path / "run", (*SMALL, steps))
-    config, items, student = student_of_run(run)
-    known = Known(federation(config).fold.train.take(np.arange(4)), lambda histories: score(student, histories))
-    adjustment = Adjustment.learn(config.lists.read, replace(known, public=replace(known.public, catalogue=items)))
+    config, items, _ = student_of_run(run)
+    public = replace(federation(config).fold.train.take(np.arange(4)), catalogue=items)
+    adjustment = Adjustment.learn(config.lists.read, public)
     RunFolder(run).write_arrays("lists.safetensors", adjustment.arrays())
     export(run, tmp_path / "out", kind)
     found = [Deployed.open(path).lists([[], [0, 3], [5]], 10) for path in (run, tmp_path / "out")]
     assert [[item for item, _ in row] for row in found[0]] == [[item for item, _ in row] for row in found[1]]
-    plain = replace(Deployed.open(run), adjustment=Adjustment()).lists([[], [0, 3], [5]], 10)
+    adjusted = Deployed.open(run)
+    plain = replace(adjusted, adjustment=Adjustment()).lists([[], [0, 3], [5]], 10)
+    assert adjusted.similar(5, 10) == plain[2]
     assert [[item for item, _ in row] for row in found[0]] != [[item for item, _ in row] for row in plain]
     assert all(first[1] >= second[1] for row in found[0] for first, second in pairwise(row))
     assert "cold-users:strength=2" in (tmp_path / "out" / "MODEL_CARD.md").read_text()

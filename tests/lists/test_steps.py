@@ -8,7 +8,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import DEPTH, top_items
 from fedkd.lists.adjustment import Adjustment, check
-from fedkd.lists.base import Asked, Known, Scores, standardised
+from fedkd.lists.base import Asked, Scores, standardised
 from fedkd.lists.cold_items import content
 from fedkd.lists.options import ListOptions
 from fedkd.lists.table import LIST_STEPS, list_step
@@ -29,10 +29,7 @@ PUBLIC = public([3, 2], [3], [3, 2, 1])
 
 
 def learnt(*steps: str, known: Interactions = PUBLIC) -> Adjustment:
-    def score(histories: Ragged) -> Scores:
-        return np.zeros((len(histories), known.num_items), np.float32)
-
-    return Adjustment.learn(tuple(map(list_step, steps)), Known(known, score))
+    return Adjustment.learn(tuple(map(list_step, steps)), known)
 
 
 def listed(adjustment: Adjustment, histories: Ragged = HISTORIES, left_out: Ragged = HISTORIES) -> list[list[int]]:
@@ -56,6 +53,12 @@ def test_the_prior_counts_as_so_many_items(strength: float, first: int) -> None:
     items = np.array([[1.0], [2.0]])
     expected = (items * standardised(SCORES) + strength * prior) / (items + strength)
     np.testing.assert_allclose(step(SCORES, asked), expected, rtol=1e-5)
+
+
+def test_long_histories_stay_as_they_are() -> None:
+    after = learnt("cold-users:until=2")(SCORES, Asked(HISTORIES, NOBODY))
+    assert after[0].argmax() == 3
+    np.testing.assert_allclose(after[1], standardised(SCORES)[1], rtol=1e-6)
 
 
 def test_an_unknown_item_like_the_history_rises() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import OURS, ROWS
+from fedkd.lists.options import ListOptions
 from fedkd.report import render
 from fedkd.report.pictures import learning_curve, quality_against_bytes, slice_chart
 from fedkd.report.run import Run
@@ -76,6 +77,22 @@ def test_a_report_shows_everything_that_was_measured(make_run: MakeRun, rounds: 
         assert words in shown.text
 
 
+def test_what_steps_change_in_lists_is_shown_with_its_interval(make_run: MakeRun) -> None:
+    config = Config(lists=ListOptions(steps=("cold-users:strength=3", "diverse")))
+    change = {"mean": 0.05, "low": 0.04, "high": 0.06}
+    found = {
+        "diversity@10": {"before": 0.7, "after": 0.75, "change": change},
+        "recall@20, tail": {"before": 0.1, "after": 0.09, "change": {"mean": -0.01, "low": -0.02, "high": 0.001}},
+        "coverage@10": {"before": 0.3, "after": 0.2},
+    }
+    shown = page(make_run(config=config, lists=found))
+    assert "after cold-users:strength=3, then diverse" in shown.text
+    assert "Diversity 0.7000 0.7500 +0.0500 +0.0400 to +0.0600" in shown.text
+    assert "Recall@20, tail 0.1000 0.0900 -0.0100 -0.0200 to +0.0010" in shown.text
+    assert "Catalogue shown 0.3000 0.2000 -0.1000 –" in shown.text
+    assert "Adjusted lists" not in page(make_run("plain")).text
+
+
 def test_a_report_needs_no_network(make_run: MakeRun) -> None:
     html = render(make_run()).read_text(encoding="utf-8")
     shown = Page(html)
@@ -97,6 +114,7 @@ def test_charts_hold_the_rounds_and_slices_of_every_model(make_run: MakeRun) -> 
     assert curve is not None
     assert [(line.style, list(line.x)) for line in curve.series] == [(name, [*range(1, 8)]) for name in OURS]
     assert [y.mean for y in curve.series[0].y] == [value for _, value in run.curve("student.ndcg@20")]
+    assert "The student had 99% of its last quality after round 7. The teacher had 99% of its" in curve.subtitle
     by_target = slice_chart(run, "ndcg@20", " items")
     assert by_target is not None
     assert by_target.x.names == ("head", "mid", "tail")
