@@ -17,6 +17,7 @@ from rich.table import Table
 
 from fedkd.cli.progress import tracked
 from fedkd.cli.terminal import guarded, plain_table, say, show, start
+from fedkd.distillation.held_out import FEWEST
 from fedkd.distillation.server_student import LOOK
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
@@ -52,6 +53,8 @@ class Looks:
     ----------
     together : Federation
         The data of which the private users judge.
+    steps : int
+        Steps in all; the last look comes after them.
     points : list of Point
         The looks.
     begun : float
@@ -59,6 +62,7 @@ class Looks:
     """
 
     together: Federation
+    steps: int
     points: list[Point] = field(default_factory=list)
     begun: float = field(default_factory=time.process_time)
 
@@ -66,7 +70,8 @@ class Looks:
         """Add a look; its own time does not count."""
         now = time.process_time()
         found = evaluate(model_scores(student), self.together.fold, self.together.private).means()[PRIMARY]
-        self.points.append(Point(LOOK * (len(self.points) + 1), now - self.begun, public, found))
+        steps = min(LOOK * (len(self.points) + 1), self.steps)
+        self.points.append(Point(steps, now - self.begun, public, found))
         self.begun += time.process_time() - now
 
 
@@ -89,12 +94,12 @@ def course(config: Config, folder: RunFolder) -> list[Point]:
     teacher = algorithm.teacher(state)
     assert teacher is not None
     how = algorithm.distillation.model_copy(update={"patience": algorithm.distillation.steps})  # looks, and never stops
-    looks = Looks(together)
+    looks = Looks(together, how.steps)
     algorithm.model_copy(update={"distillation": how}).distilled(state, teacher, looks)
     if not looks.points:
         raise UserError(
-            f"there was no look: {algorithm.distillation.steps} steps and {len(together.partition.public)} public "
-            f"users are too few; at least {LOOK} and 5 are needed"
+            f"{len(together.partition.public)} public users are too few to hold one out, at least {FEWEST} are needed; "
+            "make a run with a larger partition.public-fraction"
         )
     return looks.points
 

@@ -26,7 +26,7 @@ class ColdUsers(ListStep):
     """
 
     kind: Literal["cold-users"] = "cold-users"
-    strength: float = Field(10.0, gt=0)
+    strength: float = Field(3.0, gt=0)
     until: int = Field(20, ge=1)
 
     def lacking(self, public: Interactions) -> str:

@@ -13,7 +13,7 @@ class ListOptions(Options):
     Attributes
     ----------
     steps : tuple of str
-        Such as ``cold-users:strength=10``, ``cold-items:weight=1`` or ``diverse:weight=0.2``, one after the
+        Such as ``cold-users:strength=3``, ``cold-items:weight=1`` or ``diverse:weight=0.2``, one after the
         other; none by default. Text holds several, separated by semicolons. They go with the student into its
         export, and the run measures what they change. A class of one's own is named ``package.module:Class``.
     """

@@ -114,7 +114,7 @@ def test_charts_hold_the_rounds_and_slices_of_every_model(make_run: MakeRun) -> 
     assert curve is not None
     assert [(line.style, list(line.x)) for line in curve.series] == [(name, [*range(1, 8)]) for name in OURS]
     assert [y.mean for y in curve.series[0].y] == [value for _, value in run.curve("student.ndcg@20")]
-    assert "The student had 99% of its last quality after round 7. The teacher had 99% of its" in curve.subtitle
+    assert "The student had 99% of its last quality after round 7. The teacher had 99% of its" in curve.description
     by_target = slice_chart(run, "ndcg@20", " items")
     assert by_target is not None
     assert by_target.x.names == ("head", "mid", "tail")
