@@ -205,7 +205,8 @@ def main(
     key, values = values_of(over)
     given = ["evaluation.baselines=[]", *(overrides or [])]
     configs = {value: load(conf, [*given, f"{key}={value}"]) for value in values}
-    name, rows = key.rpartition(".")[2], {}
+    name = key.rpartition(".")[2]
+    rows: dict[tuple[str, str], Answer] = {}
     with going_on(lambda: "the same command goes on where it was"):
         for value, config in configs.items():
             found = answers(config, seeds, out.absolute() / f"{name}-{value}")
