@@ -175,18 +175,24 @@ def _answer(seeds: list[Values]) -> Answer:
     return Answer(quality, gain)
 
 
-def table(rows: dict[tuple[str, str], Answer], key: str) -> Table:
-    """Return the answers as a table, by the value of a key and the domain."""
-    shown = plain_table(key, numbers=("domain", OWN, TOGETHER, *WHO, OTHERS))
+def quality_table(rows: dict[tuple[str, str], Answer], key: str) -> Table:
+    """Return the metric of every domain with each of the three students, by the value of a key."""
+    shown = plain_table(key, numbers=("domain", OWN, TOGETHER, OTHERS))
     for (value, name), found in rows.items():
-        quality = {who: interval_text(Shown(**one)) for who, one in found.quality.items()}
-        gain = [_change(found.gain[who]) if who in found.gain else "" for who in WHO]
-        shown.add_row(value, name, quality[OWN], quality[TOGETHER], *gain, quality[OTHERS])
+        shown.add_row(value, name, *(interval_text(Shown(**found.quality[who])) for who in (OWN, TOGETHER, OTHERS)))
+    return shown
+
+
+def gain_table(rows: dict[tuple[str, str], Answer], key: str) -> Table:
+    """Return what all domains together have more than the own one alone, by the value of a key."""
+    shown = plain_table(key, numbers=("domain", *WHO))
+    for (value, name), found in rows.items():
+        shown.add_row(value, name, *(_change(found.gain[who]) if who in found.gain else "" for who in WHO))
     return shown
 
 
 def _change(found: Interval) -> str:
-    return f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+    return f"{found['mean']:+.4f} ±{found['high'] - found['mean']:.4f}"
 
 
 @guarded
@@ -212,8 +218,10 @@ def main(
             found = answers(config, seeds, out.absolute() / f"{name}-{value}")
             rows |= {(value, domain): one for domain, one in found.items()}
     say(f"{PRIMARY} of lists of a domain's own items, {configs[values[0]].evaluation.target} part")
-    show(table(rows, name))
-    say("gains are of all domains over the own domain alone, paired over users; intervals: Student's t over seeds")
+    show(quality_table(rows, name))
+    say("\nall domains over the own domain alone, paired over users:")
+    show(gain_table(rows, name))
+    say("± is half a 95 % interval, Student's t over seeds")
 
 
 if __name__ == "__main__":

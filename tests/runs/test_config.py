@@ -306,3 +306,15 @@ def test_baselines_that_nobody_named_are_left_out_and_not_refused() -> None:
     assert config.unmakeable("public-teacher")
     assert not config.unmakeable("ease")
     assert validate(dump(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["lists.steps=diverse:weigth=1"], "its settings are weight, among"),
+        (["lists.steps=diverse", "algorithm.name=local-only"], "leave lists.steps out, or set algorithm.name"),
+    ],
+)
+def test_steps_that_cannot_be_made_are_refused(settings: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load(None, settings)

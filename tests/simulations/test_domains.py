@@ -12,7 +12,7 @@ from fedkd.models.popularity import fit_popularity
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
-from simulations.domains import OTHERS, OWN, TOGETHER, Students, answers, domains, table
+from simulations.domains import OTHERS, OWN, TOGETHER, Students, answers, domains, gain_table, quality_table
 
 TINY = [
     "data.source=scene",
@@ -61,8 +61,8 @@ def test_without_common_users_popularity_gains_nothing(monkeypatch: pytest.Monke
         assert answer.quality[OWN] == answer.quality[TOGETHER]
         assert answer.gain["gain"] == {"mean": 0, "low": 0, "high": 0}
         assert "gain, shared users" not in answer.gain
-    shown = table({("0", name): answer for name, answer in found.items()}, "shared-users")
-    assert shown.row_count == 2
+    rows = {("0", name): answer for name, answer in found.items()}
+    assert quality_table(rows, "shared-users").row_count == gain_table(rows, "shared-users").row_count == 2
 
 
 def test_what_common_users_tell_is_a_gain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,6 +93,12 @@ def test_a_run_writes_everything_the_interface_names(tmp_path: Path) -> None:
     assert {"teacher.safetensors", "student.safetensors"} <= names
 
 
+def test_steps_that_lack_something_are_refused_before_the_first_round(tmp_path: Path) -> None:
+    settings = config(tmp_path, "lists.steps=cold-users", "partition.public-fraction=0", "evaluation.baselines=[]")
+    with pytest.raises(UserError, match=r"cold-users needs public users; set partition.public-fraction above 0"):
+        RunWriter(RunFolder(tmp_path), settings).progress(federation(settings).setup(settings))
+
+
 @pytest.mark.parametrize("more", [["runtime.cohort-size=1"], ["runtime.cohort-size=7", "runtime.workers=2"]])
 def test_grouping_and_workers_do_not_matter(tmp_path: Path, more: list[str]) -> None:
     one, other = simulated(tmp_path / "one"), simulated(tmp_path / "other", *more)
