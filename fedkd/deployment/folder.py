@@ -25,7 +25,7 @@ from fedkd.lists.table import list_step
 MANIFEST = "manifest.json"
 SCHEMA = 1
 TRIES = 5
-"""How often a folder is read that another process may be replacing at the moment."""
+"""The number of attempts to read a folder that another process may be replacing."""
 
 PAUSE = 0.2
 """Seconds between them."""
