@@ -1,9 +1,17 @@
 """The base of every part of the configuration."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+
+def _divided(given: object) -> object:
+    return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
+"""Several texts; a single one holds them separated by semicolons."""
 
 
 def kebab(name: str) -> str:

@@ -57,6 +57,8 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
         models["listed"] = analysis.adjusted(config, together, folder, federated["student"], found)
         summary["lists"] = changes(found["student"], found["listed"], together.fold)
     baselines = baseline_rows(config, together, folder)
+    if config.lists.steps and "student" not in federated:
+        baselines.left_out["listed"] = "lists.steps adjusts one student for all, and every client keeps its own"
     models |= baselines.models
     found |= baselines.lists
     summary |= {"left-out": baselines.left_out, "failed": baselines.failed | unmeasured(models)}

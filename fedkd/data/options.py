@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from fedkd.options import Options
+from fedkd.options import Options, Texts
 
 
 class SplitOptions(Options):
@@ -65,9 +65,4 @@ class PartitionOptions(Options):
     num_silos: int = Field(10, ge=1)
     size_skew: float = Field(0.0, ge=0)
     concentration: float = Field(0.5, gt=0)
-    groups: tuple[str, ...] = ()
-
-    @field_validator("groups", mode="before")
-    @classmethod
-    def _from_text(cls, given: object) -> object:
-        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+    groups: Texts = ()

@@ -4,7 +4,7 @@ from pydantic import Field, field_validator
 
 from fedkd.gate.requirements import Requirement, requirement
 from fedkd.gate.search import dimension
-from fedkd.options import Options
+from fedkd.options import Options, Texts
 
 
 class GateOptions(Options):
@@ -24,14 +24,9 @@ class GateOptions(Options):
         of the protocol, within a factor of five of its value.
     """
 
-    requirements: tuple[str, ...] = ()
+    requirements: Texts = ()
     confidence: float = Field(0.95, ge=0.5, lt=1)
-    search: tuple[str, ...] = ()
-
-    @field_validator("requirements", "search", mode="before")
-    @classmethod
-    def _from_text(cls, given: object) -> object:
-        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+    search: Texts = ()
 
     @field_validator("requirements")
     @classmethod

@@ -4,7 +4,7 @@ from pydantic import field_validator
 
 from fedkd.lists.base import ListStep
 from fedkd.lists.table import list_step
-from fedkd.options import Options
+from fedkd.options import Options, Texts
 
 
 class ListOptions(Options):
@@ -18,12 +18,7 @@ class ListOptions(Options):
         export, and the run measures what they change. A class of one's own is named ``package.module:Class``.
     """
 
-    steps: tuple[str, ...] = ()
-
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _from_text(cls, given: object) -> object:
-        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+    steps: Texts = ()
 
     @field_validator("steps")
     @classmethod

@@ -312,7 +312,7 @@ def test_baselines_that_nobody_named_are_left_out_and_not_refused() -> None:
     ("settings", "says"),
     [
         (["lists.steps=diverse:weigth=1"], "its settings are weight, among"),
-        (["lists.steps=diverse", "algorithm.name=local-only"], "leave lists.steps out, or set algorithm.name"),
+        (["lists.steps=diverse", "algorithm.name=ptf-fedrec"], "leave lists.steps out, or set algorithm.name"),
     ],
 )
 def test_steps_that_cannot_be_made_are_refused(settings: list[str], says: str) -> None:
