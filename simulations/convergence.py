@@ -122,9 +122,9 @@ def stopped(points: Sequence[Point], patience: int) -> tuple[Point, Point]:
 def time_table(points: Sequence[Point]) -> Table:
     """Return when the student has reached shares of its quality in the end."""
     shown = plain_table("share of the quality in the end", numbers=(PRIMARY, "steps", "seconds"))
-    for share in SHARES:
-        point = reached(points, share)
-        shown.add_row(f"{share:.0%}", f"{point.private:.4f}", f"{point.steps:,}", f"{point.seconds:.1f}")
+    rows = {f"{share:.0%}": reached(points, share) for share in SHARES} | {"the end": points[-1]}
+    for name, point in rows.items():
+        shown.add_row(name, f"{point.private:.4f}", f"{point.steps:,}", f"{point.seconds:.1f}")
     return shown
 
 
