@@ -72,7 +72,7 @@ def release_text(row: Mapping[str, Interval]) -> str:
         return ""
     share = row["refused"].mean
     part = "" if share in (0.0, 1.0) else f" in {percent(share)} of the worlds"
-    return f"none{part}: the budget is used up" if share else "made"
+    return f"refused{part}: the budget is used up" if share else "made"
 
 
 def summary(results: pd.DataFrame) -> dict[str, dict[str, Interval]]:
