@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,6 +160,13 @@ def test_answers_are_clipped_and_their_sums_noised(tmp_path: Path, monkeypatch: 
     config = load(None, [*SMALL, *CENTRAL])
     _, memory = opened(World.draw(80, 60, config.feedback, 0))
 
+    whole, estimate = questions.block_answer, questions.protected_gram
+    taught: list[tuple[np.ndarray, float]] = []
+
+    def watched(pooled: np.ndarray, *known: Any) -> Any:
+        taught.append((pooled, known[3]))
+        return estimate(pooled, *known)
+
     def two_releases() -> tuple[np.ndarray, Federated]:
         policy = protected_policy(config, tmp_path)
         for iteration in range(2):
@@ -168,11 +176,13 @@ def test_answers_are_clipped_and_their_sums_noised(tmp_path: Path, monkeypatch: 
         assert policy.state.arrays["std"] == pytest.approx(policy.mechanism.multiplier * 2**0.5)
         return policy.state.arrays["sum"], policy
 
+    monkeypatch.setattr(questions, "protected_gram", watched)
     noised, policy = two_releases()
+    assert np.array_equal(taught[-1][0], noised / 2)  # the mean of both, and its noise
+    assert [noise for _, noise in taught] == pytest.approx([policy.mechanism.multiplier / root for root in (1, 2**0.5)])
     monkeypatch.setattr(central, "rounded_normal", lambda std, count, shape, rng: np.zeros(shape, np.int64))
     exact, _ = two_releases()
     assert (noised - exact).std() == pytest.approx(policy.mechanism.multiplier * 2**0.5, rel=0.1)
-    whole = questions.block_answer
     monkeypatch.setattr(questions, "block_answer", lambda *given: louder(whole(*given)))
     assert two_releases()[0] == pytest.approx(exact, abs=0.01)  # a thousand times as much is clipped to the same
 
