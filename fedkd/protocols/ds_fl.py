@@ -11,7 +11,6 @@ from torch import Tensor
 from fedkd.losses.multinomial import multinomial_cross_entropy
 from fedkd.protocols.own_consensus import OwnConsensus
 
-
 SMALLEST = 1e-9
 """Least probability; a mean of noised answers may be below it."""
 

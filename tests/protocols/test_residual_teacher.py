@@ -25,7 +25,6 @@ PROTOCOL = Residual(
     teacher_model=AutoencoderConfig(width=8),
     distillation=QUICK,
     teaching=QUICK,
-    pretraining=SHORT,
     central=SHORT,
     central_teacher=SHORT,
 )

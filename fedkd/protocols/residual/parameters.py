@@ -46,12 +46,10 @@ class ResidualParameters(Options):
     teacher_model : ModelConfig, optional
         A neural teacher, which learns from public users' hard labels and then from the pooled closed form. Such a
         student is then distilled from it. Without it the teacher is the pooled closed form.
-    pretraining : CentralTraining
-        Training of a neural teacher on the public users' hard labels.
     teaching : ServerDistillation
         How a neural teacher learns from the pooled closed form.
     central_teacher : CentralTraining
-        Training of a neural teacher in the centralised comparison.
+        Training of a neural teacher on hard labels: the public users', and everyone's in the centralised comparison.
     """
 
     reference_kind: Literal["items", "histories"] = "items"
@@ -69,7 +67,6 @@ class ResidualParameters(Options):
     distillation: ServerDistillation = ServerDistillation()
     central: CentralTraining = CentralTraining()
     teacher_model: MaybeModel = None
-    pretraining: CentralTraining = CentralTraining()
     teaching: ServerDistillation = ServerDistillation()
     central_teacher: CentralTraining = CentralTraining()
 

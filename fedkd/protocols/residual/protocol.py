@@ -30,7 +30,6 @@ from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import train_centrally
-from fedkd.training.options import CentralTraining
 
 
 class Residual(ResidualParameters, LowRankStudent):
@@ -172,7 +171,7 @@ class Residual(ResidualParameters, LowRankStudent):
 
     def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return a neural teacher trained on everyone's hard labels in one place."""
-        return self._pretrained(train, setup, self.central_teacher) if self.neural_teacher else None
+        return self._pretrained(train, setup) if self.neural_teacher else None
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
@@ -200,15 +199,15 @@ class Residual(ResidualParameters, LowRankStudent):
         gone = state.arrays["leaving"] & ~state.arrays["due"]
         return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
 
-    def _pretrained(self, train: Interactions, setup: Setup, training: CentralTraining) -> Recommender:
+    def _pretrained(self, train: Interactions, setup: Setup) -> Recommender:
         """Return a new neural teacher that has learnt hard labels."""
         assert self.teacher_model is not None
         blank = self.teacher_model.build(train.catalogue, setup.seed)
-        return train_centrally(blank, train.histories, training, stream(setup.seed, "pretrain"))
+        return train_centrally(blank, train.histories, self.central_teacher, stream(setup.seed, "pretrain"))
 
     def _taught(self, state: State, pooled: Recommender) -> Recommender:
         """Return a new neural teacher that has learnt from public users, then from the pooled closed form."""
-        pretrained = self._pretrained(state.setup.public, state.setup, self.pretraining)
+        pretrained = self._pretrained(state.setup.public, state.setup)
         return self._learner(state, pretrained, pooled, self.teaching, "teach-teacher")
 
     def _distilled(self, state: State, teacher: Recommender) -> Recommender:
