@@ -15,7 +15,7 @@ from fedkd.runs.config import load
 from fedkd.testing.protocols import assert_same, play, toy_fold, toy_setup
 from fedkd.training.options import CentralTraining
 
-QUICK = ServerDistillation(samples=60, steps=80, batch_size=16)
+QUICK = ServerDistillation(samples=40, steps=60, batch_size=16)
 SHORT = CentralTraining(epochs=5)
 PROTOCOL = Residual(
     references=20,
