@@ -10,7 +10,7 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
+from fedkd.evaluation.rows import BY_NAME, EASE, USUAL
 from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
@@ -158,7 +158,7 @@ def unmade(name: str, config: Config, together: Federation) -> str:
 def _often(name: str, config: Config, together: Federation) -> str:
     """Return why a student is not tuned unless somebody asks for it: it takes long where the catalogue is large."""
     items, asked = together.fold.train.num_items, config.evaluation.baselines
-    if name != "tuned" or items < LARGE or set(asked) != set(BASELINES):
+    if name != "tuned" or items < LARGE or set(asked) != set(USUAL):
         return ""
     return (
         f"the student of {items:,} items would be made {number(config.algorithm)} times; name it in "

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from fedkd.distillation.likely_pairs import symmetric
 from fedkd.distillation.pair_lists import Layout
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.models.watching import watched
 
 DENSE_INPUTS = 12_288
 """Statistics of at most this many inputs are solved at once, in arrays of inputs x inputs."""
@@ -112,7 +113,8 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
     columns, items = sparse.csc_array(targets), targets.shape[1]
     solve = partial(_solved, inputs.astype(np.float32), columns, ridge)
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        parts = list(pool.map(solve, [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]))
+        pieces = [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]
+        parts = list(watched(pool.map(solve, pieces), len(pieces), "weights of neighbours"))
     rows, values, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
     return sparse.csr_array((values, (rows, np.repeat(np.arange(items), counts))), shape=targets.shape)
 

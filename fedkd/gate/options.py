@@ -8,7 +8,7 @@ from fedkd.options import Options
 
 
 class GateOptions(Options):
-    """What a student must reach before it is deployed.
+    """Requirements that a student must meet before it is deployed.
 
     Attributes
     ----------
