@@ -16,7 +16,7 @@ from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
 from fedkd.models.item_knn import fit_item_knn
-from fedkd.models.linear import LinearConfig
+from fedkd.models.linear import LinearConfig, LowRank
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.base import State
@@ -181,10 +181,10 @@ def students_memory(config: Config, together: Federation) -> int:
     return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
 
 
-def compressed(name: str, config: Config, together: Federation) -> str:
-    """Return what is said of a baseline that is made of a compressed Gram matrix; empty of others."""
+def compressed(name: str, model: Recommender, config: Config, together: Federation) -> str:
+    """Return what is said of a baseline that was made of a compressed Gram matrix; empty of others."""
     train = together.fold.train
-    everyone = name == "centralised" and has_closed_form(config.algorithm)
+    everyone = name == "centralised" and has_closed_form(config.algorithm) and isinstance(model, LowRank)
     everyone = everyone and is_compressed(train.num_users, train.num_items)
     if not everyone and (name != EASE or fits(train.num_items)):
         return ""
