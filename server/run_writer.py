@@ -56,15 +56,11 @@ class RunWriter:
     profiles: NDArray[np.str_] | None = None
 
     def progress(self, setup: Setup) -> Progress:
-<<<<<<< HEAD
-        """Return the progress in the run's checkpoint, or that before the first round."""
-        check(self.config.lists.read, setup.public)
-=======
         """Return the progress in the run's checkpoint, or that before the first round.
 
         ``setup`` knows the registered clients; people of a service's log are added to it.
         """
->>>>>>> main
+        check(self.config.lists.read, setup.public)
         if not (self.folder.path / CHECKPOINT).exists():
             begun = time.monotonic()
             state = self.config.algorithm.begin(setup)
@@ -122,26 +118,8 @@ class RunWriter:
 
     def finish(self, strategy: Distillation) -> None:
         """Write the models, the clients' table and the summary."""
-<<<<<<< HEAD
-        progress, protocol = strategy.progress, strategy.protocol
-        models: dict[str, Any] = {}
-        for name, model in (
-            (TEACHER, protocol.teacher(progress.state)),
-            (STUDENT, protocol.student(progress.state)),
-        ):
-            if model is not None:
-                self.folder.write_arrays(MODEL[name], model_arrays(model))
-                size = model_size(model, deployed=name == STUDENT)
-                models[name] = size | {"training-seconds": progress.teaching_seconds}
-        if STUDENT in models and (steps := self.config.lists.read):
-            adjustment = Adjustment.learn(steps, progress.state.setup.public)
-            self.folder.write_arrays(LISTS, adjustment.arrays())
-        if any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays):
-            self.save(progress, apart=True)
-=======
         progress = strategy.progress
         models = self.write_models(progress)
->>>>>>> main
         if strategy.teacher_per_user is not None:
             models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
         if strategy.per_user is not None:
@@ -162,6 +140,9 @@ class RunWriter:
                 self.folder.write_arrays(MODEL[name], model_arrays(model))
                 size = model_size(model, deployed=name == STUDENT)
                 models[name] = size | {"training-seconds": progress.teaching_seconds}
+        if STUDENT in models and (steps := self.config.lists.read):
+            adjustment = Adjustment.learn(steps, progress.state.setup.public)
+            self.folder.write_arrays(LISTS, adjustment.arrays())
         self.save(progress, apart=any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays))
         return models
 

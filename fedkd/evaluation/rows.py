@@ -75,42 +75,31 @@ ROWS = (
     ResultRow(
         EASE, "EASE", "central", EVERYONE, 13, 3, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
-<<<<<<< HEAD
     ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 11),
-    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 7, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 8, level=True, swept=True),
-    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 9, alone="as the run"),
-    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 10, alone="tuned"),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 6),
-    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 12, 5, by_name=True),
-    ResultRow("centralised", "Centralised model", "central", EVERYONE, 11, 4, dense=True, level=True),
-=======
-    ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 10),
     ResultRow(
         "public-teacher",
         "Public-only teacher",
         "central",
         PUBLIC,
         3,
-        6,
+        7,
         level=True,
         swept=True,
         of_ease=True,
         rival_of="teacher",
     ),
     ResultRow(
-        "public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True, rival_of="student"
+        "public-student", "Public-only student", "central", PUBLIC, 4, 8, level=True, swept=True, rival_of="student"
     ),
-    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 8, alone="as the run"),
-    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 9, alone="tuned"),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5, rival_of="student"),
+    ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 9, alone="as the run"),
+    ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 10, alone="tuned"),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 6, rival_of="student"),
     ResultRow(
-        "centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True, rival_of="teacher"
+        "centralised-teacher", "Centralised teacher", "central", EVERYONE, 12, 5, by_name=True, rival_of="teacher"
     ),
     ResultRow(
-        "centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True, rival_of="student"
+        "centralised", "Centralised model", "central", EVERYONE, 11, 4, dense=True, level=True, rival_of="student"
     ),
->>>>>>> main
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
     ResultRow("listed", "Student, lists adjusted", "lists", ANSWERS, 10, 2, sliced=True),

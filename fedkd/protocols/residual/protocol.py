@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-<<<<<<< HEAD
-from fedkd.distillation.server_student import Look, server_student
-=======
-from fedkd.distillation.server_student import ServerDistillation, server_student
->>>>>>> main
+from fedkd.distillation.server_student import Look, ServerDistillation, server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
@@ -171,19 +167,6 @@ class Residual(ResidualParameters, LowRankStudent):
         blank = self.model.build(train.catalogue, setup.seed)
         return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
 
-<<<<<<< HEAD
-    def distilled(self, state: State, teacher: Recommender, look: Look | None = None) -> Recommender:
-        """Return a new student of the teacher: equal sums give equal ones, in whatever round they are complete."""
-        assert self.model is not None
-        setup = state.setup
-        public = setup.public.histories
-        known = (
-            np.bincount(public.values, minlength=teacher.num_items) if setup.popularity is None else setup.popularity
-        )
-        blank = self.model.build(setup.public.catalogue, setup.seed)
-        ordered, rng = self.question(state).ordered, stream(setup.seed, "distil")
-        return server_student(blank, teacher, public, known, ordered, self.distillation, rng, look)
-=======
     @property
     def neural_teacher(self) -> bool:
         """Whether the teacher is trained."""
@@ -192,7 +175,12 @@ class Residual(ResidualParameters, LowRankStudent):
     def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return a neural teacher trained on everyone's hard labels in one place."""
         return self._pretrained(train, setup) if self.neural_teacher else None
->>>>>>> main
+
+    def distilled(self, state: State, teacher: Recommender, look: Look | None = None) -> Recommender:
+        """Return a new student of the teacher."""
+        assert self.model is not None
+        blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
+        return self._learner(state, blank, teacher, self.distillation, "distil", look)
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
@@ -234,8 +222,6 @@ class Residual(ResidualParameters, LowRankStudent):
         gone = state.arrays["leaving"] & ~state.arrays["due"]
         return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
 
-<<<<<<< HEAD
-=======
     def _pretrained(self, train: Interactions, setup: Setup) -> Recommender:
         """Return a new neural teacher that has learnt hard labels."""
         assert self.teacher_model is not None
@@ -247,23 +233,22 @@ class Residual(ResidualParameters, LowRankStudent):
         pretrained = self._pretrained(state.setup.public, state.setup)
         return self._learner(state, pretrained, pooled, self.teaching, "teach-teacher")
 
-    def _distilled(self, state: State, teacher: Recommender) -> Recommender:
-        """Return a new student of the teacher."""
-        assert self.model is not None
-        blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
-        return self._learner(state, blank, teacher, self.distillation, "distil")
-
     def _learner(
-        self, state: State, model: Recommender, teacher: Recommender, how: ServerDistillation, purpose: str
+        self,
+        state: State,
+        model: Recommender,
+        teacher: Recommender,
+        how: ServerDistillation,
+        purpose: str,
+        look: Look | None = None,
     ) -> Recommender:
         """Return a model that has learnt from another: equal sums give equal ones, whatever the round."""
         setup, ordered = state.setup, self.question(state).ordered
         public = setup.public.histories
         counts = np.bincount(public.values, minlength=teacher.num_items)
         known = counts if setup.popularity is None else setup.popularity
-        return server_student(model, teacher, public, known, ordered, how, stream(setup.seed, purpose))
+        return server_student(model, teacher, public, known, ordered, how, stream(setup.seed, purpose), look)
 
->>>>>>> main
     def _student(self, arrays: Mapping[str, NDArray[Any]], catalogue: Catalogue) -> Recommender | None:
         """Return the student that some arrays are; None where there are none."""
         if self.model is None or not arrays:
