@@ -169,6 +169,11 @@ class Protocol(Choice, ABC):
         return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
 
     @property
+    def neural_teacher(self) -> bool:
+        """Whether the run's teacher is a neural one, which ``centralised_teacher`` trains for comparison."""
+        return False
+
+    @property
     def trained_by_steps(self) -> bool:
         """Whether models of a run are trained by steps, whose size can be too large."""
         return True
@@ -228,6 +233,20 @@ class Protocol(Choice, ABC):
         """Return the state in which some clients, whose histories changed, may answer again; as it is by default."""
         del clients
         return state
+
+    def admit(self, state: State, users: int) -> State:
+        """Return the state with further clients of one user each, who are asked next.
+
+        Raises
+        ------
+        UserError
+            The protocol does not keep contributions apart; only a new run takes in further clients.
+        """
+        del state
+        raise UserError(
+            f"{self.name} mixes contributions, so a finished run cannot take in {users} more people; begin a new run, "
+            "or use the residual protocol"
+        )
 
     def contributors(self, state: State) -> NDArray[np.int64]:
         """Return the clients whose contributions ``withdraw`` can have taken back; none by default."""

@@ -92,7 +92,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     ),
     "fedmd": CONSENSUS,
     "fedmd-server": (*CONSENSUS, "algorithm.teacher-model.width=12"),
-    "ds-fl": (*CONSENSUS, "algorithm.temperature=0.002"),
+    "ds-fl": (*CONSENSUS, "algorithm.temperature=0.5"),
     "feddf": (*CONSENSUS, "algorithm.digest-epochs=4", "algorithm.local.epochs=5"),
     "fedgkt": (
         "algorithm.references=12",
