@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
-from fedkd.runs.config import Config
 from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import KEY, read_identity
+
+if TYPE_CHECKING:  # as in clients.policy
+    from fedkd.runs.config import Config
 
 PARTS = ("train", "history", "target")
 SIZES, INTERACTIONS, COLUMNS = "device.json", "interactions.parquet", ["user", "item", "part"]
@@ -61,7 +64,7 @@ class Device:
             raise UserError(f"this device belongs to client {self.client}, and was asked about {clients.tolist()}")
         return np.zeros(self.data.train.num_users, np.int64), self.data
 
-    def profiles(self, clients: NDArray[np.int64], config: Config) -> NDArray[np.str_]:
+    def profiles(self, clients: NDArray[np.int64], config: "Config") -> NDArray[np.str_]:
         """Return the device's own profile for its client.
 
         Raises

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fedkd.errors import UserError
 from fedkd.privacy.budget import Budget
 from fedkd.privacy.mechanisms.table import MECHANISMS
-from fedkd.runs.config import Config
+
+if TYPE_CHECKING:  # a process that only watches over a SuperNode checks nothing, and has no need of torch
+    from fedkd.runs.config import Config
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class ClientPolicy:
     clear: bool = False
     modules: tuple[str, ...] | None = ()
 
-    def check(self, config: Config) -> None:
+    def check(self, config: "Config") -> None:
         """Refuse a run that does not meet the policy.
 
         Raises

@@ -45,8 +45,8 @@ def serve(config: Config, address: Address, certificates: Path | None) -> None:
         left.unlink()
     with running(_superlink(folder, address, certificates), env, log) as superlink:
         _wait_for(superlink, address, certificates, log)
-        for key in _keys(certificates):
-            _flwr(["supernode", "register", str(key), CONNECTION], env)
+        if keys := _keys(certificates):
+            _register(keys, env)
         print(f"serving on {address}; clients may connect now", flush=True)
         _play(config, superlink, env, folder / "flower" / "run.toml")
     if not (folder / "summary.json").exists():  # Flower's own exit code is 0 even if the run failed
@@ -125,10 +125,12 @@ def _keys(certificates: Path | None) -> list[Path]:
     return list({key.read_bytes(): key for key in found}.values())
 
 
-def _flwr(arguments: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run([program("flwr"), *arguments], env=env, capture_output=True, text=True, check=False)
+def _register(keys: list[Path], env: dict[str, str]) -> None:
+    """Let the SuperLink admit the nodes with these public keys."""
+    command = [sys.executable, "-m", "server.registration", CONNECTION, *map(str, keys)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UserError(f"flwr {' '.join(arguments)} failed: {(done.stderr or done.stdout).strip()}")
+        raise UserError(f"a node could not be registered: {(done.stderr or done.stdout).strip()}")
 
 
 @guarded

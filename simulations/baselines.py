@@ -24,7 +24,6 @@ from fedkd.protocols.fedavg import FedAvg
 from fedkd.protocols.local_only import LocalOnly
 from fedkd.protocols.low_rank import has_closed_form
 from fedkd.protocols.residual import Residual
-from fedkd.protocols.taught import TaughtTeacher
 from fedkd.protocols.trained import TrainedStudent
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation, federation
@@ -91,7 +90,7 @@ def public_teacher(config: Config, together: Federation) -> Recommender:
     """
     if config.algorithm.learns_from_public:
         own = config.algorithm.teacher(_silence(config))
-        if own is not None and (isinstance(own, Decayed) or isinstance(config.algorithm, TaughtTeacher)):
+        if own is not None and (isinstance(own, Decayed) or config.algorithm.neural_teacher):
             return own
     return public_ease(_public(together), config)
 

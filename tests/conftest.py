@@ -4,6 +4,7 @@ import functools
 import os
 import random
 import secrets
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Draw the secrets of noise, masks and keys from a seed.
+    """Draw the secrets of noise, masks and keys from a seed, and wait for no disk.
 
     They come from the operating system otherwise, and a test of what is random would fail once in a while, on a machine
-    where nobody can repeat it.
+    where nobody can repeat it. What tests write need not outlive a loss of power.
     """
+    os.fsync = lambda file: None
     secrets.token_bytes = lambda nbytes=None: DRAWN.randbytes(nbytes or secrets.DEFAULT_ENTROPY)
     secrets.randbits = DRAWN.getrandbits
     secrets.randbelow = DRAWN.randrange
@@ -36,7 +38,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Start every test, and the fixtures that it is the first to need, from its own name."""
+    """Start every test, and the fixtures that it is the first to need, from its own name and in one thread."""
+    if "torch" in sys.modules:  # a run sets the threads of the whole process
+        sys.modules["torch"].set_num_threads(1)
     DRAWN.seed(f"{item.config.getoption('--chance')} {item.nodeid}")
 
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, ndtr, ndtri
-from scipy.stats import beta, chi2
-from scipy.stats import t as student_t
+from scipy.special import betaincinv, chdtrc, gammaln, ndtr, ndtri, stdtrit
 
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.events import Cost
@@ -71,7 +69,7 @@ def mean_finding(metric: str, values: NDArray[np.float64], random: float, confid
     mean = float(values.mean())
     half = 0.0
     if count > 1:
-        half = float(student_t.ppf((1 + confidence) / 2, count - 1) * values.std(ddof=1) / math.sqrt(count))
+        half = float(stdtrit(count - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(count))
     return Finding(metric, mean, mean - half, mean + half, random, count, confidence)
 
 
@@ -80,8 +78,8 @@ def share_bounds(successes: int, trials: int, failure: float) -> tuple[float, fl
 
     Clopper & Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, 1934.
     """
-    low = 0.0 if successes == 0 else float(beta.ppf(failure / 2, successes, trials - successes + 1))
-    high = 1.0 if successes == trials else float(beta.ppf(1 - failure / 2, successes + 1, trials - successes))
+    low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, failure / 2))
+    high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - failure / 2))
     return low, high
 
 
@@ -169,7 +167,7 @@ def one_run_epsilon(correct: NDArray[np.int64], guesses: int, canaries: int, del
     def refuted(epsilon: float) -> bool:
         chances = [one_run_p_value(epsilon, int(right), guesses, canaries, delta) for right in correct]
         statistic = -2 * np.log(np.maximum(chances, 1e-300)).sum()
-        return bool(chi2.sf(statistic, 2 * len(chances)) <= failure)
+        return bool(chdtrc(2 * len(chances), statistic) <= failure)
 
     return _largest(refuted)
 

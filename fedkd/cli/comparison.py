@@ -10,6 +10,7 @@ from fedkd.report.comparison import ComparisonRow, base, settings
 from fedkd.report.distillation import DistillationTable
 from fedkd.report.formatting import difference_text, interval_text, share_text
 from fedkd.report.page import METRIC
+from fedkd.report.rivals import Rival
 
 SHOWN = ("recall@20", "hr@10")
 NUMBERS = (METRIC, "difference", "of EASE", "parameters", *SHOWN, "bytes up", "bytes down")
@@ -37,6 +38,17 @@ def print_distillation(found: DistillationTable) -> None:
             say(sentence, style="" if found.verdict.pays else "bold yellow")
     for note in found.notes:
         say(note)
+
+
+def print_rivals(found: Sequence[Rival]) -> None:
+    """Print what teacher and student have more than their rivals, and their share of these."""
+    shown = plain_table("model", "beside", numbers=("difference", "share"))
+    for row in found:
+        difference = "" if row.difference is None else difference_text(row.difference)
+        share = "" if row.share is None else share_text(row.share)
+        shown.add_row(title(row.model), title(row.rival), difference, share)
+    show(shown)
+    say(f"difference and share of {METRIC}; differences are paired over seeds, or over users where there is one seed")
 
 
 def _table(rows: Sequence[ComparisonRow]) -> Table:

@@ -184,9 +184,9 @@ def compare(
 
     Means with 95 % intervals: over users for one seed, over seeds for several.
     """
-    from fedkd.cli.comparison import print_comparison, print_distillation
+    from fedkd.cli.comparison import print_comparison, print_distillation, print_rivals
     from fedkd.report import compare as join
-    from fedkd.report import distillation_table, grouped, render_comparison
+    from fedkd.report import distillation_table, grouped, render_comparison, rivals
 
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
@@ -196,6 +196,9 @@ def compare(
         if (found := distillation_table(own)) is not None:
             say(f"\n{name}: teacher, student, and the same student without a teacher")
             print_distillation(found)
+        if beside := rivals(own):
+            say(f"\n{name}: each of them beside other ways to have it")
+            print_rivals(beside)
     if out is not None:
         say(f"comparison: {render_comparison(rows, out)}", whole=True)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
 from fedkd.data.fold import Fold, Partition
@@ -116,6 +115,8 @@ def _by_taste(private: Interactions, options: PartitionOptions, rng: np.random.G
 
 def _tastes(private: Interactions, rng: np.random.Generator) -> Users:
     """Return a group of like-minded users for each: k-means on the leading directions of their unit-length rows."""
+    from scipy.cluster.vq import kmeans2  # loaded for this deal alone
+
     matrix = private.matrix(np.float64)
     rank = min(TASTES, min(matrix.shape) - 1)
     if rank < 1:

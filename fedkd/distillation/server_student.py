@@ -88,7 +88,7 @@ def server_student(
     Parameters
     ----------
     student : Recommender
-        Untrained.
+        Untrained, or with what it has learnt before.
     teacher : Recommender
         A model that may be known, such as one of a released sum; what is made of it costs no further budget.
     public : Ragged of int32

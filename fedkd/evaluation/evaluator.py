@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
@@ -161,7 +161,7 @@ def over_seeds(means: NDArray[np.float64]) -> Interval:
     mean = float(np.mean(means))
     if len(means) < 2:
         return {"mean": mean, "low": mean, "high": mean}
-    half = float(stats.t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means)))
+    half = float(stdtrit(len(means) - 1, 0.975) * np.std(means, ddof=1) / np.sqrt(len(means)))
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

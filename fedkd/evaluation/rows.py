@@ -48,6 +48,8 @@ class ResultRow:
     alone : str
         How the student of the run is trained where nobody teaches it: with settings ``as the run``, or ``tuned`` for
         itself; empty for other models.
+    rival_of : str
+        The model of the run, ``teacher`` or ``student``, that could also be had in this way; empty for other models.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ResultRow:
     of_ease: bool = False
     by_name: bool = False
     alone: Literal["", "as the run", "tuned"] = ""
+    rival_of: Literal["", "teacher", "student"] = ""
 
 
 ROWS = (
@@ -73,13 +76,30 @@ ROWS = (
         EASE, "EASE", "central", EVERYONE, 12, 2, dense=True, independent=True, sliced=True, level=True, swept=True
     ),
     ResultRow("local-only", "Local-only student", "protocol", OWN, 2, 10),
-    ResultRow("public-teacher", "Public-only teacher", "central", PUBLIC, 3, 6, level=True, swept=True, of_ease=True),
-    ResultRow("public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True),
+    ResultRow(
+        "public-teacher",
+        "Public-only teacher",
+        "central",
+        PUBLIC,
+        3,
+        6,
+        level=True,
+        swept=True,
+        of_ease=True,
+        rival_of="teacher",
+    ),
+    ResultRow(
+        "public-student", "Public-only student", "central", PUBLIC, 4, 7, level=True, swept=True, rival_of="student"
+    ),
     ResultRow("undistilled", "Student without distillation", "central", PUBLIC, 5, 8, alone="as the run"),
     ResultRow("tuned", "Student tuned for itself", "central", PUBLIC, 6, 9, alone="tuned"),
-    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5),
-    ResultRow("centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True),
-    ResultRow("centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True),
+    ResultRow("fedavg", "FedAvg student", "protocol", PARAMETERS, 7, 5, rival_of="student"),
+    ResultRow(
+        "centralised-teacher", "Centralised teacher", "central", EVERYONE, 11, 4, by_name=True, rival_of="teacher"
+    ),
+    ResultRow(
+        "centralised", "Centralised model", "central", EVERYONE, 10, 3, dense=True, level=True, rival_of="student"
+    ),
     ResultRow("teacher", "Federated teacher", "run", ANSWERS, 8, 1, sliced=True, swept=True, of_ease=True),
     ResultRow("student", "Federated student", "run", ANSWERS, 9, 0, sliced=True, swept=True, of_ease=True),
 )

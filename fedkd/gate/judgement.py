@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from fedkd.gate.requirements import STUDENT, Requirement
 
@@ -151,7 +151,7 @@ def _over_users(wanted: Requirement, evidence: Evidence, met_error: float, misse
     bound = wanted.number * theirs
     gaps = (ours - bound) * (1 if wanted.at_least else -1)
     mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / math.sqrt(len(gaps)))
-    sure, surely_not = (float(stats.t.ppf(1 - share, len(gaps) - 1)) for share in (met_error, missed_error))
+    sure, surely_not = (float(stdtrit(len(gaps) - 1, 1 - share)) for share in (met_error, missed_error))
     low, high = mean - sure * error, mean + surely_not * error
     found = Decision.MET if low >= 0 else Decision.NOT_MET if high < 0 else Decision.UNDECIDED
     more = (

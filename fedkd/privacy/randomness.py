@@ -4,11 +4,9 @@ import math
 import secrets
 
 import numpy as np
-import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from randomgen import AESCounter
-from torch import Tensor
 
 
 def noise_generator() -> np.random.Generator:
@@ -33,7 +31,7 @@ BLOCK = 2**15
 """Numbers drawn at a time: they fit the processor's cache, which is faster than all at once."""
 
 
-def standard_normal(shape: tuple[int, ...]) -> Tensor:
+def standard_normal(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return standard normal numbers in single precision, by Box and Muller's transform of an AES-256 key stream.
 
     Radii come from 62 random bits, so magnitudes reach 9.3, which one in 10^20 exceeds. Single precision has gaps; it
@@ -46,7 +44,7 @@ def standard_normal(shape: tuple[int, ...]) -> Tensor:
     for start in range(0, len(out), 2 * max(1, half)):
         stream.update_into(zeros, bits.data.cast("B"))
         _box_muller(bits[: 3 * half].reshape(3, half), out[start : start + 2 * half])
-    return torch.from_numpy(out).view(shape)
+    return out.reshape(shape)
 
 
 def _box_muller(bits: NDArray[np.int32], out: NDArray[np.float32]) -> None:

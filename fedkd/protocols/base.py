@@ -169,6 +169,11 @@ class Protocol(Choice, ABC):
         return self.teach(self.begin(setup), stream(setup.seed, "teach", 1))[0]
 
     @property
+    def neural_teacher(self) -> bool:
+        """Whether the run's teacher is a neural one, which ``centralised_teacher`` trains for comparison."""
+        return False
+
+    @property
     def trained_by_steps(self) -> bool:
         """Whether models of a run are trained by steps, whose size can be too large."""
         return True

@@ -102,6 +102,11 @@ class TaughtTeacher(TrainedStudent):
         blank = self.teacher_model.build(state.setup.public.catalogue, seed=0)
         return load_arrays(blank, part(state, TEACHER)).eval()
 
+    @property
+    def neural_teacher(self) -> bool:
+        """Return True."""
+        return True
+
     def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender:
         """Return the same teacher trained on everyone's histories in one place."""
         blank = self.teacher_model.build(train.catalogue, setup.seed)

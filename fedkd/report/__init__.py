@@ -5,6 +5,7 @@ from fedkd.report.curve import Curve, Point, curve, regret, write_curve
 from fedkd.report.distillation import distillation_table
 from fedkd.report.key_curve import KeyCurve, key_curve, write_key_curve
 from fedkd.report.page import render
+from fedkd.report.rivals import rivals
 
 __all__ = [
     "ComparisonRow",
@@ -19,6 +20,7 @@ __all__ = [
     "regret",
     "render",
     "render_comparison",
+    "rivals",
     "settings",
     "write_curve",
     "write_key_curve",

@@ -18,7 +18,6 @@ from fedkd.options import Options
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
-from fedkd.protocols.taught import TaughtTeacher
 from fedkd.runs.mistakes import validated
 from fedkd.runs.settings import anchor, as_toml, change, leaves, pair, read_toml
 from fedkd.training.profiles import ClientOptions
@@ -106,7 +105,7 @@ class Config(Options):
             return "there are no public users; set partition.public-fraction above 0, for example 0.1"
         if baseline == "public-student" and not self.algorithm.learns_from_public:
             return f"public users alone teach no student of algorithm {self.algorithm.name}"
-        if baseline == "centralised-teacher" and not isinstance(self.algorithm, TaughtTeacher):
+        if baseline == "centralised-teacher" and not self.algorithm.neural_teacher:
             return f"algorithm {self.algorithm.name} has no neural teacher"
         if BY_NAME[baseline].alone and not self.algorithm.tunable:
             return f"algorithm {self.algorithm.name} has no student that public users could teach without it"

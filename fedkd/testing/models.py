@@ -154,7 +154,7 @@ def check_transforms(config: ModelConfig, catalogue: Catalogue) -> None:
 def check_overfits(model: Recommender) -> None:
     """Check that an untrained model learns a toy set by heart."""
     histories = toy_histories(model.num_items)
-    pretrain(model, histories, StepTraining(steps=300, learning_rate=0.03), np.random.default_rng(0))
+    pretrain(model, histories, StepTraining(steps=150, learning_rate=0.03), np.random.default_rng(0))
     depth = int(histories.lengths[0])
     best = np.argsort(-score(model, histories), axis=1)[:, :depth]
     hits = np.mean([np.isin(best[row], histories[row]).mean() for row in range(len(histories))])

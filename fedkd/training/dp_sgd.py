@@ -82,7 +82,7 @@ class Draws:
     def normal(self, name: str, rows: NDArray[np.int64], shape: torch.Size, step: int) -> Tensor:
         """Return one step's standard normal numbers for a parameter of the students ``rows``, of shape [rows, ...]."""
         del name, rows, step
-        return standard_normal(shape)
+        return torch.from_numpy(standard_normal(shape))
 
     def waiting(self, name: str, slices: "Slices", since: Tensor, step: int, shape: torch.Size) -> Tensor:
         """Return, for slices of an item table, the sums of the normal numbers of the steps ``since`` to ``step - 1``.
@@ -102,7 +102,7 @@ class Draws:
         """
         del name, slices
         deviation = (step - since).to(torch.float32).sqrt()
-        return standard_normal(shape).mul_(deviation.view(-1, *[1] * (len(shape) - 1)))
+        return torch.from_numpy(standard_normal(shape)).mul_(deviation.view(-1, *[1] * (len(shape) - 1)))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from simulations.benchmark import (
     forecast,
     local_training,
     niches,
+    plans,
     private_training,
     scaling,
     secure_sums,
@@ -20,6 +21,7 @@ app.command("secure-sums")(secure_sums.main)
 app.command("forecast")(forecast.main)
 app.command("niches")(niches.main)
 app.command("private-training")(private_training.main)
+app.command("plans")(plans.main)
 app.command("serving")(serving.main)
 
 if __name__ == "__main__":

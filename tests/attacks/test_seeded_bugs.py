@@ -217,6 +217,7 @@ def simulated(folder, *settings):
         "data.synthetic.items=30",
         "data.synthetic.mean-history=9",
         "runtime.wait-seconds=0",
+        "runtime.threads=1",
         "evaluation.baselines=[]",
     ]
     protected = ["algorithm.rank=4", "privacy.epsilon=4", "privacy.delta=1e-4", book]

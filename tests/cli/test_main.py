@@ -273,9 +273,12 @@ def test_the_doctor_gives_every_line_a_mark_and_counts_warnings(monkeypatch: pyt
     assert lines[-1].endswith("to put right")
 
 
-def test_help_tells_what_required_arguments_are() -> None:
-    done = subprocess.run([sys.executable, "-m", "clients", "--help"], capture_output=True, text=True, check=True)
+def test_help_tells_what_required_arguments_are_and_a_client_watches_over_its_node_without_torch() -> None:
+    code = "import atexit, sys; from clients.__main__ import main, start; sys.argv[1:] = ['--help']; "
+    code += "atexit.register(lambda: print('torch' in sys.modules)); start(main)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "The client's data folder." in done.stdout
+    assert done.stdout.split()[-1] == "False"
 
 
 @pytest.mark.parametrize("name", [".png", ".SVG", "..png", " .svg"])

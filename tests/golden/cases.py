@@ -92,7 +92,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     ),
     "fedmd": CONSENSUS,
     "fedmd-server": (*CONSENSUS, "algorithm.teacher-model.width=12"),
-    "ds-fl": (*CONSENSUS, "algorithm.temperature=0.002"),
+    "ds-fl": (*CONSENSUS, "algorithm.temperature=0.5"),
     "feddf": (*CONSENSUS, "algorithm.digest-epochs=4", "algorithm.local.epochs=5"),
     "fedgkt": (
         "algorithm.references=12",
@@ -326,8 +326,8 @@ def played_run(case: Case, place: Path) -> dict[str, Any]:
 
 def played_devices(case: Case, place: Path) -> dict[str, Any]:
     """Play a real server with real clients, and return what the run's folder tells."""
-    deal_out(load(None, devices.SMALL), place / "data")
-    devices.deployed(place / "run", place / "data", *case.settings)
+    deal_out(load(None, [*devices.SMALL, devices.MANY]), place / "data")
+    devices.deployed(place / "run", place / "data", devices.MANY, *case.settings)
     return told(RunFolder.open(place / "run"))
 
 

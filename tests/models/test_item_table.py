@@ -112,7 +112,7 @@ def test_items_that_nobody_has_touched_are_scored_by_their_content(family: str) 
     rows = [taste * 6 + rng.choice(5, 3, replace=False) for taste in rng.choice(4, 80)]
     histories = Ragged.from_rows(rows, np.int32)
     student = model(family, content=True, words=0)
-    training = StepTraining(steps=150, visible=0.7, learning_rate=0.01)
+    training = StepTraining(steps=50, visible=0.7, learning_rate=0.03)
     pretrain(student, histories, training, np.random.default_rng(0))
     best = score(student, histories)[:, cold].argmax(1)
     taste = histories.values[histories.indptr[:-1]] // 6

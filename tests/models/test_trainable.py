@@ -48,7 +48,7 @@ def accuracy(model: Recommender, data: Interactions) -> float:
 def test_a_trained_model_completes_histories_and_beats_popularity(family: str) -> None:
     data, model = toy(), spec(family).build(CATALOGUE, seed=1)
     assert accuracy(model, data) < 0.6
-    pretrain(model, data.histories, StepTraining(steps=150, visible=0.5), np.random.default_rng(0))
+    pretrain(model, data.histories, StepTraining(steps=50, visible=0.5, learning_rate=0.03), np.random.default_rng(0))
     assert accuracy(model, data) > 0.95
     assert accuracy(fit_popularity(data), data) < 0.6
 

@@ -120,7 +120,7 @@ def test_a_budget_that_no_noise_keeps_names_what_to_change(unit: Unit, monkeypat
 @pytest.mark.parametrize(("protocol", "unit"), [("fedavg", "user"), ("iterated", "interaction"), ("fedmd", "user")])
 def test_whole_runs_train_noisy_students_and_say_so(tmp_path: Path, protocol: str, unit: Unit) -> None:
     small = ["data.synthetic.users=40", "data.synthetic.items=40", "data.synthetic.mean-history=9"]
-    more = ["runtime.wait-seconds=0", "evaluation.baselines=[]", "num-server-rounds=1"]
+    more = ["runtime.wait-seconds=0", "runtime.threads=1", "evaluation.baselines=[]", "num-server-rounds=1"]
     more += [f"privacy.student.unit={unit}", f'runtime.run-folder="{tmp_path}"']
     config = load(None, [*small, f"algorithm.name={protocol}", *NOISED[1:], *more])
     noise = student_noise(config)

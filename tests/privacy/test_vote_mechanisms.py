@@ -152,6 +152,7 @@ RUN = [
     "algorithm.central.epochs=2",
     "algorithm.model.width=4",
     "evaluation.baselines=[]",
+    "runtime.threads=1",
     "privacy.unit=client",
     "privacy.delta=1e-4",
 ]

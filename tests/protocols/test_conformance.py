@@ -60,6 +60,7 @@ def protocol(request):
     "check",
     [
         suite.check_two_rounds,
+        suite.check_cohorts,
         suite.check_seed,
         suite.check_coming_and_going,
         suite.check_profiles,
@@ -71,8 +72,3 @@ def protocol(request):
 )
 def test_a_protocol_conforms(protocol, check):
     check(protocol)
-
-
-@pytest.mark.parametrize("size", [1, 7])
-def test_the_result_does_not_depend_on_the_cohorts(protocol, size):
-    suite.check_cohorts(protocol, size)

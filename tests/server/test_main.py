@@ -1,6 +1,7 @@
 """What the server refuses before it starts anything."""
 
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import server.__main__ as own
 from fedkd.runs.processes import free_port
+from server import registration
 from simulations.deployment.certificates import make_certificates
 
 CONF = Path(__file__).resolve().parents[2] / "simulations" / "conf" / "quickstart.toml"
@@ -89,6 +91,16 @@ def test_by_default_a_server_with_certificates_listens_on_all_addresses(tmp_path
     typed(tmp_path, "--certificates", tmp_path / "keys")
     typed(tmp_path, "--insecure")
     assert [command[command.index("--host") + 1] for command in started] == ["0.0.0.0", "127.0.0.1"]
+
+
+def test_a_key_that_flower_refuses_ends_the_registration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["registration", "fedkd", str(tmp_path / "absent.pub"), "never looked at"])
+    with pytest.raises(SystemExit) as ended:
+        registration.main()
+    assert ended.value.code == 1
+    assert "absent.pub" in capsys.readouterr().err
 
 
 def test_a_key_that_lies_there_twice_is_registered_once(tmp_path: Path) -> None:

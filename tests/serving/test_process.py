@@ -25,7 +25,7 @@ from tests.simulations.deployment import ROOT, heed_interrupts
 
 pytestmark = pytest.mark.network
 
-PATIENCE = 90.0
+PATIENCE = 900.0
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 IDS = catalogue().ids.tolist()

@@ -34,7 +34,7 @@ SMALL = [
 ]
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "simulations" / "conf" / "quickstart.toml"
-PATIENCE = 420.0
+PATIENCE = 900.0
 READY = "clients may connect now"
 
 

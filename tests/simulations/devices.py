@@ -15,7 +15,7 @@ from server.app import app as server_app
 from simulations.grid import FIRST_NODE, InProcessGrid
 
 SMALL = [
-    "data.synthetic.users=26",
+    "data.synthetic.users=16",
     "data.synthetic.items=40",
     "data.synthetic.mean-history=9",
     "algorithm.rank=4",
@@ -23,6 +23,9 @@ SMALL = [
     "runtime.wait-seconds=0",
     "evaluation.baselines=[]",
 ]
+MANY = "data.synthetic.users=26"
+"""So many that a run goes on though some leave."""
+
 DISTRIBUTED = ["privacy.mode=distributed", "privacy.epsilon=8", "privacy.delta=1e-4"]
 Tamper = Callable[[Message], Message | None]
 

@@ -17,6 +17,7 @@ SMALL = [
     "data.synthetic.seed=3",
     "algorithm.rank=8",
     "algorithm.references=60",
+    "runtime.threads=1",
     "privacy.mode=central",
     "privacy.delta=1e-4",
 ]
@@ -75,8 +76,12 @@ def test_the_command_says_it_in_one_sentence_and_runs_nothing(tmp_path, monkeypa
 def test_the_noise_of_students_is_foretold_and_no_sum_is_said_to_be_noised(tmp_path) -> None:
     (tmp_path / "conf.toml").touch()
     options = [
-        *SMALL[:4],
+        *("data.synthetic.users=40", "data.synthetic.items=40", "data.synthetic.mean-history=9", "runtime.threads=1"),
         "algorithm.name=fedavg",
+        "algorithm.model.width=4",
+        "algorithm.central.epochs=2",
+        "algorithm.pretraining.epochs=2",
+        "privacy.student.steps=5",
         "algorithm.local.optimiser=sgd",
         "privacy.student.epsilon=8",
         "privacy.student.delta=1e-4",

@@ -11,7 +11,7 @@ import pytest
 
 from fedkd.cli.terminal import INTERRUPTED
 from fedkd.runs.folder import RunFolder
-from tests.simulations.deployment import CONF, ROOT, heed_interrupts, options
+from tests.simulations.deployment import CONF, PATIENCE, ROOT, heed_interrupts, options
 
 QUICK = [
     "data.synthetic.users=60",
@@ -21,7 +21,6 @@ QUICK = [
     "algorithm.name=fedavg",
 ]
 QUICK += ["num-server-rounds=10000", "evaluation.every=0", "runtime.workers=2", "runtime.threads=1"]
-PATIENCE = 240.0
 
 
 def interrupted(out: Path, file: str) -> tuple[int, list[str]]:

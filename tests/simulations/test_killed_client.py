@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.simulations.deployment import SMALL, Deployment, in_process, means, programs_of, read
+from tests.simulations.deployment import PATIENCE, SMALL, Deployment, in_process, means, programs_of, read
 
-SETTINGS = [*SMALL, "privacy.sums=clear", "num-server-rounds=9", "runtime.wait-seconds=60"]
+SETTINGS = [*SMALL, "privacy.sums=clear", "num-server-rounds=6", "evaluation.every=0", "runtime.wait-seconds=60"]
 
 
 @pytest.mark.network
@@ -35,7 +35,7 @@ def test_a_run_whose_processes_die_ends_like_an_undisturbed_one(tmp_path: Path) 
         deployment.serve()
         assert len(programs_of(deployment.folder)) > 1
         deployment.server.terminate()
-        assert deployment.server.wait(60) == 143
+        assert deployment.server.wait(PATIENCE) == 143
         assert not programs_of(deployment.folder), "nothing outlives a server"
         deployment.serve()
         deployment.connect(2, "--allow-clear")
@@ -44,7 +44,7 @@ def test_a_run_whose_processes_die_ends_like_an_undisturbed_one(tmp_path: Path) 
     assert [line["round"] for line in lines] == [*range(1, len(lines) + 1)], "a server goes on where the last one was"
     assert rounds.read_text().splitlines()[: len(before)] == before
     assert (lines[0]["asked"], lines[0]["answers"]) == (2, 1)
-    assert lines[0]["seconds"] < 200, "a dead client is missed long before the time for its answer has passed"
+    assert lines[0]["seconds"] < 300, "a dead client is missed long before the 600 seconds for its answer have passed"
     told = pd.read_parquet(deployment.folder / "clients.parquet").set_index("client")
     assert told["answered"].tolist() == [1, 1, 1], (tmp_path / "again.log").read_text()
     assert means(read(deployment.folder), "student") == pytest.approx(means(alone, "student"), abs=5e-4)

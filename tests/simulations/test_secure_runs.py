@@ -28,7 +28,7 @@ from server.secure import SecureExchange
 from simulations.deployment.prepare import deal_out
 from simulations.grid import FIRST_NODE
 from simulations.simulate import simulate
-from tests.simulations.devices import DISTRIBUTED, SMALL, DeviceGrid, Tamper, configured, deployed, unanswered
+from tests.simulations.devices import DISTRIBUTED, MANY, SMALL, DeviceGrid, Tamper, configured, deployed, unanswered
 from tests.timeless import timeless
 
 
@@ -71,7 +71,7 @@ def test_every_protocol_that_sums_is_masked_without_being_changed(tmp_path: Path
     models = [RunFolder.open(tmp_path / name).read_arrays("student.safetensors") for name in names]
     for name, array in models[0].items():
         np.testing.assert_allclose(array, models[1][name], rtol=1e-3, atol=2e-4)
-    assert last_round(tmp_path / "masked")["answers"] == last_round(tmp_path / "clear")["answers"] > 20
+    assert last_round(tmp_path / "masked")["answers"] == last_round(tmp_path / "clear")["answers"] == 14
 
 
 def last_round(place: Path) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_the_sum_under_masks_is_that_of_a_simulation_to_the_bit(
 def test_what_the_server_receives_looks_like_noise(tmp_path: Path, data: Path) -> None:
     grid = deployed(tmp_path / "run", data)
     answers = [m.content["secure.data"]["packed"].data for m in grid.seen if m.metadata.message_type == "train"]  # type: ignore[call-overload,index]
-    assert len(answers) > 20
+    assert len(answers) == 14
     for first, second in itertools.pairwise(answers):
         ones = np.unpackbits(np.frombuffer(first, np.uint8))
         assert abs(ones.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(ones))
@@ -120,8 +120,10 @@ def scramble(kind: str) -> Tamper:
 
 
 def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_exact(
-    tmp_path: Path, data: Path, pooled: list[Estimates]
+    tmp_path: Path, pooled: list[Estimates]
 ) -> None:
+    data = tmp_path / "data"
+    deal_out(load(None, [*SMALL, MANY]), data)
     gone: dict[int, Tamper] = {
         0: swallow("query.keys"),
         1: swallow("query.shares"),
@@ -132,11 +134,11 @@ def test_clients_that_leave_or_lie_cost_their_answer_and_the_sum_of_the_rest_is_
         6: scramble("train"),
         7: scramble("query.unmask"),
     }
-    deployed(tmp_path / "run", data, tampers=gone)
+    deployed(tmp_path / "run", data, MANY, tampers=gone)
     (opened,) = pooled
     assert set(range(8)) - set(opened.clients.tolist()) == {0, 1, 2, 4, 5, 6}
     pooled.clear()
-    config = configured(tmp_path / "clear", data, "privacy.sums=clear")
+    config = configured(tmp_path / "clear", data, MANY, "privacy.sums=clear")
     absent = {client: swallow("train") for client in (0, 1, 2, 4, 5, 6)}
     server_app(DeviceGrid(config, data, absent), Context(1, 1, {}, RecordDict(), flatten(config)))
     np.testing.assert_array_equal(
@@ -168,7 +170,7 @@ def test_a_node_that_claims_to_host_others_silences_nobody(tmp_path: Path, data:
     grid._contexts[forger] = replace(grid._contexts[FIRST_NODE], node_id=forger)
     server_app(grid, Context(1, 1, {}, RecordDict(), flatten(config)))
     record = last_round(tmp_path / "run")
-    assert record["answers"] == record["asked"] == len(everybody) > 20
+    assert record["answers"] == record["asked"] == len(everybody) == 14
     assert not record["failures"]
 
 
@@ -182,13 +184,13 @@ def test_a_device_without_a_key_claims_nothing(tmp_path: Path, data: Path) -> No
 def test_too_few_clients_give_no_sum_and_the_round_is_played_when_the_run_goes_on(
     tmp_path: Path, data: Path, pooled: list[Estimates]
 ) -> None:
-    with pytest.raises(UserError, match=r"none of 23 clients answered \(\d+: no secure sum"):
-        deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(15)})
+    with pytest.raises(UserError, match=r"none of 14 clients answered \(\d+: no secure sum"):
+        deployed(tmp_path / "run", data, tampers={client: swallow("train") for client in range(5)})
     assert not pooled
     assert not (tmp_path / "run" / "rounds.jsonl").exists()
     assert not (tmp_path / "run" / "summary.json").exists()
     deployed(tmp_path / "run", data)
-    assert last_round(tmp_path / "run")["answers"] == 23
+    assert last_round(tmp_path / "run")["answers"] == 14
 
 
 @pytest.mark.parametrize("mode", ["distributed", "local", "central"])
@@ -316,7 +318,7 @@ def test_a_client_with_a_budget_of_its_own_keeps_to_it(tmp_path: Path, data: Pat
     deployed(tmp_path / "dear", data, *DISTRIBUTED, epsilon=2.0, delta=1e-4)
     assert not pooled
     assert any(Missing.EXHAUSTED.text in reason for reason in last_round(tmp_path / "dear")["failures"])
-    with pytest.raises(UserError, match="none of 23 clients answered"):
+    with pytest.raises(UserError, match="none of 14 clients answered"):
         deployed(tmp_path / "none", data, epsilon=2.0, delta=1e-4)
     assert not pooled
 
@@ -326,7 +328,7 @@ def test_no_device_gives_a_single_answer_unasked(tmp_path: Path, data: Path, mon
 
     monkeypatch.setattr(module, "masked_directory", lambda *_: None)
     grid, said = unanswered(tmp_path / "run", data)
-    assert "none of 23 clients answered" in said
+    assert "none of 14 clients answered" in said
     assert not [m for m in grid.seen if m.metadata.message_type == "train" and not m.has_error()]
 
 
@@ -371,7 +373,7 @@ def replies_to(grid: DeviceGrid, kind: str) -> list[Message]:
 
 def test_without_noise_too_the_server_learns_the_quality_from_a_sum(tmp_path: Path, data: Path) -> None:
     masked = deployed(tmp_path / "masked", data)
-    assert len(replies_to(masked, "evaluate")) > 20
+    assert len(replies_to(masked, "evaluate")) == 14
     assert not any("metrics" in name for message in masked.seen for name in names_in(message))
     for folder in data.glob("client-*/state"):
         shutil.rmtree(folder)
@@ -395,12 +397,12 @@ def test_an_owner_with_a_budget_says_nothing_where_nothing_is_noised(tmp_path: P
 def test_a_distributed_sum_with_too_little_noise_is_opened_by_nobody(
     tmp_path: Path, data: Path, pooled: list[Estimates]
 ) -> None:
-    """23 clients, of whom 20 must add their shares of the noise: with 19 left no client gives its shares."""
-    gone = {client: swallow("train") for client in range(4)}
+    """14 clients, of whom 12 must add their shares of the noise: with 11 left no client gives its shares."""
+    gone = {client: swallow("train") for client in range(3)}
     grid, _ = unanswered(tmp_path / "run", data, *DISTRIBUTED, tampers=gone)
     assert not pooled
     assert not replies_to(grid, "query.unmask")
-    enough = {client: swallow("train") for client in range(3)}
+    enough = {client: swallow("train") for client in range(2)}
     for folder in data.glob("client-*"):
         shutil.rmtree(folder / "state", ignore_errors=True)
     deployed(tmp_path / "enough", data, *DISTRIBUTED, "privacy.epsilon=7", "privacy.epsilon-limit=900", tampers=enough)
@@ -420,7 +422,7 @@ def test_clients_keep_to_the_quorum_whatever_the_server_does(
             return sums(self, *args)
 
     monkeypatch.setattr(questions.SecureExchange, "sum", greedy)
-    gone = {client: swallow("train") for client in range(4)}
+    gone = {client: swallow("train") for client in range(3)}
     grid, _ = unanswered(tmp_path / "run", data, *DISTRIBUTED, "privacy.minimum-cohort=10", tampers=gone)
     refused = [m for m in grid.seen if m.metadata.message_type == "query.unmask"]
     assert refused
@@ -460,7 +462,7 @@ def test_a_sum_of_another_turn_than_its_question_gets_no_answer(
 def test_what_items_clients_have_is_summed_under_masks_and_paid(tmp_path: Path, data: Path, mode: str) -> None:
     more = [f"privacy.mode={mode}", "privacy.epsilon=900", "privacy.delta=1e-4", "privacy.panel-share=0.3"]
     grid = deployed(tmp_path / "run", data, *more)
-    assert len(replies_to(grid, "train.panel")) == last_round(tmp_path / "run")["answers"] > 20
+    assert len(replies_to(grid, "train.panel")) == last_round(tmp_path / "run")["answers"] == 14
     assert not any("items" in name for message in grid.seen for name in names_in(message))
     payer = data / ("server" if mode == "central" else "client-0")
     ledger = open_ledger(payer / "privacy.ledger")
@@ -475,7 +477,7 @@ def test_every_sum_of_everyone_needs_everyones_quorum_whatever_round_it_is_said_
     node = {"data-path": str(data / "client-0"), "minimum-cohort": 2}
     node = open_node(Context(1, 1, node, RecordDict(), flatten(config)))
     assert node.mechanisms.panel is not None
-    assert [node.least(turn) for turn in (1, 3, 5)] == [node.mechanisms.panel.quorum] * 3 == [20] * 3
-    assert node.least(2) == node.mechanisms.answers.quorum == 10
-    strict = replace(node, policy=ClientPolicy(minimum_cohort=15))
-    assert (strict.least(1), strict.least(2)) == (20, 15)
+    assert [node.least(turn) for turn in (1, 3, 5)] == [node.mechanisms.panel.quorum] * 3 == [12] * 3
+    assert node.least(2) == node.mechanisms.answers.quorum == 6
+    strict = replace(node, policy=ClientPolicy(minimum_cohort=9))
+    assert (strict.least(1), strict.least(2)) == (12, 9)

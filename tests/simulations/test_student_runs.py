@@ -32,6 +32,7 @@ QUICK = [
     "privacy.student.steps=3",
     "num-server-rounds=2",
     "runtime.cohort-size=16",
+    "runtime.threads=1",
     "evaluation.baselines=[]",
 ]
 
@@ -193,4 +194,4 @@ def test_a_process_that_charges_steps_imports_no_torch(tmp_path):
         f"Ledger({str(tmp_path / 'l')!r}).charge('a', 'r', cost, Budget(9.0, 1e-5)); "
         "assert 'torch' not in sys.modules"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,6 +31,14 @@ def conf(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Curve]:
+    """A configuration, the folder of its sweep over one seed, which no test changes, and the curve."""
+    place = tmp_path_factory.mktemp("sweep")
+    (place / "conf.toml").touch()
+    return place / "conf.toml", place / "out", swept(place / "conf.toml", place / "out", seeds=1)
+
+
 def swept(conf: Path, out: Path, *more: str, mode: str = "central", delta: float = 1e-5, seeds: int = 2) -> Curve:
     budgets = {epsilon: budgeted(conf, [*SMALL, *more], mode, epsilon, delta) for epsilon in (8.0, math.inf)}
     return sweep(budgets, seeds, out)
@@ -67,16 +75,16 @@ def test_a_sweep_gives_a_curve_and_continues_where_it_was(conf: Path, tmp_path: 
     ],
 )
 def test_a_folder_of_another_run_is_not_relabelled(
-    conf: Path, tmp_path: Path, more: list[str], mode: str, delta: float, key: str
+    finished: tuple[Path, Path, Curve], more: list[str], mode: str, delta: float, key: str
 ) -> None:
-    swept(conf, tmp_path / "out", seeds=1)
+    conf, out, _ = finished
     with pytest.raises(UserError, match=rf"its {key}.* choose another folder, or delete that one"):
-        swept(conf, tmp_path / "out", *more, mode=mode, delta=delta, seeds=1)
+        swept(conf, out, *more, mode=mode, delta=delta, seeds=1)
 
 
-def test_how_the_machine_is_used_is_no_other_run(conf: Path, tmp_path: Path) -> None:
-    found = swept(conf, tmp_path / "out", seeds=1)
-    assert swept(conf, tmp_path / "out", "runtime.cohort-size=7", seeds=1) == found
+def test_how_the_machine_is_used_is_no_other_run(finished: tuple[Path, Path, Curve]) -> None:
+    conf, out, found = finished
+    assert swept(conf, out, "runtime.cohort-size=7", seeds=1) == found
 
 
 def test_without_protection_nothing_of_a_budget_is_left(conf: Path) -> None:

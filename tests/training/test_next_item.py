@@ -70,7 +70,7 @@ def test_training_on_next_items_learns_what_follows(family: str, negatives: int)
     """After item ``i`` always comes ``i + 1``: histories start anywhere, so popularity knows nothing."""
     rows = Ragged.from_rows([np.arange(s, s + 5) % ITEMS for s in range(ITEMS)], np.int32)
     labels = HardLabels(target="next-item", negatives=negatives)
-    training = StepTraining(steps=200, learning_rate=0.02, labels=labels)
+    training = StepTraining(steps=100, learning_rate=0.04, labels=labels)
     student = model(family)
     pretrain(student, rows, training, np.random.default_rng(0))
     shown = Ragged.from_rows([[(s + 1) % ITEMS, (s + 2) % ITEMS] for s in range(ITEMS)], np.int32)

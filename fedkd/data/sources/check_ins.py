@@ -12,7 +12,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
@@ -126,6 +125,8 @@ class Atlas:
     @cached_property
     def _neighbourhoods(self) -> tuple[NDArray[np.int32], Floats]:
         """Return the nearest places of every place, shape [places, k], and flat cumulative shares plus the place."""
+        from scipy.spatial import cKDTree  # loaded for this source alone
+
         count = min(NEIGHBOURHOOD, len(self.fame))
         places = np.asarray(cKDTree(self.position).query(self.position, count)[1], np.int32)
         weights: Floats = (np.arange(count) + RANK_SHIFT) ** -RANK_EXPONENT * self.fame[places]

@@ -1,8 +1,8 @@
 """The hyper-parameters of residual distillation."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedkd.distillation.residual import UserWeights
 from fedkd.distillation.server_student import ServerDistillation
@@ -43,6 +43,13 @@ class ResidualParameters(Options):
         The distillation of such a student.
     central : CentralTraining
         Training of such a student in the centralised comparison.
+    teacher_model : ModelConfig, optional
+        A neural teacher, which learns from public users' hard labels and then from the pooled closed form. Such a
+        student is then distilled from it. Without it the teacher is the pooled closed form.
+    teaching : ServerDistillation
+        How a neural teacher learns from the pooled closed form.
+    central_teacher : CentralTraining
+        Training of a neural teacher on hard labels: the public users', and everyone's in the centralised comparison.
     """
 
     reference_kind: Literal["items", "histories"] = "items"
@@ -59,6 +66,18 @@ class ResidualParameters(Options):
     model: MaybeModel = None
     distillation: ServerDistillation = ServerDistillation()
     central: CentralTraining = CentralTraining()
+    teacher_model: MaybeModel = None
+    teaching: ServerDistillation = ServerDistillation()
+    central_teacher: CentralTraining = CentralTraining()
+
+    @model_validator(mode="after")
+    def _a_neural_teacher_has_a_student(self) -> Self:
+        if self.teacher_model is not None and self.model is None:
+            raise ValueError(
+                "a neural teacher teaches a student that is trained; name its family with algorithm.model.family, for "
+                "example cnn, or leave algorithm.teacher-model out"
+            )
+        return self
 
     @property
     def weights(self) -> UserWeights:

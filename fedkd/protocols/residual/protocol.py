@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.server_student import server_student
+from fedkd.distillation.server_student import ServerDistillation, server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
@@ -129,14 +129,19 @@ class Residual(ResidualParameters, LowRankStudent):
         contributors = len(self.contributors(state))
         users = round(setup.num_private_users * contributors / setup.num_clients)
         teacher, student = self.question(state).models(state, users, self.rank)
+        if self.teacher_model is not None:
+            teacher = self._taught(state, teacher)
         if self.model is not None:
             student = self._distilled(state, teacher)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
         return taught, {"contributors": contributors}
 
     def teacher(self, state: State) -> Recommender | None:
-        """Return the teacher in closed form."""
-        return restored(_of("teacher", state), state.setup.public.num_items)
+        """Return the teacher: a neural one, or the closed form."""
+        arrays, catalogue = _of("teacher", state), state.setup.public.catalogue
+        if self.teacher_model is None or not arrays:
+            return restored(arrays, len(catalogue))
+        return load_arrays(self.teacher_model.build(catalogue, seed=0), arrays).eval()
 
     def student(self, state: State) -> Recommender | None:
         """Return the teacher's distillate."""
@@ -161,6 +166,15 @@ class Residual(ResidualParameters, LowRankStudent):
             return chosen_question(setup, self)(self).optimum(train, self.rank)
         blank = self.model.build(train.catalogue, setup.seed)
         return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
+
+    @property
+    def neural_teacher(self) -> bool:
+        """Whether the teacher is trained."""
+        return self.teacher_model is not None
+
+    def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
+        """Return a neural teacher trained on everyone's hard labels in one place."""
+        return self._pretrained(train, setup) if self.neural_teacher else None
 
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
@@ -205,17 +219,32 @@ class Residual(ResidualParameters, LowRankStudent):
         gone = state.arrays["leaving"] & ~state.arrays["due"]
         return np.flatnonzero((state.arrays["accepted"] > 0) & ~gone)
 
+    def _pretrained(self, train: Interactions, setup: Setup) -> Recommender:
+        """Return a new neural teacher that has learnt hard labels."""
+        assert self.teacher_model is not None
+        blank = self.teacher_model.build(train.catalogue, setup.seed)
+        return train_centrally(blank, train.histories, self.central_teacher, stream(setup.seed, "pretrain"))
+
+    def _taught(self, state: State, pooled: Recommender) -> Recommender:
+        """Return a new neural teacher that has learnt from public users, then from the pooled closed form."""
+        pretrained = self._pretrained(state.setup.public, state.setup)
+        return self._learner(state, pretrained, pooled, self.teaching, "teach-teacher")
+
     def _distilled(self, state: State, teacher: Recommender) -> Recommender:
-        """Return a new student of the teacher: equal sums give equal ones, in whatever round they are complete."""
+        """Return a new student of the teacher."""
         assert self.model is not None
-        setup = state.setup
+        blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
+        return self._learner(state, blank, teacher, self.distillation, "distil")
+
+    def _learner(
+        self, state: State, model: Recommender, teacher: Recommender, how: ServerDistillation, purpose: str
+    ) -> Recommender:
+        """Return a model that has learnt from another: equal sums give equal ones, whatever the round."""
+        setup, ordered = state.setup, self.question(state).ordered
         public = setup.public.histories
-        known = (
-            np.bincount(public.values, minlength=teacher.num_items) if setup.popularity is None else setup.popularity
-        )
-        blank = self.model.build(setup.public.catalogue, setup.seed)
-        ordered, rng = self.question(state).ordered, stream(setup.seed, "distil")
-        return server_student(blank, teacher, public, known, ordered, self.distillation, rng)
+        counts = np.bincount(public.values, minlength=teacher.num_items)
+        known = counts if setup.popularity is None else setup.popularity
+        return server_student(model, teacher, public, known, ordered, how, stream(setup.seed, purpose))
 
     def _student(self, arrays: Mapping[str, NDArray[Any]], catalogue: Catalogue) -> Recommender | None:
         """Return the student that some arrays are; None where there are none."""
