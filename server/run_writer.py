@@ -21,6 +21,7 @@ from fedkd.runs.failures import by_reason, clients
 from fedkd.runs.folder import Arrays, RunFolder
 from fedkd.runs.machine import peak_memory
 from server.device_quality import by_profile
+from server.people import read_people, with_people
 from server.progress import COUNTS, RELEASES, Progress, Record
 from server.strategy import Distillation
 
@@ -53,11 +54,15 @@ class RunWriter:
     profiles: NDArray[np.str_] | None = None
 
     def progress(self, setup: Setup) -> Progress:
-        """Return the progress in the run's checkpoint, or that before the first round."""
+        """Return the progress in the run's checkpoint, or that before the first round.
+
+        ``setup`` knows the registered clients; people of a service's log are added to it.
+        """
         if not (self.folder.path / CHECKPOINT).exists():
             begun = time.monotonic()
             state = self.config.algorithm.begin(setup)
             return Progress.begin(state, time.monotonic() - begun)
+        setup = with_people(setup, len(read_people(self.folder)))
         arrays = self.folder.read_arrays(CHECKPOINT)
         self._check(arrays, setup)
         if arrays.pop(APART, None) is not None:
@@ -110,18 +115,8 @@ class RunWriter:
 
     def finish(self, strategy: Distillation) -> None:
         """Write the models, the clients' table and the summary."""
-        progress, protocol = strategy.progress, strategy.protocol
-        models: dict[str, Any] = {}
-        for name, model in (
-            (TEACHER, protocol.teacher(progress.state)),
-            (STUDENT, protocol.student(progress.state)),
-        ):
-            if model is not None:
-                self.folder.write_arrays(MODEL[name], model_arrays(model))
-                size = model_size(model, deployed=name == STUDENT)
-                models[name] = size | {"training-seconds": progress.teaching_seconds}
-        if any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays):
-            self.save(progress, apart=True)
+        progress = strategy.progress
+        models = self.write_models(progress)
         if strategy.teacher_per_user is not None:
             models["teacher"] |= intervals(strategy.teacher_per_user, self.config.seed)
         if strategy.per_user is not None:
@@ -130,6 +125,20 @@ class RunWriter:
             models.setdefault("student", {}).update(strategy.student_quality)
         self.folder.write_table("clients.parquet", clients_table(progress))
         self.folder.write_json("summary.json", self.summary(strategy, models))
+
+    def write_models(self, progress: Progress) -> dict[str, dict[str, Any]]:
+        """Write teacher and student, and the checkpoint without the teacher; return what is known of their size."""
+        protocol, models = self.config.algorithm, dict[str, dict[str, Any]]()
+        for name, model in (
+            (TEACHER, protocol.teacher(progress.state)),
+            (STUDENT, protocol.student(progress.state)),
+        ):
+            if model is not None:
+                self.folder.write_arrays(MODEL[name], model_arrays(model))
+                size = model_size(model, deployed=name == STUDENT)
+                models[name] = size | {"training-seconds": progress.teaching_seconds}
+        self.save(progress, apart=any(name.startswith(f"{TEACHER}.") for name in progress.state.arrays))
+        return models
 
     def summary(self, strategy: Distillation, models: dict[str, Any]) -> dict[str, Any]:
         """Return the server's part of ``summary.json``."""

@@ -1,172 +1,24 @@
 """The feedback loop of one policy in one world: show, click, answer again, teach, and measure against the truth."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
-from fedkd.data.fold import Fold, Partition, Split
-from fedkd.data.interactions import Interactions
-from fedkd.data.sources.base import Loaded
 from fedkd.data.sources.synthetic_content import describe
 from fedkd.evaluation.beyond import agreement
 from fedkd.evaluation.evaluator import Lists
 from fedkd.feedback import behaviour, measures, off_policy
 from fedkd.feedback.memory import Memory
 from fedkd.feedback.world import Ints, Marks, World
-from fedkd.models.base import Recommender, score
-from fedkd.protocols.base import State
-from fedkd.protocols.rounds import play_round
-from fedkd.ragged import Ragged, offsets
+from fedkd.models.base import score
+from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
-from fedkd.runs.config import Config
-from fedkd.runs.dry_simulation import DrySimulation
-from fedkd.runs.federation import Federation
-from simulations.baselines import central_ease
+from simulations.feedback_policies import Federated, Policy
 
 OPENING = 20
 """Iterations of own finds alone before the first list."""
-
-
-class Policy(Protocol):
-    """A way to make lists."""
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Take in what happened before an iteration; 0 is the first."""
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return how good every item is for users with these histories, shape [users, items]."""
-
-
-@dataclass
-class Random:
-    """Shows anything."""
-
-    rng: np.random.Generator
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Learn nothing."""
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return chance."""
-        return self.rng.random((len(users), len(world.born)))
-
-
-class Oracle:
-    """Knows the truth: the best that any policy can do."""
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Learn nothing, as it knows everything."""
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return the true utility."""
-        return world.attraction()[users]
-
-
-class Popular:
-    """Shows what most users took."""
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Count."""
-        self.counts = memory.seen.sum(0).astype(np.float64)
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return the counts."""
-        return np.broadcast_to(self.counts, (len(users), len(self.counts)))
-
-
-@dataclass
-class Centralised:
-    """EASE of everyone's histories in one place, trained again before every list."""
-
-    config: Config
-    catalogue: Catalogue
-    model: Recommender | None = None
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Train on everything."""
-        self.model = central_ease(memory.interactions(self.catalogue), self.config)
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return the model's scores."""
-        assert self.model is not None
-        return score(self.model, histories).astype(np.float64)
-
-
-class Federated:
-    """The configured protocol: clients whose history changed answer again, then teacher and student are taught.
-
-    Parameters
-    ----------
-    config : Config
-        The run's settings.
-    catalogue : Catalogue
-        The items.
-    users : int
-        Number of users, all registered from the beginning; some of them public.
-    updates : bool
-        Whether clients answer after the first list too; otherwise the student stays as it is.
-    """
-
-    def __init__(self, config: Config, catalogue: Catalogue, users: int, updates: bool = True) -> None:
-        self.config, self.catalogue, self.updates = config, catalogue, updates
-        public = round(config.partition.public_fraction * users)
-        order = stream(config.seed, "public users").permutation(users)
-        self.public, self.private = np.sort(order[:public]), np.sort(order[public:])
-        self.simulation: DrySimulation | None = None
-        self.state: State | None = None
-        self.answers = 0
-        self.lengths = np.zeros(len(self.private), np.int64)
-
-    def learn(self, memory: Memory, iteration: int) -> None:
-        """Let clients with a new history answer, and teach; a frozen student learns before the first list alone."""
-        if iteration and not self.updates:
-            return
-        interactions = memory.interactions(self.catalogue)
-        together = self._together(interactions)
-        if self.simulation is None or self.state is None:
-            self.simulation = DrySimulation(self.config, together, np.arange(len(self.private)))
-            self.state = self.simulation.begin()
-        self.simulation.together = together
-        setup = replace(self.state.setup, public=interactions.take(self.public))
-        state = replace(self.state, setup=setup)
-        lengths = interactions.histories.lengths[self.private]
-        due = np.flatnonzero(lengths != self.lengths)
-        self.lengths = lengths
-        state = self.config.algorithm.changed(state, due)
-        played = play_round(
-            self.config.algorithm, state, iteration + 1, np.arange(len(self.private)), len(self.private), self._collect
-        )
-        self.state = played.state
-
-    def _collect(self, asks: Any) -> Any:
-        assert self.simulation is not None
-        self.answers += len(asks.clients)
-        return self.simulation.collect(asks)
-
-    def _together(self, interactions: Interactions) -> Federation:
-        nothing = interactions.where(np.zeros(len(interactions), bool))
-        fold = Fold(interactions, interactions, nothing)
-        clients = Ragged(self.private, offsets(np.ones(len(self.private), np.int64)))
-        return Federation(
-            Loaded(interactions, {}, "feedback", ""), Split(fold, fold, "", {}), fold, Partition(self.public, clients)
-        )
-
-    @property
-    def teacher(self) -> Recommender | None:
-        """The server's model."""
-        assert self.state is not None
-        return self.config.algorithm.teacher(self.state)
-
-    def scores(self, histories: Ragged, users: Ints, world: World) -> NDArray[np.float64]:
-        """Return the student's scores."""
-        assert self.state is not None
-        student = self.config.algorithm.student(self.state)
-        assert student is not None
-        return score(student, histories).astype(np.float64)
 
 
 def catalogue_of(world: World) -> Catalogue:
@@ -200,7 +52,7 @@ def loop(policy: Policy, world: World, memory: Memory) -> Iterator[dict[str, flo
             "iteration": iteration + 1,
             **_measured(world, memory, attraction, lists, users, open_to, clicked),
             **_estimated(world, attraction, shown, clicked, lists),
-            **_distance(policy, histories, open_to, lists, users),
+            **(_told(policy, histories, open_to, lists, users) if isinstance(policy, Federated) else {}),
         }
         who, where = np.nonzero(clicked)
         world, memory = _own_finds(world, memory, iteration, rng, (users[who], shown.items[who, where]))
@@ -265,10 +117,10 @@ def _estimated(world: World, attraction: Any, shown: behaviour.Shown, clicked: M
     return out
 
 
-def _distance(policy: Policy, histories: Ragged, open_to: Marks, lists: Ints, users: Ints) -> dict[str, float]:
-    """Return how far the student's lists are from the teacher's: 1 less the share of items in common."""
-    teacher = getattr(policy, "teacher", None)
+def _told(policy: Federated, histories: Ragged, open_to: Marks, lists: Ints, users: Ints) -> dict[str, float]:
+    """Return costs, and how far the student's lists are from the teacher's: 1 less the share of items in common."""
+    teacher = policy.teacher
     if teacher is None:
-        return {}
+        return policy.costs
     theirs = behaviour.best(score(teacher, histories).astype(np.float64), open_to, lists.shape[1])
-    return {"distance": 1 - agreement(Lists(users, lists), Lists(users, theirs), lists.shape[1])}
+    return policy.costs | {"distance": 1 - agreement(Lists(users, lists), Lists(users, theirs), lists.shape[1])}

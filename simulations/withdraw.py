@@ -19,6 +19,7 @@ from fedkd.runs.config import Config
 from fedkd.runs.failures import UnansweredError, by_reason
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
+from server.people import FILE as FED
 from server.progress import Progress
 from server.run_writer import CHECKPOINT, RunWriter
 from simulations.run import run
@@ -63,6 +64,11 @@ def withdraw(folder: RunFolder, clients: list[int]) -> Config:
     UserError
         The run is not finished, a client does not exist, or the protocol cannot undo a contribution.
     """
+    if (folder.path / FED).exists():
+        raise UserError(
+            f"{folder.path} has taken in the people of a service's log, who are not clients; withdraw from the run "
+            "that it was made of, and give that the log again with python -m server.update"
+        )
     config, progress = folder.config(), _progress(folder)
     registered = progress.state.setup.num_clients
     if not folder.finished:

@@ -60,6 +60,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
         "fedkd/protocols/federated_ease.py": HINT,
+        "simulations/feedback_policies.py": HINT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
@@ -107,7 +108,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "clients/policy.py": DEFAULT,
         "fedkd/cli/budget.py": HINT,
         "fedkd/privacy/options.py": DEFAULT,
-        "simulations/feedback.py": HINT,
         "fedkd/report/templates/curve.html.j2": "the row without noise of a curve says so",
         "fedkd/data/describe.py": WORD,
         "fedkd/data/sources/records.py": WORD,  # no quotation marks
@@ -123,6 +123,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/cli/budget.py": HINT,
         "fedkd/privacy/guarantee.py": "a sentence names it as the example of releases that the server pays for",
         "fedkd/privacy/mechanisms/none.py": HINT,
+        "server/update.py": HINT,
         "fedkd/privacy/mechanisms/noisy_max.py": "the base class",
         ROWS: WORD,  # a model that is trained in one place
         "fedkd/protocols/residual/protocol.py": WORD,

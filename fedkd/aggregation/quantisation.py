@@ -32,7 +32,7 @@ def quantised(values: Any, spec: Spec) -> Any:
         if isinstance(left, sparse.csr_array):
             left.data = _rounded(left.data, quantiser)
         else:
-            left = _rounded(left, quantiser)
+            left = sparse.csr_array(_rounded(left, quantiser))  # dense whole numbers would be multiplied one by one
         return LowRankUpdate(left, values.right.astype(np.int64), values.owner)
     return _rounded(values, quantiser)
 

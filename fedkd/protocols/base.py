@@ -234,6 +234,20 @@ class Protocol(Choice, ABC):
         del clients
         return state
 
+    def admit(self, state: State, users: int) -> State:
+        """Return the state with further clients of one user each, who are asked next.
+
+        Raises
+        ------
+        UserError
+            The protocol does not keep contributions apart; only a new run takes in further clients.
+        """
+        del state
+        raise UserError(
+            f"{self.name} mixes contributions, so a finished run cannot take in {users} more people; begin a new run, "
+            "or use the residual protocol"
+        )
+
     def contributors(self, state: State) -> NDArray[np.int64]:
         """Return the clients whose contributions ``withdraw`` can have taken back; none by default."""
         del state

@@ -75,6 +75,20 @@ def play_round(
     return Round(state, metrics, time.monotonic() - begun)
 
 
+def refreshed(protocol: Protocol, state: State, due: NDArray[np.int64], number: int, collect: Collect) -> Round:
+    """Return the round in which some clients answer again, and teacher and student are taught.
+
+    Parameters
+    ----------
+    protocol, state, number, collect
+        As of ``play_round``.
+    due : ndarray of int64
+        Clients whose histories changed, or under protection everyone whose turn it is, whatever their histories.
+    """
+    everyone = np.arange(state.setup.num_clients)
+    return play_round(protocol, protocol.changed(state, due), number, everyone, len(everyone), collect)
+
+
 def remaining(protocol: Protocol, state: State) -> NDArray[np.int64]:
     """Return the registered clients that still have something to contribute; a run without any has ended."""
     return protocol.invite(state, np.arange(state.setup.num_clients))

@@ -1,7 +1,7 @@
 """The report of a feedback loop: tables and pictures of every policy over the iterations, with intervals."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 
 from fedkd.evaluation.evaluator import over_seeds
 from fedkd.report.charts import Axis, Chart, Series
+from fedkd.report.formatting import percent
 from fedkd.report.page import templates
 from fedkd.report.run import Interval
 
@@ -19,6 +20,7 @@ CAVEAT = (
 
 MEASURES = {
     "utility": "True utility",
+    "epsilon": "Epsilon spent",
     "regret": "Regret",
     "click-rate": "Click rate",
     "coverage": "Coverage",
@@ -31,6 +33,9 @@ MEASURES = {
     "distance": "Student to teacher",
 }
 """Measures of a policy, with their titles."""
+
+SPENT = "epsilon"
+"""The measure that adds up over the iterations, so that the last one counts."""
 
 ESTIMATES = {"ips": "IPS", "snips": "SNIPS", "dr": "Doubly robust"}
 """Estimates of what lists are worth, with their titles."""
@@ -49,7 +54,25 @@ def late_means(results: pd.DataFrame) -> pd.DataFrame:
     """
     last = int(results["iteration"].max())
     kept = results[results["iteration"] > last - max(1, round(LATE * last))]
-    return kept.groupby(["policy", "seed"], sort=False).mean(numeric_only=True).drop(columns="iteration")
+    means = kept.groupby(["policy", "seed"], sort=False).mean(numeric_only=True).drop(columns="iteration")
+    if SPENT in results:
+        means[SPENT] = results[results["iteration"] == last].set_index(["policy", "seed"])[SPENT]
+    return means
+
+
+def by_iteration(results: pd.DataFrame, policy: str) -> list[dict[str, Interval]]:
+    """Return mean and interval over seeds of every measure of a policy, iteration by iteration, ``iteration`` too."""
+    own = results[results["policy"] == policy].drop(columns=["policy", "seed"])
+    return [_measured(of_one) for _, of_one in own.groupby("iteration")]
+
+
+def release_text(row: Mapping[str, Interval]) -> str:
+    """Return whether the clients' answers were released in an iteration, in words; empty without protection."""
+    if "refused" not in row:
+        return ""
+    share = row["refused"].mean
+    part = "" if share in (0.0, 1.0) else f" in {percent(share)} of the worlds"
+    return f"refused{part}: the budget is used up" if share else "made"
 
 
 def summary(results: pd.DataFrame) -> dict[str, dict[str, Interval]]:
@@ -57,9 +80,7 @@ def summary(results: pd.DataFrame) -> dict[str, dict[str, Interval]]:
     means = late_means(results)
     out: dict[str, dict[str, Interval]] = {}
     for policy in dict.fromkeys(results["policy"]):
-        own = means.loc[policy]
-        measured = [name for name in own.columns if own[name].notna().any()]
-        out[policy] = {name: _interval(own[name].dropna().to_numpy(np.float64)) for name in measured}
+        out[policy] = _measured(means.loc[policy])
     return out
 
 
@@ -90,22 +111,38 @@ def utility_chart(results: pd.DataFrame, policies: Sequence[str]) -> Chart:
     )
 
 
-def write_feedback(results: pd.DataFrame, title: str, folder: Path) -> Path:
-    """Write ``feedback.parquet`` (every iteration), ``feedback.json`` and ``feedback.html``, and return the page."""
+def write_feedback(results: pd.DataFrame, title: str, promise: str, folder: Path) -> Path:
+    """Write ``feedback.parquet`` (every world), ``feedback.json`` and ``feedback.html``, and return the page.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As of ``late_means``.
+    title, promise : str
+        The title of the page, and what was protected, in plain sentences.
+    folder : Path
+        The folder, which is made where there is none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found = summary(results)
+    policies = list(found)
+    iterations = {policy: by_iteration(results, policy) for policy in policies}
     results.to_parquet(folder / "feedback.parquet", index=False)
     numbers = {
-        policy: {name: value._asdict() for name, value in measured.items()} for policy, measured in found.items()
+        "privacy": promise,
+        "last-quarter": {policy: _plain(measured) for policy, measured in found.items()},
+        "iterations": {policy: list(map(_plain, rows)) for policy, rows in iterations.items()},
     }
     (folder / "feedback.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    policies = list(found)
     page = (
         templates()
         .get_template("feedback.html.j2")
         .render(
             title=title,
             found=found,
+            promise=promise,
+            iterations=iterations,
+            release=release_text,
             measures=MEASURES,
             estimates=ESTIMATES,
             chart=utility_chart(results, policies),
@@ -116,6 +153,16 @@ def write_feedback(results: pd.DataFrame, title: str, folder: Path) -> Path:
     path = folder / "feedback.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _measured(means: pd.DataFrame) -> dict[str, Interval]:
+    """Return the interval over the rows of every column that holds a number."""
+    measured = [name for name in means.columns if means[name].notna().any()]
+    return {name: _interval(means[name].dropna().to_numpy(np.float64)) for name in measured}
+
+
+def _plain(measured: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: value._asdict() for name, value in measured.items()}
 
 
 def _interval(values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Interval:

@@ -39,6 +39,8 @@ class DrySimulation:
         The clients that take part, ascending; the public constants are those of all clients.
     kept : dict of int to ClientState
         What each client keeps between rounds.
+    releases : int, optional
+        As of ``mechanisms``.
     received, estimates : Answers and Estimates, optional
         What the server received in the latest round, and what it made of that.
     """
@@ -47,13 +49,14 @@ class DrySimulation:
     together: Federation
     clients: Ids
     kept: dict[int, ClientState] = field(default_factory=dict)
+    releases: int | None = None
     received: Answers | None = None
     estimates: Estimates | None = None
 
     @property
     def mechanism(self) -> Mechanism:
         """The noise of every answer."""
-        return mechanisms(self.config, self.together.partition.num_clients).answers
+        return mechanisms(self.config, self.together.partition.num_clients, self.releases).answers
 
     def rounds(self) -> Iterator[tuple[State, Answers]]:
         """Yield, after every round, the server's state and everything that it received from the clients."""
@@ -74,7 +77,7 @@ class DrySimulation:
 
     def begin(self) -> State:
         """Return the server's state before the first round."""
-        return self.config.algorithm.begin(self.together.setup(self.config))
+        return self.config.algorithm.begin(self.together.setup(self.config, self.releases))
 
     def model(self) -> Recommender | None:
         """Return the public model after all rounds: the global student, else the teacher, else None."""

@@ -47,9 +47,9 @@ class Federation:
         """Positions of all private users, in the order of their clients."""
         return self.partition.clients.values
 
-    def setup(self, config: Config) -> Setup:
-        """Return the part that a server may know."""
-        answers = mechanisms(config, self.partition.num_clients).answers
+    def setup(self, config: Config, releases: int | None = None) -> Setup:
+        """Return the part that a server may know; ``releases`` as of ``mechanisms``."""
+        answers = mechanisms(config, self.partition.num_clients, releases).answers
         return Setup(
             public=self.fold.train.take(self.partition.public),
             num_clients=self.partition.num_clients,
@@ -129,12 +129,22 @@ class Mechanisms:
         return {ANSWERS: self.answers, PANEL: self.panel, METRICS: self.metrics}[kind]
 
 
-def mechanisms(config: Config, num_clients: int) -> Mechanisms:
-    """Return the mechanisms of a run with a number of registered clients, after checking its budgets."""
+def mechanisms(config: Config, num_clients: int, releases: int | None = None) -> Mechanisms:
+    """Return the mechanisms of a run with a number of registered clients, after checking its budgets.
+
+    Parameters
+    ----------
+    config : Config
+        The run's settings.
+    num_clients : int
+        Registered clients.
+    releases : int, optional
+        The most answers of one client, where it is not the protocol's plan for the rounds of a run.
+    """
     if config.privacy.student.epsilon is not None:
         config.privacy.student.limit(config.num_server_rounds, config.privacy.adaptive)
-    releases, ballot = config.algorithm.releases(config.num_server_rounds), config.algorithm.ballot()
-    return _mechanisms(config.privacy, config.fraction_train, releases, num_clients, ballot)
+    planned = releases or config.algorithm.releases(config.num_server_rounds)
+    return _mechanisms(config.privacy, config.fraction_train, planned, num_clients, config.algorithm.ballot())
 
 
 def student_noise(config: Config) -> GradientNoise | None:

@@ -86,10 +86,6 @@ class Service:
             within(len(part), self.limits.length, "a list of ids")
         if strange := [item for part in parts for item in part if item not in known]:
             raise RefusedError(422, "the catalogue does not know these ids", strange)
-        if not set(feedback.chosen) <= set(feedback.shown):
-            raise RefusedError(422, "chosen holds an item that is not among those shown")
-        if feedback.propensities is not None and len(feedback.propensities) != len(feedback.shown):
-            raise RefusedError(422, "propensities must be one for every item shown")
         await asyncio.to_thread(self.feedback.append, feedback.model_dump(exclude_none=True))
         self.metrics.feedback.inc()
         return self.answer({"kept": True})

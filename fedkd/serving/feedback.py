@@ -29,12 +29,20 @@ class FeedbackLog:
         content = json.dumps({"time": round(time.time(), 3), **line}).encode() + b"\n"
         with self._locked():
             if self._size() + len(content) > self.most_bytes // 2 and self.path.exists():
-                os.replace(self.path, self.path.with_name(self.path.name + ".old"))
+                os.replace(self.path, self._older)
             opened = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(opened, content)
             finally:
                 os.close(opened)
+
+    def files(self) -> list[Path]:
+        """Return the files that there are, the older half first."""
+        return [path for path in (self._older, self.path) if path.exists()]
+
+    @property
+    def _older(self) -> Path:
+        return self.path.with_name(self.path.name + ".old")
 
     def _size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0

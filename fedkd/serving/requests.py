@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LONGEST_ID = 500
 """Letters of an id or a title that is asked for."""
@@ -66,6 +66,14 @@ class Feedback(Body):
     history: list[Id] | None = None
     propensities: list[Annotated[float, Field(gt=0, le=1)]] | None = None
     model: Annotated[str, Field(max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Feedback":
+        if not set(self.chosen) <= set(self.shown):
+            raise ValueError("chosen holds an item that is not among those shown")
+        if self.propensities is not None and len(self.propensities) != len(self.shown):
+            raise ValueError("propensities must be one for every item shown")
+        return self
 
 
 class Item(BaseModel):

@@ -7,6 +7,7 @@ sends the difference to its last contribution, and a client that leaves takes it
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +83,7 @@ class Residual(ResidualParameters, LowRankStudent):
             "accepted": np.zeros(setup.num_clients, np.int32),
             "sum": np.zeros(spec.shape, np.float64 if spec.quantiser is None else np.int64),
             "std": np.zeros(()),
+            "times": np.ones(()),
         }
         return State(setup, arrays)
 
@@ -117,7 +119,8 @@ class Residual(ResidualParameters, LowRankStudent):
         due[estimates.clients] = False
         accepted[estimates.clients] = estimates.round
         total = question.added(state.arrays["sum"], estimate, spec)
-        return state.with_arrays(sum=total, std=np.array(estimate.std), due=due, accepted=accepted)
+        std = np.asarray(np.hypot(state.arrays["std"], estimate.std))
+        return state.with_arrays(sum=total, std=std, due=due, accepted=accepted)
 
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Solve for the teacher, and distil it into the student."""
@@ -189,10 +192,24 @@ class Residual(ResidualParameters, LowRankStudent):
         return state.with_arrays(due=due, leaving=leaving)
 
     def changed(self, state: State, clients: NDArray[np.int64]) -> State:
-        """Return the state in which some clients are asked for the difference to their last contribution."""
+        """Return the state in which some clients are asked for the difference to their last contribution.
+
+        Under noise they are asked for a whole answer again, and ``times`` counts how often clients were asked on
+        average: it depends on who is asked, never on who answers.
+        """
         due = state.arrays["due"].copy()
         due[clients] = True
-        return state.with_arrays(due=due)
+        times = np.asarray(state.arrays["times"] + len(clients) / len(due))
+        return state.with_arrays(due=due, times=times)
+
+    def admit(self, state: State, users: int) -> State:
+        """Return the state with further clients of one user each, who are due."""
+        setup = state.setup
+        more = {"due": np.ones(users, bool), "leaving": np.zeros(users, bool), "accepted": np.zeros(users, np.int32)}
+        arrays = {name: np.append(state.arrays[name], new) for name, new in more.items()}
+        clients, private = setup.num_clients + users, setup.num_private_users + users
+        larger = replace(setup, num_clients=clients, num_private_users=private)
+        return replace(state.with_arrays(**arrays), setup=larger)
 
     def contributors(self, state: State) -> NDArray[np.int64]:
         """Return the clients whose contributions are in the sum."""

@@ -228,15 +228,18 @@ class BlockQuestion(GramQuestion):
         return np.asarray(total + estimate.value)
 
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
-        """Shift the public users' estimate towards the sum, the further the smaller its standard deviation."""
+        """Shift the public users' estimate towards the sum, the further the smaller its standard deviation.
+
+        Where clients answered several times, the sum is the mean of these answers: a sum of differences would carry
+        the noise of all of them, and the latest answer alone that of one out of many, which is large.
+        """
         del users
-        setup, accepted = state.setup, state.arrays["accepted"]
-        rounds = len(np.unique(accepted[accepted > 0]))
-        std = float(state.arrays["std"]) * rounds**0.5 if rounds else np.inf
+        setup, times = state.setup, float(state.arrays["times"])
+        std = float(state.arrays["std"]) / times if state.arrays["accepted"].any() else np.inf
         lengths = setup.public.histories.lengths
         strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
-        return protected_gram(state.arrays["sum"], state.arrays["reference.panel"], *known), float(strength)
+        return protected_gram(state.arrays["sum"] / times, state.arrays["reference.panel"], *known), float(strength)
 
     @property
     def permanent(self) -> str | None:
