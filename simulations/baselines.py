@@ -12,6 +12,7 @@ from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
 from fedkd.gate.options import GateOptions
+from fedkd.models.arrays import working_bytes
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
@@ -179,7 +180,7 @@ def students_memory(config: Config, together: Federation) -> int:
     """Return about the bytes of a cohort's students in training: they, their gradients and their answers."""
     assert isinstance(config.algorithm, TrainedStudent)
     cohort = min(config.runtime.cohort_size, together.partition.num_clients)
-    return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
+    return 3 * cohort * working_bytes(config.algorithm.blank_student(together.fold.train.catalogue))
 
 
 def compressed(name: str, config: Config, together: Federation) -> str:
