@@ -203,10 +203,7 @@ class BlockQuestion(GramQuestion):
         """Return the most popular items, about 15 times the root of the number of clients."""
         items = setup.public.num_items
         if not setup.public.num_users:
-            raise UserError(
-                "under protection, algorithm residual needs public users, whose histories predict the sum; set "
-                "partition.public-fraction above 0, for example 0.1"
-            )
+            raise no_public_users()
         size = min(self.parameters.block or round(15 * setup.num_clients**0.5), items, 4096)
         return item_reference(setup.popular, size, size)
 
@@ -230,9 +227,7 @@ class BlockQuestion(GramQuestion):
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
         """Shift the public users' estimate towards the sum, the further the smaller its standard deviation."""
         del users
-        setup, accepted = state.setup, state.arrays["accepted"]
-        rounds = len(np.unique(accepted[accepted > 0]))
-        std = float(state.arrays["std"]) * rounds**0.5 if rounds else np.inf
+        setup, std = state.setup, noise_of(state)
         lengths = setup.public.histories.lengths
         strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
@@ -241,7 +236,25 @@ class BlockQuestion(GramQuestion):
     @property
     def permanent(self) -> str | None:
         """Reason: taking something back would be one more release about the clients that leave."""
-        return "a protected sum keeps every contribution it has; to remove one, run again without the client"
+        return PERMANENT
+
+
+PERMANENT = "a protected sum keeps every contribution it has; to remove one, run again without the client"
+
+
+def noise_of(state: State) -> float:
+    """Return the standard deviation of the noise on every number of the running total; infinite before any sum."""
+    accepted = state.arrays["accepted"]
+    rounds = len(np.unique(accepted[accepted > 0]))
+    return float(state.arrays["std"]) * rounds**0.5 if rounds else float(np.inf)
+
+
+def no_public_users() -> UserError:
+    """Return the error of a protected question without public users."""
+    return UserError(
+        "under protection, algorithm residual needs public users, whose histories predict the sum; set "
+        "partition.public-fraction above 0, for example 0.1"
+    )
 
 
 def state_reference(state: State) -> Reference:
