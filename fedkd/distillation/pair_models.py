@@ -173,7 +173,7 @@ def _ridge_solution(block: NDArray[np.float32], wanted: NDArray[np.float32], rid
 def _block(matrix: Any, chosen: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the rows and columns of some inputs as an array; ``place`` is -1 everywhere, before and after."""
     if isinstance(matrix, np.ndarray):
-        return matrix[np.ix_(chosen, chosen)]
+        return np.asarray(matrix[np.ix_(chosen, chosen)])
     place[chosen] = np.arange(len(chosen))
     rows = matrix[chosen]
     column = place[rows.indices]
