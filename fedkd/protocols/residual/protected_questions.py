@@ -14,7 +14,7 @@ from fedkd.messages.types import Answers, Asks, Estimate, Kind, Reference, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual.pair_questions import NOTHING, NextItemQuestion
-from fedkd.protocols.residual.questions import PERMANENT, Question, no_public_users, noise_of, state_reference
+from fedkd.protocols.residual.questions import PERMANENT, Question, no_public_users, spread_of, state_reference
 from fedkd.training.cohort import Cohort
 
 BYTES = 4
@@ -70,8 +70,8 @@ class ProtectedNextItemQuestion(Question):
         del users, rank
         setup, statistic, asked = state.setup, self.exact.statistic, self._asked(state_reference(state))
         each = setup.num_private_users / max(1, setup.num_clients)
-        ratio, noise = setup.num_private_users / setup.public.num_users, noise_of(state) * each
-        known = (setup.public.histories, statistic, asked, ratio, noise)
+        ratio, std = setup.num_private_users / setup.public.num_users, spread_of(state) * each
+        known = (setup.public.histories, statistic, asked, ratio, std)
         sums, weight = protected_sums(state.arrays["sum"] * each, *known)
         ridge = RIDGE * self.parameters.regularisation * weight
         return teacher_and_student(sums, ridge, self.exact.rates, self.parameters.density * sums.layout.inputs)

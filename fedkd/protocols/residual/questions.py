@@ -227,7 +227,7 @@ class BlockQuestion(GramQuestion):
     def gram(self, state: State, users: int) -> tuple[Gram, float]:
         """Shift the public users' estimate towards the sum, the further the smaller its standard deviation."""
         del users
-        setup, std = state.setup, noise_of(state)
+        setup, std = state.setup, spread_of(state)
         lengths = setup.public.histories.lengths
         strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
@@ -242,7 +242,7 @@ class BlockQuestion(GramQuestion):
 PERMANENT = "a protected sum keeps every contribution it has; to remove one, run again without the client"
 
 
-def noise_of(state: State) -> float:
+def spread_of(state: State) -> float:
     """Return the standard deviation of the noise on every number of the running total; infinite before any sum."""
     accepted = state.arrays["accepted"]
     rounds = len(np.unique(accepted[accepted > 0]))
