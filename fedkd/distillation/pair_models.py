@@ -188,7 +188,8 @@ class _Blocks:
     def __init__(self, matrix: sparse.csr_array | NDArray[Any]) -> None:
         self.place = np.full(matrix.shape[0], -1)
         if isinstance(matrix, np.ndarray):
-            frequent, self.matrix = np.arange(len(matrix)), sparse.csr_array(matrix.shape, dtype=np.float32)
+            frequent = np.arange(len(matrix))
+            self.matrix: Any = sparse.csr_array((len(matrix), len(matrix)), dtype=np.float32)
             self.frequent = matrix.astype(np.float32, copy=False)
         else:
             self.matrix = matrix.astype(np.float32, copy=False)
