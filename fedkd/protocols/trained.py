@@ -12,6 +12,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
 from fedkd.messages.types import Asks, Reference
+from fedkd.models.arrays import working_bytes
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.table import AnyModel
@@ -120,4 +121,4 @@ class OwnStudents(TrainedStudent):
 
     def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
         """Return the bytes of a student."""
-        return (model or self.model).build(catalogue, seed=0).size()[1]
+        return working_bytes((model or self.model).build(catalogue, seed=0))

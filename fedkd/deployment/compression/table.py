@@ -6,7 +6,7 @@ from fedkd.deployment.compression.base import Compression
 from fedkd.deployment.compression.low_rank import LowRankTables
 from fedkd.deployment.compression.packed import Packed
 from fedkd.deployment.compression.pruned import Pruned
-from fedkd.deployment.compression.quantised import Int4, Int8
+from fedkd.deployment.compression.quantised import Int4, Int8, with_bytes
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.registry import Registry
@@ -40,6 +40,8 @@ def _divided(text: str) -> tuple[str, str]:
 def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
     """Return a smaller copy of a model, after some steps in their order; the model itself stays as it is.
 
+    Tables that were trained with 8 bits are kept with 8 bits, whatever the steps.
+
     Raises
     ------
     UserError
@@ -51,4 +53,4 @@ def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
     if steps and not any(isinstance(module, Packed) for module in small.modules()):
         names = ", ".join(one.kind for one in steps)
         raise UserError(f"{names} finds no table of this model that it could make smaller; leave it out")
-    return small
+    return with_bytes(small)
