@@ -7,7 +7,7 @@ from pydantic import Field
 from fedkd.distillation.residual import UserWeights
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.table import MaybeModel
-from fedkd.options import Options
+from fedkd.options import COMPARED, Options, Searched
 from fedkd.training.options import CentralTraining
 
 Decay = Annotated[float, Field(gt=0, le=1000)]
@@ -57,8 +57,8 @@ class ResidualParameters(Options):
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None
-    distillation: ServerDistillation = ServerDistillation()
-    central: CentralTraining = CentralTraining()
+    distillation: Annotated[ServerDistillation, Searched(needs="model")] = ServerDistillation()
+    central: Annotated[CentralTraining, COMPARED] = CentralTraining()
 
     @property
     def weights(self) -> UserWeights:
