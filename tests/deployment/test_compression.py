@@ -97,7 +97,7 @@ def test_tied_and_hashed_tables_become_smaller_too() -> None:
 
 
 def test_steps_are_named_with_their_settings_or_are_ones_own() -> None:
-    assert set(COMPRESSIONS.names) == {"int8", "int4", "pruned", "low-rank"}
+    assert set(COMPRESSIONS.names) == {"float16", "int8", "int4", "pruned", "low-rank"}
     assert step("pruned:kept=0.3").model_dump() == {"kind": "pruned", "kept": 0.3}
     assert isinstance(step("tests.deployment.test_compression:Nothing:much=2"), Compression)
     for text, said in (("int9", "did you mean int8"), ("pruned:kept=2", "kept"), ("int8:bits=3", "no such key")):

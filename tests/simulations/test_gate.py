@@ -37,7 +37,7 @@ def test_a_run_on_the_test_part_is_judged_by_a_run_of_its_own_on_validation(
     assert decisions["bytes <= 1"] == decisions["epsilon <= 8"] == summary["gate"]["decision"] == "not-met"
     assert gate_lines(summary)[0] == "gate: not-met (validation part, confidence 0.95)"
     played: list[str] = []
-    monkeypatch.setattr("simulations.run.simulate", lambda config: played.append(config.evaluation.target))
+    monkeypatch.setattr("simulations.run.simulate", lambda config, watch: played.append(config.evaluation.target))
     assert run_into(tmp_path / "run")["gate"] == summary["gate"]
     assert not played
     page = render(tmp_path / "run").read_text()

@@ -30,12 +30,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Replace runs by students that reach .01 per rank, and no more than .3, in every user."""
     made: list[Config] = []
 
-    def run(config: Config, folder: RunFolder) -> dict[str, Any]:
+    def run(config: Config, folder: RunFolder, watch: object) -> dict[str, Any]:
         made.append(config)
         reached = min(0.3, 0.01 * config.algorithm.rank)  # type: ignore[union-attr]
         known = Known({("student", "ndcg@10", ""): np.full(50, reached)})
         checks = judge(config.gate.read, known, config.gate.confidence)
-        return {"gate": {"decision": str(decision(checks)), "checks": list(map(described, checks))}}
+        return {"gate": {"compression": "", "decision": str(decision(checks)), "checks": list(map(described, checks))}}
 
     monkeypatch.setattr(searching, "run", run)
     return made
