@@ -147,8 +147,10 @@ class Judgement:
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What the best of several judgements has most of."""
-        return self.decision is Decision.MET, self.decision is Decision.UNDECIDED, self.margin
+        """What the best of several judgements has most of; of those that are met, quality and not smallness."""
+        quality = min((check.margin for check in self.checks if check not in self.costs), default=0.0)
+        met = self.decision is Decision.MET
+        return met, self.decision is Decision.UNDECIDED, quality if met else self.margin
 
     def told(self, given: float) -> dict[str, Any]:
         """Return the judgement as ``summary.json`` holds it, beside the confidence that was asked for."""

@@ -45,7 +45,7 @@ class ResidualParameters(Options):
         Training of such a student in the centralised comparison.
     """
 
-    reference_kind: Literal["items", "histories"] = "items"
+    reference_kind: Annotated[Literal["items", "histories"], Searched(())] = "items"
     references: int = Field(default=0, ge=0)
     panel: int = Field(default=0, ge=0)
     upload_budget_bytes: int = Field(default=156_000, ge=0)
