@@ -7,7 +7,7 @@ from fedkd.gate.search import dimension
 from fedkd.options import Options
 
 COMPRESSION = (
-    "float16",
+    "half",
     "int8",
     "pruned:kept=0.5 + int8",
     "int4",

@@ -52,14 +52,14 @@ def test_a_run_on_the_test_part_is_judged_by_a_run_of_its_own_on_validation(
 
 def test_a_student_that_is_too_large_is_made_smaller_judged_and_exported_so(tmp_path: Path) -> None:
     wanted = 'gate.requirements=["ndcg@20 >= 0.2 of teacher","bytes <= 9600","latency-p95-ms <= 1000"]'
-    steps = 'gate.compression=["low-rank:rank=500","float16","int8","pruned:kept=0.1 + int4"]'
+    steps = 'gate.compression=["low-rank:rank=500","half","int8","pruned:kept=0.1 + int4"]'
     settings = config(tmp_path / "run", wanted, steps, CHEAP, "algorithm.rank=32", "evaluation.target=validation")
     gate = run(settings, RunFolder(tmp_path / "run"))["gate"]
     assert gate["decision"] == "met"
     assert gate["compression"] == "int8"
     tried = {one["compression"]: one["decision"] for one in gate["tried"]}
     assert tried.pop("") == "not-met"  # 2 bytes for each of 80 x 32 x 2 numbers
-    assert set(tried) == {"int8", "pruned:kept=0.1 + int4"}  # float16 is too large with its program
+    assert set(tried) == {"int8", "pruned:kept=0.1 + int4"}  # half is too large with its program
     page = render(tmp_path / "run").read_text()
     assert "What was tried to make it smaller" in page
     done = CliRunner().invoke(app, ["export", str(tmp_path / "run"), "--out", str(tmp_path / "model")])

@@ -90,17 +90,16 @@ def test_what_is_not_measured_ends_the_search(tmp_path: Path, runs: list[Config]
 
 def test_under_protection_trials_use_public_users_alone(tmp_path: Path) -> None:
     protected = ("privacy.mode=central", "privacy.epsilon=4", "privacy.delta=1e-5", "partition.public-fraction=0.4")
-    said, public = of_public_users(config(tmp_path / "run", *protected), tmp_path)
+    protected = (*protected, "evaluation.target=validation")
+    wanted = 'gate.requirements=["epsilon <= 8","hr@10 >= 0.1"]'
+    said, public = of_public_users(config(tmp_path / "run", *protected, wanted), tmp_path)
     assert "public users alone" in said
     assert not public.privacy.mechanism.active
     assert len(public.data.load().interactions.users) == 24
-    epsilon = (*protected, "evaluation.target=validation")
-    wanted = 'gate.requirements=["epsilon <= 8","hr@10 >= 0.1"]'
-    _, public = of_public_users(config(tmp_path / "run", *epsilon, wanted), tmp_path)
     assert public.gate.requirements == ("hr@10 >= 0.1",)  # the budget is planned, and trials have none
     for text, mend in (("epsilon <= 2", "set it to 2 or less"), ("epsilon <= 8", "add a requirement")):
         with pytest.raises(UserError, match=mend):
-            of_public_users(config(tmp_path / "run", *epsilon, f'gate.requirements=["{text}"]'), tmp_path)
+            of_public_users(config(tmp_path / "run", *protected, f'gate.requirements=["{text}"]'), tmp_path)
     said, same = of_public_users(given := config(tmp_path / "run"), tmp_path)
     assert same is given
     assert "nothing is charged" in said

@@ -9,17 +9,17 @@ from fedkd.deployment.compression.base import Compression
 from fedkd.deployment.compression.packed import Packed, Place
 
 
-class Float16(Compression):
+class Half(Compression):
     """Weights as floating-point numbers of 16 bits; what is larger than they can be becomes their largest."""
 
-    kind: Literal["float16"] = "float16"
+    kind: Literal["half"] = "half"
 
     def packed(self, place: Place) -> Packed:
         """Return the tensor in half of its bytes."""
-        return Half(place.tensor)
+        return HalfTensor(place.tensor)
 
 
-class Half(Packed):
+class HalfTensor(Packed):
     """A tensor of 16-bit numbers.
 
     Parameters

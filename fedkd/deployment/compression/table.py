@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fedkd.deployment.compression.base import Compression
-from fedkd.deployment.compression.half import Float16
+from fedkd.deployment.compression.half import Half
 from fedkd.deployment.compression.low_rank import LowRankTables
 from fedkd.deployment.compression.packed import Packed
 from fedkd.deployment.compression.pruned import Pruned
@@ -13,7 +13,7 @@ from fedkd.models.base import Recommender
 from fedkd.registry import Registry
 from fedkd.runs.mistakes import validated
 
-COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Float16, Int8, Int4, Pruned, LowRankTables)
+COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Half, Int8, Int4, Pruned, LowRankTables)
 
 
 def step(text: str) -> Compression:
