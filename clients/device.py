@@ -27,7 +27,7 @@ MADE = (
     "make it of the device's own data with python -m clients.prepare, or for many clients on one machine with "
     "python -m simulations.deployment.prepare"
 )
-"""How a device's folder comes about."""
+"""The ways to make a device's folder."""
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,6 @@ class BaselineRows:
         """Train and measure a baseline."""
         if reason := unmade(name, config, together):
             raise UnmadeError(reason)
-        if note := compressed(name, config, together):
-            self.notes[name] = note
         if BY_NAME[name].kind == "protocol":
             self.models[name] = federated_row(name, config, folder)
             return
@@ -78,6 +76,8 @@ class BaselineRows:
             config = config.model_copy(update={"algorithm": algorithm})
         made = self._made(name, config, together)
         self.lists[name] = made.lists
+        if note := compressed(name, made.model, config, together):
+            self.notes[name] = note
         measured = analysis.row(made.model, made.lists, config, together, deployed=bool(alone))
         self.models[name] = measured | {"training-seconds": made.seconds} | settings
 

@@ -10,13 +10,13 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import RANK, ease_teacher, is_compressed, weighted_gram
 from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import BASELINES, BY_NAME, EASE
+from fedkd.evaluation.rows import BY_NAME, EASE, USUAL
 from fedkd.gate.options import GateOptions
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
 from fedkd.models.item_knn import fit_item_knn
-from fedkd.models.linear import LinearConfig
+from fedkd.models.linear import LinearConfig, LowRank
 from fedkd.models.popularity import fit_popularity
 from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.base import State
@@ -159,7 +159,7 @@ def unmade(name: str, config: Config, together: Federation) -> str:
 def _often(name: str, config: Config, together: Federation) -> str:
     """Return why a student is not tuned unless somebody asks for it: it takes long where the catalogue is large."""
     items, asked = together.fold.train.num_items, config.evaluation.baselines
-    if name != "tuned" or items < LARGE or set(asked) != set(BASELINES):
+    if name != "tuned" or items < LARGE or set(asked) != set(USUAL):
         return ""
     return (
         f"the student of {items:,} items would be made {number(config.algorithm)} times; name it in "
@@ -182,10 +182,10 @@ def students_memory(config: Config, together: Federation) -> int:
     return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
 
 
-def compressed(name: str, config: Config, together: Federation) -> str:
-    """Return what is said of a baseline that is made of a compressed Gram matrix; empty of others."""
+def compressed(name: str, model: Recommender, config: Config, together: Federation) -> str:
+    """Return what is said of a baseline that was made of a compressed Gram matrix; empty of others."""
     train = together.fold.train
-    everyone = name == "centralised" and has_closed_form(config.algorithm)
+    everyone = name == "centralised" and has_closed_form(config.algorithm) and isinstance(model, LowRank)
     everyone = everyone and is_compressed(train.num_users, train.num_items)
     if not everyone and (name != EASE or fits(train.num_items)):
         return ""

@@ -31,7 +31,7 @@ NOBODY = PerUser(np.zeros(0, np.int64), np.zeros((0, len(METRICS))))
 
 @dataclass(frozen=True)
 class Measured:
-    """What a simulation measured of its models on the validation part.
+    """A simulation's measurements of its models on the validation part.
 
     Attributes
     ----------

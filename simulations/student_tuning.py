@@ -11,6 +11,7 @@ from fedkd.data.options import SplitOptions
 from fedkd.data.splits import split
 from fedkd.evaluation.evaluator import evaluate, model_scores
 from fedkd.evaluation.metrics import PRIMARY
+from fedkd.models.watching import watched
 from fedkd.options import Options, kebab
 from fedkd.protocols.base import Protocol, Setup
 
@@ -32,7 +33,8 @@ def tuned(protocol: P, setup: Setup) -> P:
     fold = split(setup.public, SplitOptions(kind=kind), setup.seed).test
     known: dict[P, float] = {}
     for name in protocol.tunable:
-        for candidate in variations(protocol, name):
+        candidates = list(variations(protocol, name))
+        for candidate in watched(candidates, len(candidates), f"choice of the student's {name}"):
             if candidate not in known:
                 known[candidate] = _quality(candidate, setup, fold)
         protocol = max(known, key=lambda candidate: known[candidate])

@@ -1,5 +1,6 @@
 """What all tests share: the same chance every time, and the processes that they run in."""
 
+import functools
 import os
 import random
 import secrets
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 DRAWN = random.Random()
 
@@ -44,8 +47,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if named and all(path.is_file() for path in named) else min(os.cpu_count() or 1, 8) + 1
 
 
+class OneDeploymentAtATime(LoadFileScheduling):
+    """A file is run by one process, and all files that start Flower's processes are run by the same one.
+
+    Two deployments at once leave so little of two cores to each that Ray gives up waiting for its own processes.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "network" if "mark.network" in _text(self.config.rootpath / file) else file
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return path.read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return OneDeploymentAtATime(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with long tests first, those that wait for processes before all, so that nothing long comes last."""
+    """Put files that start processes first and other long ones next, so that nothing long comes last."""
     long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("network", "slow")}
     items.sort(key=lambda item: (item.path not in long["network"], item.path not in long["slow"]))

@@ -20,7 +20,7 @@ from fedkd.errors import UserError
 MANIFEST = "manifest.json"
 SCHEMA = 1
 TRIES = 5
-"""How often a folder is read that another process may be replacing at the moment."""
+"""The number of attempts to read a folder that another process may be replacing."""
 
 PAUSE = 0.2
 """Seconds between them."""

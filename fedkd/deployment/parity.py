@@ -1,4 +1,4 @@
-"""What an export changed: scores against the torch model, and lists and quality where the run's data are at hand."""
+"""Parity of an export with its torch model: scores, and lists and quality where the run's data are at hand."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Parity:
-    """What an export changed.
+    """The differences between an export and its torch model.
 
     Attributes
     ----------

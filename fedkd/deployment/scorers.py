@@ -19,7 +19,7 @@ Run = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class HistoryForm:
-    """How a history is given to a model.
+    """The form in which a model takes a history.
 
     Attributes
     ----------
@@ -136,4 +136,4 @@ RUNTIMES: dict[str, Callable[[ExportFolder, int], Run]] = {
     "torch": torchscript_model,
     "safetensors": arrays_model,
 }
-"""How the models of every format are opened."""
+"""The opener of every format."""

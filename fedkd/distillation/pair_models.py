@@ -14,9 +14,13 @@ from threadpoolctl import threadpool_limits
 from fedkd.distillation.likely_pairs import symmetric
 from fedkd.distillation.pair_lists import Layout
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.models.watching import watched
 
 DENSE_INPUTS = 12_288
 """Statistics of at most this many inputs are solved at once, in arrays of inputs x inputs."""
+
+FREQUENT_INPUTS = 12_288
+"""Inputs of a large catalogue whose statistics are kept as an array of inputs x inputs, 604 MB."""
 
 NEIGHBOURS = 400
 """Most inputs from which the score of an item of a large catalogue is made."""
@@ -110,25 +114,25 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
         Positive.
     """
     columns, items = sparse.csc_array(targets), targets.shape[1]
-    solve = partial(_solved, inputs.astype(np.float32), columns, ridge)
+    solve = partial(_solved, _Blocks(inputs), columns, ridge)
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        parts = list(pool.map(solve, [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]))
+        pieces = [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]
+        parts = list(watched(pool.map(solve, pieces), len(pieces), "weights of neighbours"))
     rows, values, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
     return sparse.csr_array((values, (rows, np.repeat(np.arange(items), counts))), shape=targets.shape)
 
 
 def _solved(
-    inputs: sparse.csr_array, columns: sparse.csc_array, ridge: float, items: range
+    inputs: "_Blocks", columns: sparse.csc_array, ridge: float, items: range
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return the inputs and the weights of some items one after the other, and how many each has."""
-    place = np.full(inputs.shape[0], -1)
-    rows, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    rows, values, column = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], np.full(inputs.matrix.shape[0], -1)
     for item in items:
         own = slice(columns.indptr[item], columns.indptr[item + 1])
         best = np.argsort(-columns.data[own], kind="stable")[:NEIGHBOURS]
         near = columns.indices[own][best].astype(np.int64)
         rows.append(near)
-        values.append(_ridge_solution(_block(inputs, near, place), columns.data[own][best].astype(np.float32), ridge))
+        values.append(_ridge_solution(inputs.of(near, column), columns.data[own][best].astype(np.float32), ridge))
     return np.concatenate(rows), np.concatenate(values), np.array([len(part) for part in rows[1:]])
 
 
@@ -143,16 +147,37 @@ def _ridge_solution(block: NDArray[np.float32], wanted: NDArray[np.float32], rid
     return np.asarray(solution.reshape(-1), np.float32)
 
 
-def _block(matrix: sparse.csr_array, chosen: NDArray[Any], place: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the rows and columns of some inputs as an array; ``place`` is -1 everywhere, before and after."""
-    place[chosen] = np.arange(len(chosen))
-    rows = matrix[chosen]
-    column = place[rows.indices]
-    kept = column >= 0
-    out = np.zeros((len(chosen), len(chosen)), np.float32)
-    out[np.repeat(np.arange(len(chosen)), np.diff(rows.indptr))[kept], column[kept]] = rows.data[kept]
-    place[chosen] = -1
-    return out
+class _Blocks:
+    """Rows and columns of some inputs out of a large symmetric matrix, for one solve after the other.
+
+    Frequent inputs have long rows and are in most blocks, so they are kept as an array; those of the others are short.
+
+    Parameters
+    ----------
+    matrix : sparse csr array, shape [inputs, inputs]
+        Symmetric to the last bit.
+    """
+
+    def __init__(self, matrix: sparse.csr_array) -> None:
+        self.matrix, size = matrix.astype(np.float32), matrix.shape[0]
+        frequent = np.sort(np.argsort(-np.diff(matrix.indptr), kind="stable")[:FREQUENT_INPUTS])
+        self.place = np.full(size, -1)
+        self.place[frequent] = np.arange(len(frequent))
+        self.frequent = self.matrix[frequent][:, frequent].toarray()
+
+    def of(self, chosen: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the block of some inputs, shape [chosen, chosen]; ``column`` is -1 everywhere, before and after."""
+        out, place = np.zeros((len(chosen), len(chosen)), np.float32), self.place[chosen]
+        often, seldom = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+        out[often[:, None], often] = self.frequent[place[often][:, None], place[often]]
+        rows = self.matrix[chosen[seldom]]
+        column[chosen] = np.arange(len(chosen))
+        there = column[rows.indices]
+        column[chosen] = -1
+        kept = np.flatnonzero(there >= 0)
+        here, there = np.repeat(seldom, np.diff(rows.indptr))[kept], there[kept]
+        out[here, there] = out[there, here] = rows.data[kept]
+        return out
 
 
 def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int) -> SparseDecayed:

@@ -1,4 +1,4 @@
-"""What is shown, and what users do with it: lists with known propensities, position-biased clicks, own finds."""
+"""Lists with known propensities, and users' behaviour: position-biased clicks and own finds."""
 
 from dataclasses import dataclass
 

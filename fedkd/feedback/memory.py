@@ -1,4 +1,4 @@
-"""What users of the feedback loop have had so far, as the interactions that models learn from."""
+"""The interactions of the feedback loop's users so far, from which models learn."""
 
 from dataclasses import dataclass, replace
 

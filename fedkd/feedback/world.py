@@ -47,7 +47,7 @@ MEETINGS = 40
 """Items that a user meets by themself between two lists."""
 
 FADING = 0.8
-"""What is left of satiation when the next list is shown."""
+"""The share of satiation that is left when the next list is shown."""
 
 LARGEST = 5 * 10**7
 """The most users times items: the truth of every pair is held."""

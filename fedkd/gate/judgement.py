@@ -47,7 +47,7 @@ class Decision(StrEnum):
 
 
 class Evidence(Protocol):
-    """What was measured on the validation part."""
+    """Measurements of the validation part."""
 
     def per_user(self, model: str, metric: str, part: str) -> NDArray[np.float64] | None:
         """Return a metric of every user with a target in a slice, in the same order for all models; None if unknown."""
@@ -87,7 +87,7 @@ class Check:
 
     @property
     def margin(self) -> float:
-        """How far the bound that counts is on the right side, as a share of the requirement's; below 0 it fails."""
+        """The distance of the bound that counts from the requirement, as a share of it; below 0 it fails."""
         if self.low is None or self.high is None or self.bound is None:
             return -math.inf
         inside = self.low if self.requirement.at_least else -self.high

@@ -18,7 +18,7 @@ COMPRESSION = (
 
 
 class GateOptions(Options):
-    """What a student must reach before it is deployed.
+    """Requirements that a student must meet before it is deployed.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ EPSILON = "epsilon"
 DEPTHLESS = {"ndcg": "ndcg@10", "recall": "recall@20", "hr": "hr@10", "mrr": "mrr@10"} | {
     name.partition("@")[0]: name for name in FACTS if "@" in name
 }
-"""What a metric without a depth means."""
+"""The depth of a metric that names none."""
 
 SLICES = {name: f"{name} items" for name in POPULARITY} | {
     f"history {name}": f"history {name}" for name in HISTORY_LENGTHS

@@ -12,7 +12,7 @@ from fedkd.errors import UserError
 from fedkd.options import Options, Searched, kebab
 
 REACH = 5.0
-"""How far from its value a setting is searched that nobody gave a range: by this factor, both ways."""
+"""The factor, both ways, by which a setting is searched around its value where nobody gave a range."""
 
 _CHOICES = re.compile(r"(?P<key>[\w.-]+)\s+in\s+(?P<values>.+)")
 _RANGE = re.compile(r"(?P<key>[\w.-]+)\s+from\s+(?P<low>\S+)\s+to\s+(?P<high>\S+?)(?P<log>\s+log)?")

@@ -245,7 +245,7 @@ class FedGKT(TrainedStudent):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What is known of some references.
+    """Features and soft labels of some references.
 
     Attributes
     ----------

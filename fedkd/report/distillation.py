@@ -15,14 +15,14 @@ QUALITY = (PRIMARY, "recall@20", "hr@10")
 """The metrics of the table."""
 
 WORDS = {"as the run": "without a teacher and with the same settings", "tuned": "tuned for itself"}
-"""How a student is trained alone, for people."""
+"""The ways to train a student alone, in words for people."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What distillation is worth, in words.
+    """The worth of distillation, in words.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a feedback loop did: tables and pictures of every policy over the iterations, with intervals over worlds."""
+"""The report of a feedback loop: tables and pictures of every policy over the iterations, with intervals."""
 
 import json
 from collections.abc import Sequence

@@ -1,8 +1,5 @@
 """One configuration: defaults, then a TOML file, then ``key=value``; frozen and typed."""
 
-import json
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,6 @@ from pydantic import Field, model_validator
 from fedkd.data.options import PartitionOptions, SplitOptions
 from fedkd.data.sources.synthetic import Synthetic
 from fedkd.data.sources.table import AnySource
-from fedkd.errors import UserError
 from fedkd.evaluation.options import EvaluationOptions
 from fedkd.evaluation.rows import BASELINES, BY_NAME, PARAMETERS, PUBLIC, USUAL
 from fedkd.feedback.options import FeedbackOptions
@@ -23,8 +19,8 @@ from fedkd.privacy.options import PrivacyOptions
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.table import AnyProtocol
 from fedkd.protocols.taught import TaughtTeacher
-from fedkd.runs.choices import NAMES, forget
 from fedkd.runs.mistakes import validated
+from fedkd.runs.settings import anchor, as_toml, change, leaves, pair, read_toml
 from fedkd.training.profiles import ClientOptions
 
 
@@ -193,17 +189,17 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
     UserError
         The file is missing or broken, a key is unknown, or a value is out of range; the message says how to correct it.
     """
-    tree = _read_toml(path) if path is not None else {}
-    _change(tree, map(_pair, overrides))
+    tree = read_toml(path) if path is not None else {}
+    change(tree, map(pair, overrides), flatten(Config()))
     if path is not None:
-        _anchor(tree, path.parent)
+        anchor(tree, path.parent)
     return validate(tree)
 
 
 def changed(config: Config, overrides: Iterable[str]) -> Config:
     """Return a configuration with ``key=value`` overrides; a ``UserError`` lists everything wrong in it."""
     tree = dump(config)
-    _change(tree, map(_pair, overrides))
+    change(tree, map(pair, overrides), flatten(Config()))
     return validate(tree)
 
 
@@ -222,9 +218,9 @@ def flatten(config: Config) -> dict[str, bool | int | float | str]:
 
     Absent values of keys that the default configuration has are ``""``; those of other keys are left out.
     """
-    declared = dict(_leaves(Config().model_dump(mode="json", by_alias=True)))
-    leaves = _leaves(config.model_dump(mode="json", by_alias=True))
-    return {key: "" if value is None else value for key, value in leaves if value is not None or key in declared}
+    declared = dict(leaves(Config().model_dump(mode="json", by_alias=True)))
+    given = leaves(config.model_dump(mode="json", by_alias=True))
+    return {key: "" if value is None else value for key, value in given if value is not None or key in declared}
 
 
 def unflatten(flat: Mapping[str, Any]) -> Config:
@@ -235,94 +231,16 @@ def unflatten(flat: Mapping[str, Any]) -> Config:
     declared in Flower's configuration.
     """
     defaults = flatten(Config())
-    others = map(_pair, str(flat.get("overrides", "")).split())
+    others = map(pair, str(flat.get("overrides", "")).split())
     given = [(key, value) for key, value in flat.items() if key not in defaults or defaults[key] != value]
     tree: dict[str, Any] = {}
-    _change(tree, [pair for pair in (*given, *others) if pair[0] != "overrides"])
+    change(tree, [each for each in (*given, *others) if each[0] != "overrides"], defaults)
     return validate(tree)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, bool | int | float | str | None]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            yield prefix + key, json.dumps(value)
-        else:
-            yield prefix + key, value
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"cannot read the configuration {path}: {error.strerror}; give the path of a TOML file"
-        ) from None
-    except ValueError as error:  # no TOML, no text, or a number too long to be read
-        raise UserError(f"{path} is not valid TOML: {error}") from None
-
-
-def _pair(override: str) -> tuple[str, Any]:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set takes key=value, for example --set seed=1; it got {override!r}")
-    try:
-        return key, tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # no TOML, or a number too long to be read
-        return key, text
-
-
-def _change(tree: dict[str, Any], pairs: Iterable[tuple[str, Any]]) -> None:
-    """Set keys in order, but the names of classes first, because a name removes the keys of another class."""
-    pairs = list(pairs)
-    named = {key: value for key, value in reversed(pairs) if key in NAMES}
-    for key, value in (*((key, named[key]) for key in NAMES if key in named), *pairs):
-        _set(tree, key, value)
-
-
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        tree = tree.setdefault(part, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"{key}: {part} is a value, not a table of keys; set {key[: key.index(part)]}{part} itself")
-    if isinstance(value, str) and value.startswith("["):
-        value = _list(key, value)
-    if key in NAMES and tree.get(last, flatten(Config()).get(key, value)) != value:
-        forget(tree, NAMES[key].base)
-    tree[last] = value
-
-
-def _list(key: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        words = json.dumps([part.strip(" '\"") for part in text.strip("[]").split(",")])
-        raise UserError(f"{key}: {text} is no list; write it as {words}, within ' and ' in a shell") from None
-
-
-def _anchor(tree: dict[str, Any], folder: Path) -> None:
-    """Make the data path in a file absolute: from the working directory if it exists there, else from the file."""
-    data = tree.get("data")
-    path = data.get("path") if isinstance(data, dict) else None
-    if isinstance(path, str) and path:
-        here = Path(path).expanduser()
-        tree["data"]["path"] = str(
-            (here if here.exists() else folder / here if (folder / here).exists() else here).absolute()
-        )
 
 
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
     """Return the settings for ``flwr run -c``: declared keys that differ, and all others as ``overrides``."""
     declared, given = flatten(Config()), flatten(config)
     settings = {key: value for key, value in given.items() if key in declared and value != declared[key]}
-    others = [f"{key}={_as_toml(value)}" for key, value in given.items() if key not in declared]
+    others = [f"{key}={as_toml(value)}" for key, value in given.items() if key not in declared]
     return settings | ({"overrides": " ".join(others)} if others else {})
-
-
-def _as_toml(value: bool | int | float | str) -> str:
-    """Return a value as TOML without a blank, because blanks separate overrides."""
-    plain = _list("overrides", value) if isinstance(value, str) and value.startswith("[") else value
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    return re.sub(r"\s", lambda blank: f"\\u{ord(blank[0]):04x}", text)

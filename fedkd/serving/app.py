@@ -30,7 +30,7 @@ Text = Annotated[str, Query(max_length=requests.LONGEST_ID)]
 
 
 class Service:
-    """What the answers are made with.
+    """The model, the catalogue and the log that answers are made with.
 
     Parameters
     ----------

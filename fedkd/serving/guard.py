@@ -68,7 +68,7 @@ class Guard:
 
 
 class Exchange:
-    """What came and went of one request.
+    """The traffic of one request.
 
     Attributes
     ----------

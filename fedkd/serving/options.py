@@ -35,7 +35,7 @@ class Limits(Options):
 
 
 class ServiceOptions(Options):
-    """What is served, and where.
+    """The folder to serve, and the address.
 
     Attributes
     ----------

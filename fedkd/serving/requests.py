@@ -1,4 +1,4 @@
-"""What may be asked of the service, and what it answers."""
+"""Requests to the service and its answers."""
 
 from typing import Annotated, Literal
 
@@ -45,7 +45,7 @@ class RecommendRequest(Body):
 
 
 class Feedback(Body):
-    """What somebody did with a list.
+    """A user's reaction to a list.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ ROWS = ".rows"
 
 @dataclass(frozen=True)
 class Lesson:
-    """What students learn from others while they train on their own histories, such as a teacher's soft labels.
+    """A lesson from others, such as a teacher's soft labels, that students learn beside their own histories.
 
     Every example is paired with one row of the lesson, drawn anew: column ``row`` beside ``shown`` and ``whole``.
 

@@ -41,7 +41,7 @@ ONE_THREAD = ("runtime.threads=1",)
 """Several threads that wait for each other on a busy machine would count as work of the processor."""
 
 UNITS = {"memory": 1e6, "disk": 1e6, "bytes": 1e3, "seconds": 1.0, "processor": 1.0}
-"""What is compared, in MB, kB and seconds; the processor's own seconds count where other programs share it."""
+"""The quantities compared, in MB, kB and seconds; the processor's own seconds count where other programs share it."""
 
 
 @guarded

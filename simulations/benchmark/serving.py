@@ -45,7 +45,7 @@ SWAP_SECONDS = 20.0
 
 @dataclass
 class Tally:
-    """What clients saw.
+    """Latencies and answers as clients saw them.
 
     Attributes
     ----------

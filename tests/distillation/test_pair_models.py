@@ -46,8 +46,10 @@ def test_the_teacher_of_everything_is_the_same():
     np.testing.assert_allclose(teacher.weights.numpy(), naive(), atol=1e-5)
 
 
-def test_one_small_ridge_an_item_is_the_same_where_all_inputs_are_neighbours(monkeypatch):
+@pytest.mark.parametrize("frequent", [0, 5, 10_000])
+def test_one_small_ridge_an_item_is_the_same_where_all_inputs_are_neighbours(monkeypatch, frequent):
     monkeypatch.setattr(pair_models, "DENSE_INPUTS", 1)
+    monkeypatch.setattr(pair_models, "FREQUENT_INPUTS", frequent)
     large = pair_teacher(sums(), RIDGE, RATES)
     assert isinstance(large, SparseDecayed)
     held = sums().targets.toarray() != 0

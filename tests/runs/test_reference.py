@@ -6,8 +6,9 @@ from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
 from fedkd.options import Options
 from fedkd.registry import Choice, Registry
-from fedkd.runs.config import Config, _leaves, flatten
+from fedkd.runs.config import Config, flatten
 from fedkd.runs.reference import Key, alternatives, descriptions, reference, summary
+from fedkd.runs.settings import leaves
 
 SECTIONS = reference()
 
@@ -78,8 +79,8 @@ def test_every_key_of_every_configuration_is_there() -> None:
     assert chosen is not None
     for label, protocol in chosen.members.items():
         (section,) = [section for section in SECTIONS if section.title == f"algorithm.name = {label}"]
-        leaves = dict(_leaves(protocol().model_dump(mode="json", by_alias=True)))
-        own = {f"algorithm.{name}" for name in leaves} - {"algorithm.name", LEFT_OUT}
+        keys = dict(leaves(protocol().model_dump(mode="json", by_alias=True)))
+        own = {f"algorithm.{name}" for name in keys} - {"algorithm.name", LEFT_OUT}
         assert own <= {key.name for key in section.keys} | listed
     assert set(flatten(Config())) - {LEFT_OUT} <= listed
 

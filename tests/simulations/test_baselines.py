@@ -15,7 +15,7 @@ from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from simulations import baseline_rows
-from simulations.baselines import central_model
+from simulations.baselines import central_model, compressed
 
 CONF = Path(__file__).parents[2] / "simulations" / "conf" / "custom.toml"
 
@@ -39,6 +39,17 @@ def test_public_users_alone_learn_what_comes_next_where_the_run_does(tmp_path: P
     assert isinstance(central_model("centralised", ordered, federation(ordered)), SparseDecayed)
     plain = walks(tmp_path / "walks.csv", "split.kind=ratio")
     assert isinstance(central_model("public-teacher", plain, federation(plain)), EASE)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("leave-last-out", False), ("ratio", True)])
+def test_only_what_was_made_of_a_compressed_gram_matrix_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: bool
+) -> None:
+    config = walks(tmp_path / "walks.csv", f"split.kind={kind}")
+    together = federation(config)
+    model = central_model("centralised", config, together)
+    monkeypatch.setattr("simulations.baselines.is_compressed", lambda users, items: True)
+    assert bool(compressed("centralised", model, config, together)) == said
 
 
 def test_one_student_of_public_users_under_two_names_is_trained_once(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from clients.app import app as client_app
 from fedkd.errors import UserError
-from fedkd.evaluation.rows import ROWS
+from fedkd.evaluation.rows import ROWS, USUAL
 from fedkd.messages.types import Asks
 from fedkd.models.arrays import model_arrays
 from fedkd.runs.config import Config, flatten, load
@@ -343,6 +343,18 @@ def test_a_baseline_of_too_much_work_is_left_out_with_what_mends_it(tmp_path: Pa
     assert mend is not None
     more = config(tmp_path / "run", 'evaluation.baselines=["fedavg"]', f"evaluation.baseline-updates={mend[1]}")
     assert unmade("fedavg", more, federation(more)) == ""
+
+
+def test_a_student_of_a_large_catalogue_is_tuned_only_where_somebody_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = config(tmp_path, f"evaluation.baselines={json.dumps(USUAL)}")
+    together = federation(usual)
+    assert unmade("tuned", usual, together) == ""
+    monkeypatch.setattr("simulations.baselines.LARGE", together.fold.train.num_items)
+    assert "name it in evaluation.baselines to have it" in unmade("tuned", usual, together)
+    asked = config(tmp_path, 'evaluation.baselines=["ease","tuned"]')
+    assert unmade("tuned", asked, together) == ""
 
 
 def test_ease_that_does_not_fit_the_memory_is_made_in_another_form_and_says_so(

@@ -55,7 +55,7 @@ class Int4(Compression):
 
 
 class Groups(Packed):
-    """What 8 and 4 bits have in common: the scales, and the shape that the groups are put together to.
+    """Weights of 8 or 4 bits: their scales, and the shape of the whole.
 
     Parameters
     ----------
