@@ -1,6 +1,7 @@
 """The base of every part of the configuration."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -9,6 +10,26 @@ from pydantic import BaseModel, ConfigDict, model_validator
 def kebab(name: str) -> str:
     """Return ``num-server-rounds`` for ``num_server_rounds``."""
     return name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Says beside a field's type what a search for settings tries of it; without it, numbers around the field's value.
+
+    Attributes
+    ----------
+    values : tuple, optional
+        The values to try; an empty one leaves the field, and all inside it, as they are.
+    needs : str
+        A field of the same table without which this one does nothing.
+    """
+
+    values: tuple[Any, ...] | None = None
+    needs: str = ""
+
+
+COMPARED = Searched(())
+"""Marks settings of a comparison, which the models of a run do not depend on."""
 
 
 class Options(BaseModel):

@@ -18,10 +18,12 @@ from fedkd.deployment.formats import FORMATS, history_length
 from fedkd.deployment.parity import Parity, parity
 from fedkd.deployment.scorers import RUNTIMES, ExportedModel, HistoryForm
 from fedkd.deployment.students import recipe, student_of_run
+from fedkd.gate.judgement import Decision
 from fedkd.models.base import Recommender
 from fedkd.registry import unknown
 from fedkd.report.run import Run
 from fedkd.runs.config import Config
+from fedkd.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ def export(run: Path, out: Path, format_name: str = "onnx", steps: Sequence[Comp
     }
     write_folder(out, {**manifest, "parity": found.told()}, contents)
     return Exported(out, size, found)
+
+
+def compression_of_gate(run: Path) -> str:
+    """Return the steps with which a run's student met its gate; empty where it did not, or needed none."""
+    gate = RunFolder.open(run).summary().get("gate", {})
+    return str(gate.get("compression", "")) if gate.get("decision") == Decision.MET else ""
 
 
 def items_table(catalogue: Catalogue) -> bytes:

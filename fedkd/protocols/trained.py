@@ -1,7 +1,7 @@
 """The common part of protocols whose student is trained by gradient."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from fedkd.models.arrays import working_bytes
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.table import AnyModel
+from fedkd.options import COMPARED
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
@@ -83,7 +84,7 @@ class TrainedStudent(GlobalStudent):
     """
 
     model: AnyModel = AutoencoderConfig()
-    central: CentralTraining = CentralTraining()
+    central: Annotated[CentralTraining, COMPARED] = CentralTraining()
 
     def teacher(self, state: State) -> Recommender | None:
         """Return None: there is no large model."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fedkd.deployment.compression.base import Compression
+from fedkd.deployment.compression.half import Half
 from fedkd.deployment.compression.low_rank import LowRankTables
 from fedkd.deployment.compression.packed import Packed
 from fedkd.deployment.compression.pruned import Pruned
@@ -12,7 +13,7 @@ from fedkd.models.base import Recommender
 from fedkd.registry import Registry
 from fedkd.runs.mistakes import validated
 
-COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Int8, Int4, Pruned, LowRankTables)
+COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Half, Int8, Int4, Pruned, LowRankTables)
 
 
 def step(text: str) -> Compression:
@@ -26,6 +27,11 @@ def step(text: str) -> Compression:
     name, settings = _divided(text)
     given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
     return validated(COMPRESSIONS.find(name), {**given, "kind": name}, f"compression {name}")
+
+
+def steps(text: str) -> list[Compression]:
+    """Return the steps that ``pruned:kept=0.5 + int8`` describes, in their order; see ``step``."""
+    return [step(part.strip()) for part in text.split(" + ")]
 
 
 def _divided(text: str) -> tuple[str, str]:
