@@ -1,7 +1,12 @@
 """The base of every part of the configuration."""
 
 from collections.abc import Mapping
+<<<<<<< HEAD
 from typing import Annotated, Any
+=======
+from dataclasses import dataclass
+from typing import Any
+>>>>>>> main
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
@@ -17,6 +22,26 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 def kebab(name: str) -> str:
     """Return ``num-server-rounds`` for ``num_server_rounds``."""
     return name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Says beside a field's type what a search for settings tries of it; without it, numbers around the field's value.
+
+    Attributes
+    ----------
+    values : tuple, optional
+        The values to try; an empty one leaves the field, and all inside it, as they are.
+    needs : str
+        A field of the same table without which this one does nothing.
+    """
+
+    values: tuple[Any, ...] | None = None
+    needs: str = ""
+
+
+COMPARED = Searched(())
+"""Marks settings of a comparison, which the models of a run do not depend on."""
 
 
 class Options(BaseModel):

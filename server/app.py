@@ -25,6 +25,7 @@ from fedkd.protocols.base import Setup
 from fedkd.runs.config import Config, unflatten
 from fedkd.runs.federation import Federation, federation, mechanisms
 from fedkd.runs.folder import RunFolder, run_path
+from fedkd.runs.watching import tell
 from fedkd.secure_aggregation import Directory
 from fedkd.secure_aggregation.identities import read_directory
 from server.catalogue import catalogue_exchange, counted_once, write_once
@@ -71,7 +72,7 @@ def main(grid: Grid, context: Context) -> None:
         score=None if together is None else scorer(together),
         secure=None if directory is None else secure_exchange(config, directory, folder),
         catalogue=catalogue_exchange(config, setup),
-        sinks=(writer.round,),
+        sinks=(writer.round, lambda record, _: tell(record, strategy.per_user)),
     )
     with shown_by(tracked):
         strategy.start(grid, num_rounds=config.num_server_rounds)

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
+<<<<<<< HEAD
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment, check
 from fedkd.models.arrays import export_arrays, model_arrays
+=======
+from fedkd.models.arrays import export_arrays, stored_arrays
+>>>>>>> main
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State
@@ -137,7 +141,7 @@ class RunWriter:
             (STUDENT, protocol.student(progress.state)),
         ):
             if model is not None:
-                self.folder.write_arrays(MODEL[name], model_arrays(model))
+                self.folder.write_arrays(MODEL[name], stored_arrays(model))
                 size = model_size(model, deployed=name == STUDENT)
                 models[name] = size | {"training-seconds": progress.teaching_seconds}
         if STUDENT in models and (steps := self.config.lists.read):
@@ -238,9 +242,10 @@ def traffic(progress: Progress) -> dict[str, float]:
 def model_size(model: Recommender, deployed: bool) -> dict[str, Any]:
     """Return a model's number of parameters, its bytes and their precision; a deployed model counts as it is sent."""
     parameters, size = model.size()
-    kinds = {str(t.dtype).removeprefix("torch.") for t in model.state_dict().values() if t.is_floating_point()}
+    arrays = export_arrays(model) if deployed else stored_arrays(model)
+    kinds = {array.dtype.name for array in arrays.values() if array.dtype.kind == "f" or array.dtype == np.int8}
     if deployed:
-        size, kinds = sum(array.nbytes for array in export_arrays(model).values()), {"float16"}
+        size = sum(array.nbytes for array in arrays.values())
     return {"parameters": parameters, "bytes": size, "precision": " and ".join(sorted(kinds))}
 
 

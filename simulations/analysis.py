@@ -16,6 +16,7 @@ from fedkd.evaluation.slices import slices
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment
 from fedkd.models.base import Recommender
+from fedkd.ragged import Ragged
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
 from fedkd.runs.folder import RunFolder
@@ -55,8 +56,13 @@ def row(model: Recommender, lists: Lists, config: Config, together: Federation, 
 
 def served(model: Recommender, together: Federation) -> dict[str, Any]:
     """Return what a list costs, for the private user whose history has the median length."""
+    return list_cost(model, typical_history(together)).summary()
+
+
+def typical_history(together: Federation) -> Ragged:
+    """Return the private user's history of median length, as one row."""
     known = together.fold.history.histories.take(together.private)
-    return list_cost(model, typical(known.take(np.flatnonzero(known.lengths > 0)))).summary()
+    return typical(known.take(np.flatnonzero(known.lengths > 0)))
 
 
 def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:

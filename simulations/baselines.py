@@ -12,7 +12,11 @@ from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME, EASE, USUAL
 from fedkd.gate.options import GateOptions
+<<<<<<< HEAD
 from fedkd.lists.options import ListOptions
+=======
+from fedkd.models.arrays import working_bytes
+>>>>>>> main
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease
@@ -179,7 +183,7 @@ def students_memory(config: Config, together: Federation) -> int:
     """Return about the bytes of a cohort's students in training: they, their gradients and their answers."""
     assert isinstance(config.algorithm, TrainedStudent)
     cohort = min(config.runtime.cohort_size, together.partition.num_clients)
-    return int(3 * cohort * config.algorithm.blank_student(together.fold.train.catalogue).size()[1])
+    return 3 * cohort * working_bytes(config.algorithm.blank_student(together.fold.train.catalogue))
 
 
 def compressed(name: str, model: Recommender, config: Config, together: Federation) -> str:

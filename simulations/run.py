@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ from fedkd.cli.comparison import print_distillation
 from fedkd.cli.terminal import AGAIN, going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
+from fedkd.evaluation.evaluator import PerUser
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import AT_TERMINAL, OURS
 from fedkd.lists.changes import change_text, changes
@@ -25,8 +28,10 @@ from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
 from fedkd.runs.machine import peak_memory
+from fedkd.runs.watching import Watch
 from simulations import analysis
 from simulations.baseline_rows import baseline_rows
+from simulations.compressing import check
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
 from simulations.gate import VALIDATION, Measured, judged, needs_own_run, validation_run
@@ -37,15 +42,26 @@ SHOWN = ("ndcg@20", "recall@20", "hr@10")
 """The metrics of the table at the terminal."""
 
 
-def run(config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Run a configuration into its folder, add the measurements that only a simulation can make, return the summary."""
+def run(config: Config, folder: RunFolder, watch: Watch | None = None) -> dict[str, Any]:
+    """Run a configuration into its folder, add the measurements that only a simulation can make, return the summary.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    folder : RunFolder
+        Its folder.
+    watch : callable, optional
+        Is called with every round's record, and may raise an error that ends the run.
+    """
     torch.set_num_threads(config.runtime.threads)
     use_device(config.runtime.device)
-    begun = time.monotonic()
+    begun, seen = time.monotonic(), Seen(watch)
     check_simulated(config)
+    check(config)
     gate = _gate_of_validation(config) if needs_own_run(config) else None
     if not folder.finished:
-        simulate(config)
+        simulate(config, seen)
     summary, together = folder.summary(), federation(config)
     models = summary["models"]
     with mending_divergence(config.algorithm):
@@ -70,13 +86,37 @@ def run(config: Config, folder: RunFolder) -> dict[str, Any]:
     }
     summary["distillation"] = analysis.distillation(found, config, together)
     if config.gate.requirements:
-        summary["gate"] = gate or judged(config, Measured(found, together, summary))
+        summary["gate"] = gate or judged(
+            config, Measured(found, together, summary, seen.quality), federated.get("student")
+        )
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun
     summary["speed"]["peak-memory-bytes"] = peak_memory()  # the server's own count ends before the baselines
     folder.write_table("users.parquet", analysis.users_table(found, together))
     folder.write_json("summary.json", summary)
     return summary
+
+
+@dataclass
+class Seen:
+    """What was seen of the rounds of a run.
+
+    Attributes
+    ----------
+    watch : callable, optional
+        Sees them, too.
+    quality : PerUser, optional
+        The student's quality as the devices told it last.
+    """
+
+    watch: Watch | None = None
+    quality: PerUser | None = None
+
+    def __call__(self, record: Mapping[str, Any], quality: PerUser | None) -> None:
+        """Remember the latest quality."""
+        self.quality = quality or self.quality
+        if self.watch is not None:
+            self.watch(record, quality)
 
 
 def _gate_of_validation(config: Config) -> dict[str, Any]:
@@ -227,7 +267,8 @@ def gate_lines(summary: dict[str, Any]) -> list[str]:
     gate = summary.get("gate")
     if gate is None:
         return []
-    head = f"gate: {gate['decision']} (validation part, confidence {gate['confidence']:g})"
+    smaller = f", made smaller by {gate['compression']}" if gate.get("compression") else ""
+    head = f"gate: {gate['decision']} (validation part, confidence {gate['confidence']:g}{smaller})"
     return [head, *(f"  {check['sentence']}" for check in gate["checks"])]
 
 

@@ -1,36 +1,34 @@
-"""The search for settings whose student passes the gate: trials, their margins, and when to stop."""
+"""The search for settings whose student passes the gate: what is tried, and how a trial is made."""
 
 import json
 import multiprocessing
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fedkd.cli.terminal import say
 from fedkd.errors import UserError
+from fedkd.evaluation.metrics import PRIMARY
 from fedkd.gate.requirements import Requirement
 from fedkd.gate.search import Choices, Dimension, dimension, dimensions
 from fedkd.protocols.base import GlobalStudent
-from fedkd.runs.config import Config, changed
+from fedkd.runs.config import Config, changed, dump
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
 from server.run_writer import model_size
+from simulations.compressing import smallest_bytes
 from simulations.gate import validation_run
 from simulations.run import run
+from simulations.study import abandon, alone, begin, opened, trial_folder
+from simulations.verdicts import WORST, verdict
 
-STUDY = "tuning"
-WORST = -10.0
-"""The margin of a student that has none, because it could not be made or measured."""
-
-PATIENCE = 10
-"""Trials before a search may say that no setting passes."""
+ACCURACY = f"student.{PRIMARY}"
+"""The metric of a round by which a trial may be stopped."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +62,22 @@ class Search:
 
     def study(self) -> optuna.Study:
         """Return the study, which several processes may share and a later search continues."""
-        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-        storage = JournalStorage(JournalFileBackend(str(self.folder / "study.journal")))
-        sampler = optuna.samplers.TPESampler(seed=self.config.seed, n_startup_trials=PATIENCE, multivariate=True)
-        return optuna.create_study(
-            study_name=STUDY, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-        )
+        return opened(self.folder, self.config.seed)
+
+    def verdict(self, study: optuna.Study) -> str | None:
+        """Return how the search ends, None while it goes on."""
+        return verdict(study.trials, self.trials, self.deadline)
+
+    def what(self) -> dict[str, Any]:
+        """Return what is searched, by which a folder knows its search again."""
+        tree = {key: part for key, part in dump(self.config).items() if key != "runtime"}
+        return tree | {"--trials": self.trials}
 
     def at(self, trial: Trial) -> Config:
         """Return the configuration of a trial, judged at its confidence."""
         gate = [f"gate.confidence={self.confidence!r}"]
         pairs = [f"{each.key}={json.dumps(_suggested(trial, each))}" for each in self.space]
-        return validation_run(changed(self.config, [*gate, *pairs]), self.folder / f"trial-{trial.number}")
+        return validation_run(changed(self.config, [*gate, *pairs]), trial_folder(self.folder, trial.number))
 
 
 def _suggested(trial: Trial, wanted: Dimension) -> Any:
@@ -93,15 +95,29 @@ def space(config: Config) -> tuple[Dimension, ...]:
 
 
 def work(search: Search) -> None:
-    """Make trials until one passes, none can, or the time is over; several processes may do so at once."""
+    """Make trials until one passes, none can, or no more may begin; several processes may do so at once."""
     study = search.study()
-    while verdict(search, study.trials) is None:
+    while search.verdict(study) is None and _begun(study) < search.trials:
         study.optimize(lambda trial: margin(search, trial), n_trials=1, callbacks=[_told])
+
+
+def _assist(search: Search) -> None:
+    """Make trials in another process; a mistake is said by the first one, which meets it too."""
+    with suppress(UserError):
+        work(search)
+
+
+def _begun(study: optuna.Study) -> int:
+    return sum(trial.state is not TrialState.FAIL for trial in study.get_trials(deepcopy=False))
 
 
 def _told(study: optuna.Study, trial: FrozenTrial) -> None:
     """Say how a trial ended, and the best so far."""
-    how = trial.user_attrs.get("why") or trial.user_attrs["decision"]
+    if trial.state is TrialState.PRUNED:
+        say(f"trial {trial.number}: stopped after round {trial.last_step}, worse than half of the others there")
+        return
+    attributes = trial.user_attrs
+    how = attributes.get("why") or " with ".join(filter(None, (attributes["decision"], attributes["compression"])))
     say(f"trial {trial.number}: margin {trial.value:+.4f}, best {study.best_value:+.4f} ({how})")
 
 
@@ -112,8 +128,8 @@ def margin(search: Search, trial: Trial) -> float:
         if excess := too_large(config):
             trial.set_user_attr("why", "its size alone fails, so it was not trained")
             return max(WORST, excess)
-        folder = RunFolder(search.folder / f"trial-{trial.number}")
-        summary = run(config, folder)
+        folder = RunFolder(trial_folder(search.folder, trial.number))
+        summary = run(config, folder, lambda record, _: stop_if_worse(trial, record, config.num_server_rounds))
     except UserError as error:
         trial.set_user_attr("why", str(error))
         return WORST
@@ -121,9 +137,18 @@ def margin(search: Search, trial: Trial) -> float:
     gate = summary["gate"]
     if unknown := [check["requirement"] for check in gate["checks"] if check.get("value") is None]:
         raise UserError(f"the gate asks for what this run does not measure: {'; '.join(unknown)}")
-    for name in ("decision", "checks"):
+    for name in ("decision", "checks", "compression"):
         trial.set_user_attr(name, gate[name])
     return max(WORST, min(float(check["margin"]) for check in gate["checks"]))
+
+
+def stop_if_worse(trial: Trial, record: Mapping[str, Any], rounds: int) -> None:
+    """Tell the study how good a student is after a round, and stop the trial if others were better there."""
+    if ACCURACY not in record["metrics"] or record["round"] >= rounds:
+        return
+    trial.report(record["metrics"][ACCURACY], record["round"])
+    if trial.should_prune():
+        raise optuna.TrialPruned
 
 
 def too_large(config: Config) -> float:
@@ -132,6 +157,7 @@ def too_large(config: Config) -> float:
         return 0.0
     student = config.algorithm.blank_student(federation(config).fold.train.catalogue)
     size = model_size(student, deployed=True)
+    size |= {"bytes": min(size["bytes"], smallest_bytes(config, student))}
     return min((_missing(each, size) for each in config.gate.read), default=0.0)
 
 
@@ -141,72 +167,29 @@ def _missing(wanted: Requirement, size: Mapping[str, Any]) -> float:
     return min(0.0, (wanted.number - float(size[wanted.quantity])) / max(1.0, abs(wanted.number)))
 
 
-def verdict(search: Search, trials: list[FrozenTrial]) -> str | None:
-    """Return how a search ends, ``found``, ``impossible``, ``trials`` or ``time``; None while it goes on."""
-    done = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    if passing(done):
-        return "found"
-    if hopeless(done, search.trials):
-        return "impossible"
-    if len(done) >= search.trials:
-        return "trials"
-    return "time" if time.time() >= search.deadline else None
-
-
-def passing(done: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that passed, the best first."""
-    met = [trial for trial in done if trial.user_attrs.get("decision") == "met"]
-    return sorted(met, key=lambda trial: -(trial.value or 0.0))
-
-
-def hopeless(done: list[FrozenTrial], planned: int) -> bool:
-    """Return whether no setting passes, as far as the search can tell.
-
-    The *hope* of a trial is how far its student would be inside the worst requirement if luck with the users explained
-    as much as it can. The search gives up where the best hope is below 0, and would stay so if it rose in all trials
-    that are left as fast as it did in the second half of those made.
-    """
-    if len(done) < PATIENCE:
-        return False
-    hopes = [_hope(trial) for trial in done]
-    before, now = max(hopes[: len(hopes) // 2]), max(hopes)
-    pace = (now - before) / (len(hopes) - len(hopes) // 2)
-    return now + pace * max(0, planned - len(hopes)) < 0
-
-
-def _hope(trial: FrozenTrial) -> float:
-    checks = trial.user_attrs.get("checks")
-    return min(check["hope"] for check in checks) if checks else float(trial.value or WORST)
-
-
-def frontier(done: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials to which no other is better in one requirement and no worse in the rest, the best first."""
-    measured = [trial for trial in done if "checks" in trial.user_attrs]
-    margins = {trial.number: [check["margin"] for check in trial.user_attrs["checks"]] for trial in measured}
-
-    def beaten(trial: FrozenTrial) -> bool:
-        own = margins[trial.number]
-        return any(
-            other != own and all(theirs >= ours for theirs, ours in zip(other, own, strict=True))
-            for other in margins.values()
-        )
-
-    return sorted((t for t in measured if not beaten(t)), key=lambda trial: -(trial.value or 0.0))
-
-
 def tune(search: Search, workers: int) -> str:
     """Run the search in one or more processes, and return its verdict."""
-    search.folder.mkdir(parents=True, exist_ok=True)
-    study = search.study()
-    others = [multiprocessing.get_context("spawn").Process(target=work, args=(search,)) for _ in range(workers - 1)]
+    with alone(search.folder):
+        study = search.study()
+        begin(study, search.folder, search.what())
+        while (found := search.verdict(study)) is None:
+            _work_together(search, workers)
+            abandon(study, search.folder)
+    return found
+
+
+def _work_together(search: Search, workers: int) -> None:
+    """Make trials in this process and in others; theirs are cut short where the search has ended."""
+    start = multiprocessing.get_context("spawn").Process
+    others = [start(target=_assist, args=(search,)) for _ in range(workers - 1)]
     for process in others:
         process.start()
     try:
         work(search)
+        while search.verdict(search.study()) is None and any(process.is_alive() for process in others):
+            for process in others:
+                process.join(1.0)
     finally:
         for process in others:
             process.terminate()
             process.join()
-    found = verdict(search, study.trials)
-    assert found is not None
-    return found

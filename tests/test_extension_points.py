@@ -56,6 +56,7 @@ CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "f
 DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
 FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is foretold and measured"
 EQUATION = "the paper's own equation has this loss"
+GATE, TRIED = "fedkd/gate/options.py", "what a gate tries on a student where nobody says otherwise"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
     "Residual": {
@@ -146,8 +147,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         CONFIG: WORD,  # training on a client
         BASELINES: WORD,
     },
-    "Int8": {"simulations/benchmark/serving.py": "what is timed"},
-    "Int4": {"simulations/benchmark/serving.py": "what is timed"},
+    "Half": {GATE: TRIED},
+    "Int8": {GATE: TRIED, "simulations/benchmark/serving.py": "what is timed"},
+    "Int4": {GATE: TRIED, "simulations/benchmark/serving.py": "what is timed"},
     "feature_cross_entropy": {"fedkd/distillation/options.py": DEFAULT},
     "soft_label_divergence": {
         "fedkd/distillation/options.py": DEFAULT,

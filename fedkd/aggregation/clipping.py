@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedkd.messages.types import LowRankUpdate, Quantiser, Spec
+from fedkd.messages.types import LowRankUpdate, Quantiser, SparseUpdate, Spec
 
 
 def clipped(values: Any, spec: Spec, count: int) -> Any:
@@ -18,8 +18,8 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
 
     Parameters
     ----------
-    values : ndarray or LowRankUpdate
-        One leading row per client, or factors.
+    values : ndarray, LowRankUpdate or SparseUpdate
+        One leading row per client, factors, or entries.
     spec : Spec
         The form of the values, with a clip and a quantiser.
     count : int
@@ -27,13 +27,15 @@ def clipped(values: Any, spec: Spec, count: int) -> Any:
 
     Returns
     -------
-    ndarray or LowRankUpdate
+    ndarray, LowRankUpdate or SparseUpdate
         Multiples of the quantiser's step.
     """
     assert spec.clip is not None
     assert spec.quantiser is not None
     if isinstance(values, LowRankUpdate):
         return _clipped_outer(values, spec.clip, spec.quantiser, count)
+    if isinstance(values, SparseUpdate):
+        return _clipped_entries(values, spec.clip, spec.quantiser, count)
     flat = np.asarray(values, np.float64).reshape(count, -1)
     short = _shortened(flat, np.full(count, spec.clip))
     return (np.trunc(short / spec.quantiser.step) * spec.quantiser.step).reshape(np.shape(values))
@@ -58,6 +60,19 @@ def _clipped_outer(values: LowRankUpdate, clip: float, grid: Quantiser, count: i
     total = np.bincount(values.owner, np.linalg.norm(left, axis=1) * size, minlength=count)
     factor = np.where(total > clip, (1 - ROUNDING) * clip / np.where(total > 0, total, 1.0), 1.0)[values.owner]
     return LowRankUpdate(np.trunc(left * factor[:, None] / grid.step) * grid.step, right, values.owner)
+
+
+def _clipped_entries(values: SparseUpdate, clip: float, grid: Quantiser, count: int) -> SparseUpdate:
+    """Clip entries, of which those of one client at one position are added first."""
+    entries = (np.asarray(values.value, np.float64), (values.owner, values.position))
+    rows = sparse.csr_array(sparse.coo_array(entries, shape=(count, values.size)))  # adds what is at one place
+    finite = np.nan_to_num(rows.data, nan=0.0, posinf=0.0, neginf=0.0)
+    finite[np.abs(finite) > LARGEST] = 0.0  # their squares overflow
+    owner = np.repeat(np.arange(count), np.diff(rows.indptr))
+    norm = np.sqrt(np.bincount(owner, finite**2, minlength=count))
+    factor = np.where(norm > clip, (1 - ROUNDING) * clip / np.where(norm > 0, norm, 1.0), 1.0)[owner]
+    short = np.trunc(finite * factor / grid.step) * grid.step
+    return SparseUpdate(rows.indices.astype(np.int64), short, owner, values.size)
 
 
 def _shortened(rows: NDArray[np.float64], longest: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedkd.aggregation.aggregator import Aggregator, Specs, checked
-from fedkd.messages.types import Answers, Estimate, Estimates, LowRankUpdate, Spec
+from fedkd.messages.types import Answers, Estimate, Estimates, LowRankUpdate, SparseUpdate, Spec
 
 
 class Mechanism(Protocol):
@@ -89,6 +89,8 @@ def without_infinities(answers: Answers) -> Answers:
 def _finite(values: Any) -> Any:
     if isinstance(values, LowRankUpdate):
         return LowRankUpdate(_finite(values.left), _finite(values.right), values.owner)
+    if isinstance(values, SparseUpdate):
+        return replace(values, value=_finite(values.value))
     if isinstance(values, sparse.csr_array):
         return sparse.csr_array((_finite(values.data), values.indices, values.indptr), shape=values.shape)
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

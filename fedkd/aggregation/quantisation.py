@@ -1,5 +1,6 @@
 """Quantisation: values as whole multiples of a public step, and their sums."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from fedkd.messages.types import LowRankUpdate, Quantiser, SparseUpdate, Spec
 def quantised(values: Any, spec: Spec) -> Any:
     """Return values as whole multiples of the quantiser's step within its bounds; as they are without a quantiser.
 
-    The numbers of a ``SparseUpdate`` are whole already, and a difference of two may have any sign.
+    Whole numbers of a ``SparseUpdate`` stay as they are, and a difference of two may have any sign.
     A ``LowRankUpdate`` with a right factor of zeros and ones is rounded in its left factor: the products are the same.
 
     Parameters
@@ -23,8 +24,10 @@ def quantised(values: Any, spec: Spec) -> Any:
         The form of the values.
     """
     quantiser = spec.quantiser
-    if quantiser is None or isinstance(values, SparseUpdate):
+    if quantiser is None or (isinstance(values, SparseUpdate) and values.value.dtype.kind == "i"):
         return values
+    if isinstance(values, SparseUpdate):
+        return replace(values, value=_rounded(values.value, quantiser))
     if isinstance(values, LowRankUpdate):
         if not np.isin(stored(values.right), (0, 1)).all():
             raise ValueError("an outer product can be coded only if its right factor holds zeros and ones")

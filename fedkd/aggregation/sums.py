@@ -75,7 +75,7 @@ def finite_clients(values: Any, count: int) -> NDArray[np.bool_]:
                 bad[values.owner[rows]] = True
         return ~bad
     if isinstance(values, SparseUpdate):
-        return np.ones(count, bool)  # whole numbers are finite
+        return np.asarray(np.bincount(values.owner[~np.isfinite(values.value)], minlength=count) == 0)
     if isinstance(values, Ragged):
         broken = ~np.isfinite(values.values.reshape(len(values.values), -1)).all(axis=1)
         return np.asarray(np.bincount(values.row_index[broken], minlength=count) == 0)

@@ -217,14 +217,19 @@ def export(
 ) -> None:
     """Export a run's student: the model, its items, a model card and a privacy card.
 
+    Where no step is given, it is made smaller as it met the run's gate.
     The exported program is compared with the student before anything is written.
     """
     from fedkd.cli.deploy import print_export
-    from fedkd.deployment.compression.table import step
+    from fedkd.deployment.compression.table import step, steps
+    from fedkd.deployment.export import compression_of_gate
     from fedkd.deployment.export import export as write
 
-    steps = [step(text) for text in (*(compress or ()), *([quantise] if quantise else ()))]
-    print_export(write(run, out, format_name, steps))
+    given = [step(text) for text in (*(compress or ()), *([quantise] if quantise else ()))]
+    if not given and (met := compression_of_gate(run)):
+        given = steps(met)
+        say(f"made smaller as it met the gate: {met}")
+    print_export(write(run, out, format_name, given))
 
 
 @app.command()

@@ -19,12 +19,18 @@ from fedkd.deployment.folder import ExportFolder, write_folder
 from fedkd.deployment.formats import FORMATS, history_length
 from fedkd.deployment.parity import Parity, parity
 from fedkd.deployment.scorers import RUNTIMES, ExportedModel, HistoryForm
+<<<<<<< HEAD
 from fedkd.deployment.students import adjustment_of_run, recipe, student_of_run
 from fedkd.lists.adjustment import FILE as LISTS
+=======
+from fedkd.deployment.students import recipe, student_of_run
+from fedkd.gate.judgement import Decision
+>>>>>>> main
 from fedkd.models.base import Recommender
 from fedkd.registry import unknown
 from fedkd.report.run import Run
 from fedkd.runs.config import Config
+from fedkd.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,12 @@ def export(run: Path, out: Path, format_name: str = "onnx", steps: Sequence[Comp
         contents[LISTS] = save(adjustment.arrays())
     write_folder(out, {**manifest, "parity": found.told()}, contents)
     return Exported(out, size, found)
+
+
+def compression_of_gate(run: Path) -> str:
+    """Return the steps with which a run's student met its gate; empty where it did not, or needed none."""
+    gate = RunFolder.open(run).summary().get("gate", {})
+    return str(gate.get("compression", "")) if gate.get("decision") == Decision.MET else ""
 
 
 def items_table(catalogue: Catalogue) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fedkd.deployment.optional import optional
 from fedkd.errors import UserError
-from fedkd.models.arrays import model_arrays
+from fedkd.models.arrays import stored_arrays
 from fedkd.models.base import Recommender
 
 OPSET = 18
@@ -85,7 +85,7 @@ def torchscript_bytes(model: Recommender) -> bytes:
 
 def safetensors_bytes(model: Recommender) -> bytes:
     """Return a model's arrays."""
-    return bytes(save({name: np.asarray(array, order="C") for name, array in model_arrays(model).items()}))
+    return bytes(save({name: np.asarray(array, order="C") for name, array in stored_arrays(model).items()}))
 
 
 @contextmanager

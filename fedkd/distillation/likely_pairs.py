@@ -39,12 +39,23 @@ def likely_pairs(known: sparse.csr_array, layout: Layout, count: int) -> Chosen:
         How many numbers; fewer where fewer can be guessed.
     """
     inputs = known[:, : layout.inputs]
-    upper = _largest(symmetric(inputs), count // (1 + layout.targets), upper=True)
-    keys = [_keys(upper, 0, layout)]
-    if layout.targets:
-        beside = _largest(sparse.csr_array(known[:, layout.inputs :]), count - len(upper[0]), upper=False)
-        keys.append(_keys(beside, layout.inputs, layout))
-    rows, columns = np.divmod(np.sort(np.concatenate(keys)), layout.width)
+    upper = _keys(_largest(symmetric(inputs), count // (1 + layout.targets), upper=True), 0, layout)
+    beside = _likely_targets(known, layout, count - len(upper)) if layout.targets else upper[:0]
+    return _chosen(np.concatenate([upper, beside]), layout)
+
+
+def likely_targets(known: sparse.csr_array, layout: Layout, count: int) -> Chosen:
+    """Return the numbers of targets alone with the largest guesses; see ``likely_pairs``."""
+    return _chosen(_likely_targets(known, layout, count), layout)
+
+
+def _likely_targets(known: sparse.csr_array, layout: Layout, count: int) -> NDArray[np.int64]:
+    largest = _largest(sparse.csr_array(known[:, layout.inputs :]), count, upper=False)
+    return _keys(largest, layout.inputs, layout)
+
+
+def _chosen(keys: NDArray[np.int64], layout: Layout) -> Chosen:
+    rows, columns = np.divmod(np.sort(keys), layout.width)
     return Chosen(layout, Ragged(columns.astype(np.int32), offsets(np.bincount(rows, minlength=layout.inputs))))
 
 

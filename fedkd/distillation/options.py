@@ -1,14 +1,14 @@
 """Settings of the distillation of a student from a teacher."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from fedkd.losses.features import feature_loss
 from fedkd.losses.objectives import LossWeights, scheduled
 from fedkd.losses.soft_labels import soft_label_loss
-from fedkd.options import Options
+from fedkd.options import Options, Searched
 from fedkd.training.options import StepTraining
 
 PRETRAINING = StepTraining(steps=600, learning_rate=0.005, batch_size=256, visible=0.5)
@@ -61,7 +61,7 @@ class DistillationOptions(Options):
     last_weights: LossWeights | None = None
     feature_loss: str = "cross-entropy"
     layer: int | None = None
-    positions: bool = False
+    positions: Annotated[bool, Searched(needs="layer")] = False
     groups: int = Field(4, ge=1)
     pairs: int = Field(30, ge=1)
     training: StepTraining = StepTraining()

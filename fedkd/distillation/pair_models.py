@@ -46,16 +46,24 @@ class PairSums:
     matrix: Any
 
     @cached_property
-    def inputs(self) -> sparse.csr_array:
-        """The symmetric matrix of the inputs."""
-        return symmetric(sparse.csr_array(self.matrix[:, : self.layout.inputs]))
+    def inputs(self) -> Any:
+        """The symmetric matrix of the inputs, an array where the sums are one."""
+        upper = self.matrix[:, : self.layout.inputs]
+        return upper + np.triu(upper, 1).T if isinstance(upper, np.ndarray) else symmetric(sparse.csr_array(upper))
 
     @cached_property
     def targets(self) -> sparse.csr_array:
         """The matrix to predict, shape [inputs, items]: without targets, the inputs' own without its diagonal."""
         if self.layout.targets:
             return sparse.csr_array(self.matrix[:, self.layout.inputs :])
-        return sparse.csr_array(self.inputs - sparse.diags_array(self.inputs.diagonal()))
+        return sparse.csr_array(sparse.csr_array(self.inputs) - sparse.diags_array(self.inputs.diagonal()))
+
+    def targets_at(self, rows: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return numbers of the matrix to predict, which are not those of its diagonal where there are no targets."""
+        whole = self.matrix if isinstance(self.matrix, np.ndarray) else sparse.csr_array(self.matrix)
+        if self.layout.targets:
+            return np.asarray(whole[rows, columns + self.layout.inputs], np.float64).ravel()
+        return np.asarray(whole[np.minimum(rows, columns), np.maximum(rows, columns)], np.float64).ravel()
 
     def diagonal(self) -> NDArray[np.float64]:
         """Return how often every input is there, shape [inputs]."""
@@ -63,9 +71,10 @@ class PairSums:
 
     def dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the matrices of the inputs and of the targets as arrays."""
-        whole = self.matrix if isinstance(self.matrix, np.ndarray) else self.matrix.toarray()
-        upper = np.asarray(whole[:, : self.layout.inputs], np.float32)
-        return upper + np.triu(upper, 1).T, np.asarray(whole[:, self.layout.inputs :], np.float32)
+        inputs, targets = self.inputs, self.matrix[:, self.layout.inputs :]
+        if not isinstance(inputs, np.ndarray):
+            inputs, targets = inputs.toarray(), targets.toarray()
+        return np.asarray(inputs, np.float32), np.array(targets, np.float32)
 
 
 def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseDecayed:
@@ -80,41 +89,59 @@ def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> De
     rates : ndarray, shape [decays]
         The decays of the inputs, of which the model makes its own.
     """
+    return _solved_teacher(sums, ridge, rates)[0]
+
+
+def teacher_and_student(
+    sums: PairSums, ridge: float, rates: NDArray[np.float64], weights: int
+) -> tuple[DecayedLinear | SparseDecayed, SparseDecayed]:
+    """Return the teacher, and its sparse student of at most so many weights."""
+    teacher, taken = _solved_teacher(sums, ridge, rates)
+    return teacher, sparse_student(teacher, sums, weights, taken)
+
+
+def _solved_teacher(
+    sums: PairSums, ridge: float, rates: NDArray[np.float64]
+) -> tuple[DecayedLinear | SparseDecayed, float]:
+    """Return the teacher, and the ridge that it took."""
     if sums.layout.inputs > DENSE_INPUTS or not sums.layout.targets:
-        return SparseDecayed(neighbour_weights(sums.inputs, sums.targets, ridge), rates)
+        return SparseDecayed(neighbour_weights(sums.inputs, sums.targets, ridge), rates), ridge
     inputs, targets = sums.dense()
-    return DecayedLinear(linalg.cho_solve(_factor(inputs, ridge), targets, overwrite_b=True, check_finite=False), rates)
+    factor, taken = _factor(inputs, ridge)
+    return DecayedLinear(linalg.cho_solve(factor, targets, overwrite_b=True, check_finite=False), rates), taken
 
 
-def _factor(matrix: NDArray[np.float32], ridge: float) -> tuple[NDArray[np.float32], bool]:
-    """Return the Cholesky factor of a matrix with the ridge, doubled until there is one.
+def _factor(matrix: NDArray[np.float32], ridge: float) -> tuple[tuple[NDArray[np.float32], bool], float]:
+    """Return the Cholesky factor of a matrix with the ridge, doubled until there is one, and the ridge.
 
     Sums on a list beside guesses elsewhere need not belong to any users, so they may have negative eigenvalues.
     """
     raised = matrix.copy()
     raised[np.diag_indices(len(matrix))] += ridge
     try:
-        return linalg.cho_factor(raised, overwrite_a=True, check_finite=False)
+        return linalg.cho_factor(raised, overwrite_a=True, check_finite=False), ridge
     except linalg.LinAlgError:
         return _factor(matrix, 2 * ridge)
 
 
-def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge: float) -> sparse.csr_array:
+def neighbour_weights(inputs: Any, targets: Any, ridge: float, most: int = NEIGHBOURS) -> sparse.csr_array:
     """Return weights whose column ``j`` solves ``(G[S, S] + ridge I) b = K[S, j]`` over the largest of ``K``'s column.
 
     Items are solved on as many threads as torch may use; the result does not depend on how many these are.
 
     Parameters
     ----------
-    inputs : sparse csr array, shape [inputs, inputs]
+    inputs : sparse csr array or ndarray, shape [inputs, inputs]
         ``G``, symmetric.
-    targets : sparse csr array, shape [inputs, items]
-        ``K``; at most ``NEIGHBOURS`` inputs of every column count.
+    targets : sparse array, shape [inputs, items]
+        ``K`` where it is stored, zeros among it included.
     ridge : float
         Positive.
+    most : int
+        At most so many inputs of every column count.
     """
     columns, items = sparse.csc_array(targets), targets.shape[1]
-    solve = partial(_solved, _Blocks(inputs), columns, ridge)
+    solve = partial(_solved, _Blocks(inputs), columns, ridge, most)
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         pieces = [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]
         parts = list(watched(pool.map(solve, pieces), len(pieces), "weights of neighbours"))
@@ -123,13 +150,13 @@ def neighbour_weights(inputs: sparse.csr_array, targets: sparse.csr_array, ridge
 
 
 def _solved(
-    inputs: "_Blocks", columns: sparse.csc_array, ridge: float, items: range
+    inputs: "_Blocks", columns: sparse.csc_array, ridge: float, most: int, items: range
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return the inputs and the weights of some items one after the other, and how many each has."""
     rows, values, column = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], np.full(inputs.matrix.shape[0], -1)
     for item in items:
         own = slice(columns.indptr[item], columns.indptr[item + 1])
-        best = np.argsort(-columns.data[own], kind="stable")[:NEIGHBOURS]
+        best = np.argsort(-columns.data[own], kind="stable")[:most]
         near = columns.indices[own][best].astype(np.int64)
         rows.append(near)
         values.append(_ridge_solution(inputs.of(near, column), columns.data[own][best].astype(np.float32), ridge))
@@ -154,16 +181,21 @@ class _Blocks:
 
     Parameters
     ----------
-    matrix : sparse csr array, shape [inputs, inputs]
-        Symmetric to the last bit.
+    matrix : sparse csr array or ndarray, shape [inputs, inputs]
+        Symmetric to the last bit. Of an array, every input is frequent.
     """
 
-    def __init__(self, matrix: sparse.csr_array) -> None:
-        self.matrix, size = matrix.astype(np.float32), matrix.shape[0]
-        frequent = np.sort(np.argsort(-np.diff(matrix.indptr), kind="stable")[:FREQUENT_INPUTS])
-        self.place = np.full(size, -1)
+    def __init__(self, matrix: sparse.csr_array | NDArray[Any]) -> None:
+        self.place = np.full(matrix.shape[0], -1)
+        if isinstance(matrix, np.ndarray):
+            frequent = np.arange(len(matrix))
+            self.matrix: Any = sparse.csr_array((len(matrix), len(matrix)), dtype=np.float32)
+            self.frequent = matrix.astype(np.float32, copy=False)
+        else:
+            self.matrix = matrix.astype(np.float32, copy=False)
+            frequent = np.sort(np.argsort(-np.diff(matrix.indptr), kind="stable")[:FREQUENT_INPUTS])
+            self.frequent = self.matrix[frequent][:, frequent].toarray()
         self.place[frequent] = np.arange(len(frequent))
-        self.frequent = self.matrix[frequent][:, frequent].toarray()
 
     def of(self, chosen: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the block of some inputs, shape [chosen, chosen]; ``column`` is -1 everywhere, before and after."""
@@ -180,11 +212,10 @@ class _Blocks:
         return out
 
 
-def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int) -> SparseDecayed:
-    """Return the teacher with those weights alone that matter most.
+def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int, ridge: float) -> SparseDecayed:
+    """Return the best model whose weights stand where those of the teacher's stand that matter most.
 
-    A weight matters as much as its size times the fourth root of how often its input is there, ``G_ii^(1/4)``: on
-    validation better than its size alone, than the root, and than the same number of weights in every row.
+    Each item's weights are solved for again, over the inputs that it keeps: they take over what the others said.
 
     Parameters
     ----------
@@ -194,14 +225,27 @@ def sparse_student(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weigh
         What the teacher learnt from.
     weights : int
         How many; at least 1.
+    ridge : float
+        Positive, in the units of ``G``.
+    """
+    places = sparse.coo_array(most_important(teacher, sums, weights))
+    wanted = sums.targets_at(places.row, places.col)
+    kept = sparse.csc_array((wanted, (places.row, places.col)), shape=places.shape)
+    return SparseDecayed(neighbour_weights(sums.inputs, kept, ridge, most=len(sums.diagonal())), teacher.rates.numpy())
+
+
+def most_important(teacher: DecayedLinear | SparseDecayed, sums: PairSums, weights: int) -> sparse.csr_array:
+    """Return those of a teacher's weights alone that matter most, shape [inputs, items].
+
+    A weight matters as much as its size times the fourth root of how often its input is there, ``G_ii^(1/4)``: on
+    validation better than its size alone, than the root, and than the same number of weights in every row.
     """
     full = _matrix(teacher)
     often = np.maximum(sums.diagonal(), 0) ** 0.25
     values = np.abs(full.data) * np.repeat(often, np.diff(full.indptr))
     kept = values >= np.partition(values, -weights)[-weights] if weights < len(values) else values > 0
     rows = np.repeat(np.arange(full.shape[0]), np.diff(full.indptr))[kept]
-    few = sparse.csr_array((full.data[kept], (rows, full.indices[kept])), shape=full.shape)
-    return SparseDecayed(few, teacher.rates.numpy())
+    return sparse.csr_array((full.data[kept], (rows, full.indices[kept])), shape=full.shape)
 
 
 def _matrix(teacher: DecayedLinear | SparseDecayed) -> sparse.csr_array:

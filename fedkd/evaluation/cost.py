@@ -1,6 +1,7 @@
 """The cost of a model where it serves: arithmetic and time for the list of one user."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +53,9 @@ def list_cost(model: Recommender, history: Ragged) -> ListCost:
     history : Ragged of int32
         One row: the user's items.
     """
-    milliseconds = _timed(model, history)
-    p50, p95 = np.quantile(milliseconds, [0.5, 0.95])
-    return ListCost(flops(model, padded_histories(history, model.num_items)), float(p50), float(p95))
+    model.eval()
+    p50, p95 = latency(lambda: _list(model, history))
+    return ListCost(flops(model, padded_histories(history, model.num_items)), p50, p95)
 
 
 def typical(histories: Ragged) -> Ragged:
@@ -63,17 +64,27 @@ def typical(histories: Ragged) -> Ragged:
     return histories.take(np.flatnonzero(histories.lengths == middle)[:1])
 
 
-def _timed(model: Recommender, history: Ragged) -> list[float]:
-    """Return the milliseconds of every list, made in this thread alone."""
+def latency(make: Callable[[], object]) -> tuple[float, float]:
+    """Return median and 95th percentile of the milliseconds in which something is made again and again.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it, in this thread alone.
+    """
+    p50, p95 = np.quantile(_timed(make), [0.5, 0.95])
+    return float(p50), float(p95)
+
+
+def _timed(make: Callable[[], object]) -> list[float]:
     threads, found = torch.get_num_threads(), list[float]()
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1), torch.no_grad():
-            model.eval()
             end = time.perf_counter() + SECONDS
             while len(found) < WARM + 1 or (len(found) < WARM + REPETITIONS and time.perf_counter() < end):
                 begun = time.thread_time_ns()
-                _list(model, history)
+                make()
                 found.append((time.thread_time_ns() - begun) / 1e6)
     finally:
         torch.set_num_threads(threads)

@@ -6,6 +6,16 @@ from fedkd.gate.requirements import Requirement, requirement
 from fedkd.gate.search import dimension
 from fedkd.options import Options, Texts
 
+COMPRESSION = (
+    "half",
+    "int8",
+    "pruned:kept=0.5 + int8",
+    "int4",
+    "pruned:kept=0.5 + int4",
+    "low-rank:rank=16 + int8",
+)
+"""What is tried on a student that is too large, where nobody says otherwise."""
+
 
 class GateOptions(Options):
     """Requirements that a student must meet before it is deployed.
@@ -18,6 +28,10 @@ class GateOptions(Options):
         validation part: a run that reports on the test part makes another run for it, in its folder ``validation``.
     confidence : float
         How sure the gate must be: a student that fails a requirement passes it with at most one minus this probability.
+    compression : tuple of str
+        What may make a student smaller that has too many bytes or takes too long for its requirements: every text holds
+        steps of ``fedkd export``, joined by plus signs, such as ``pruned:kept=0.5 + int8``. Each is tried on the
+        trained student, and judged as it would be exported; the gate is met with the best of them.
     search : tuple of str
         The settings among which ``python -m simulations.tune`` looks for a student that passes, such as
         ``algorithm.rank in 8, 16, 32`` or ``algorithm.regularisation from 50 to 2000 log``; without any, every setting
@@ -26,7 +40,17 @@ class GateOptions(Options):
 
     requirements: Texts = ()
     confidence: float = Field(0.95, ge=0.5, lt=1)
+<<<<<<< HEAD
     search: Texts = ()
+=======
+    compression: tuple[str, ...] = COMPRESSION
+    search: tuple[str, ...] = ()
+
+    @field_validator("requirements", "compression", "search", mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
+>>>>>>> main
 
     @field_validator("requirements")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 
 from fedkd.errors import UserError
-from fedkd.options import Options, kebab
+from fedkd.options import Options, Searched, kebab
 
 REACH = 5.0
 """The factor, both ways, by which a setting is searched around its value where nobody gave a range."""
@@ -81,7 +81,9 @@ def dimension(text: str) -> Dimension:
 def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
     """Yield every setting of a part of the configuration, in ranges around its value.
 
-    Numbers that are 0 stand for a rule of their own, and names choose other classes: neither is searched.
+    The values of a field are those that its `Searched` names. Without it they are numbers around the field's own value,
+    inside its limits, or all names of a closed choice; a number that is 0 stands for a rule of its own, and free text
+    chooses other classes: neither is searched.
 
     Parameters
     ----------
@@ -92,7 +94,12 @@ def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
     """
     for name, field in type(options).model_fields.items():
         key, value = f"{prefix}.{kebab(name)}", getattr(options, name)
-        if isinstance(value, Options):
+        told = next((each for each in field.metadata if isinstance(each, Searched)), Searched())
+        if told.needs and not getattr(options, told.needs):
+            continue
+        if told.values is not None:
+            yield from [Choices(key, told.values)] if told.values else []
+        elif isinstance(value, Options):
             yield from dimensions(value, key)
         elif isinstance(value, bool):
             yield Choices(key, (False, True))

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from fedkd.messages.missing import Failure, Missing
 
+CHUNK = 1 << 18
+"""Numbers that are expanded to bits at a time; a multiple of 8, so that each time they fill whole bytes."""
+
 
 class MalformedError(ValueError):
     """The error of received bytes that are malformed.
@@ -35,21 +38,28 @@ def pack_bits(values: NDArray[np.int64], bits: int) -> bytes:
     bits : int
         From 1 to 63.
     """
-    flat = (values.reshape(-1) & ((1 << bits) - 1)).astype(">u8")
-    out = np.empty((flat.size, bits), np.uint8)
-    for start in range(0, flat.size, 1 << 18):  # bounds the 64-fold expansion
-        chunk = flat[start : start + (1 << 18)]
-        out[start : start + len(chunk)] = np.unpackbits(chunk.view(np.uint8).reshape(-1, 8), axis=1)[:, 64 - bits :]
-    return np.packbits(out).tobytes()
+    flat = values.reshape(-1)
+    return b"".join(_packed(flat[start : start + CHUNK], bits) for start in range(0, flat.size, CHUNK))
+
+
+def _packed(values: NDArray[np.int64], bits: int) -> bytes:
+    wide = (values & ((1 << bits) - 1)).astype(">u8").view(np.uint8).reshape(-1, 8)
+    return np.packbits(np.unpackbits(wide, axis=1)[:, 64 - bits :]).tobytes()
 
 
 def unpack_bits(data: bytes, bits: int, count: int, signed: bool) -> NDArray[np.int64]:
     """Read what ``pack_bits`` wrote, shape [count]; ``signed`` reads the upper half of the range as negative."""
-    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits).reshape(count, bits)
-    wide = np.zeros(count, np.int64)
-    for column in range(bits):
-        wide = (wide << 1) | flat[:, column]
-    return np.where(wide >= 1 << (bits - 1), wide - (1 << bits), wide) if signed else wide
+    packed, out = np.frombuffer(data, np.uint8), np.zeros(count, np.int64)
+    for start in range(0, count, CHUNK):
+        part = out[start : start + CHUNK]
+        begin = start * bits // 8
+        single = np.unpackbits(packed[begin : begin + packed_bytes(len(part), bits)], count=len(part) * bits)
+        for column in single.reshape(-1, bits).T:
+            part <<= 1
+            part |= column
+        if signed:
+            part[part >= 1 << (bits - 1)] -= 1 << bits
+    return out
 
 
 def packed_bytes(count: int, bits: int) -> int:

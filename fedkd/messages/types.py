@@ -143,8 +143,10 @@ class SparseUpdate:
 
     Attributes
     ----------
-    position, value : ndarray of int64, shape [entries]
-        Whole numbers and where they stand; what stands at one position of one client is added.
+    position : ndarray of int64, shape [entries]
+        Where the numbers stand; what stands at one position of one client is added.
+    value : ndarray of int64 or float64, shape [entries]
+        Whole numbers, or others where answers are bounded.
     owner : ndarray of int64, shape [entries]
         Position in ``Answers.clients`` of the client that each entry belongs to.
     size : int
@@ -152,19 +154,19 @@ class SparseUpdate:
     """
 
     position: NDArray[np.int64]
-    value: NDArray[np.int64]
+    value: NDArray[Any]
     owner: NDArray[np.int64]
     size: int
 
-    def total(self) -> NDArray[np.int64]:
-        """Return the sum over all entries, shape [size]; exact below ``2**53``."""
-        return np.bincount(self.position, self.value, self.size).astype(np.int64)
+    def total(self) -> NDArray[Any]:
+        """Return the sum over all entries, shape [size], in the type of the values; exact below ``2**53``."""
+        return np.bincount(self.position, self.value, self.size).astype(self.value.dtype)
 
     def where(self, keep: NDArray[np.bool_]) -> "SparseUpdate":
         """Return only the entries for which ``keep`` (shape [entries]) is true."""
         return replace(self, position=self.position[keep], value=self.value[keep], owner=self.owner[keep])
 
-    def of(self, client: int) -> NDArray[np.int64]:
+    def of(self, client: int) -> NDArray[Any]:
         """Return the vector of one client (a position), shape [size]."""
         return self.where(self.owner == client).total()
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
+from fedkd.models.arrays import stored_tensors
 from fedkd.models.device import computing
 from fedkd.ragged import Ragged
 from fedkd.registry import Choice
@@ -144,7 +145,7 @@ class Recommender(nn.Module, ABC):
 
     def size(self) -> tuple[int, int]:
         """Return the number of stored numbers and their bytes, item tables and buffers included."""
-        tensors = list(self.state_dict().values())
+        tensors = list(stored_tensors(self).values())
         return sum(t.numel() for t in tensors), sum(t.numel() * t.element_size() for t in tensors)
 
 

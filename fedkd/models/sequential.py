@@ -5,7 +5,8 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from fedkd.models.base import Recommender, at_places, lookup
-from fedkd.models.item_table import ItemRows, ItemScores, RowScores, item_tables
+from fedkd.models.item_rows import ItemRows
+from fedkd.models.item_table import ItemScores, RowScores, item_tables
 
 
 class SequentialRecommender(Recommender):

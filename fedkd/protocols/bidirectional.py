@@ -18,7 +18,7 @@ from fedkd.distillation.score_directions import shrunk, signal_share
 from fedkd.distillation.targets import teacher_targets
 from fedkd.losses.objectives import LossWeights
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Quantiser, Reference, Spec
-from fedkd.models.arrays import export_arrays, load_arrays
+from fedkd.models.arrays import export_arrays, load_arrays, working_bytes
 from fedkd.models.base import ModelConfig, Recommender, score
 from fedkd.models.device import beside
 from fedkd.models.table import AnyModel
@@ -130,7 +130,7 @@ class Bidirectional(TaughtTeacher):
 
     def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
         """Return the bytes of a client's own model."""
-        return 0 if self.own is None else (model or self.own).build(catalogue, seed=0).size()[1]
+        return 0 if self.own is None else working_bytes((model or self.own).build(catalogue, seed=0))
 
     def pool(self, state: State, estimates: Estimates) -> State:
         """Add up the changes."""

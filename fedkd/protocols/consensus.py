@@ -78,7 +78,7 @@ class Consensus(TrainedStudent):
 
     learns_from_public: ClassVar[bool] = True
     tunable: ClassVar[Mapping[str, tuple[float, ...]]] = tunable_training("transfer")
-    references: int = Field(64, ge=1)
+    references: int = Field(256, ge=1)
     panel: int = Field(0, ge=0)
     transfer: CentralTraining = CentralTraining()
     digest_epochs: int = Field(2, ge=1)

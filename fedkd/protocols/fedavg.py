@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fedkd.distillation.score_directions import signal_share
 from fedkd.messages.types import Answers, Asks, Estimates, Kind, Spec
-from fedkd.models.arrays import export_arrays, load_arrays
+from fedkd.models.arrays import count_parameters, export_arrays, load_arrays
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.server_optimiser import adam_moved, moved, pooled, student_arrays, taken
@@ -70,8 +70,7 @@ class FedAvg(TrainedStudent):
 
     def expects(self, asks: Asks) -> Mapping[str, Spec]:
         """Return the change of all parameters, one after the other."""
-        size = sum(array.size for array in asks.shared.values())
-        return {"change": Spec(Kind.PARAMETERS, (size,), clip=self.clip, weighted=True)}
+        return {"change": Spec(Kind.PARAMETERS, (count_parameters(asks.shared),), clip=self.clip, weighted=True)}
 
     def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         """Train the student on every client, and answer with the change of its parameters.

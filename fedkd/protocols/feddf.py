@@ -33,7 +33,6 @@ class FedDF(Consensus):
     """
 
     name: Literal["feddf"] = "feddf"
-    references: int = Field(256, ge=1)
     digest_epochs: int = Field(20, ge=1)
     local: LocalTraining = LocalTraining(epochs=20, learning_rate=0.003)
 

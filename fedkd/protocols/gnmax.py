@@ -47,6 +47,7 @@ from fedkd.random_streams import stream
 from fedkd.training.central import Rows, train
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import central_loss, nonempty
+from fedkd.training.options import CentralTraining
 
 LABEL = "label."
 """Prefix of the labels of all rounds: round, query, item, and the item's share of the confident votes."""
@@ -85,6 +86,7 @@ class GNMax(TrainedStudent):
     regularisation: float = Field(50.0, gt=0)
     agreement: float = Field(0.2, gt=0, le=1)
     label_weight: float = Field(0.1, gt=0)
+    central: CentralTraining = CentralTraining()
 
     def ballot(self) -> tuple[int, int]:
         """Return a vote for every query."""

@@ -1,7 +1,7 @@
 """Training of every client on its own, a baseline that shows the gain from taking part."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fedkd.data.catalogue import Catalogue
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.base import ModelConfig, Recommender
+from fedkd.options import Searched
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.trained import OwnStudents
 from fedkd.training.cohort import Cohort
@@ -30,7 +31,7 @@ class LocalOnly(OwnStudents):
 
     name: Literal["local-only"] = "local-only"
     local: LocalTraining = LocalTraining()
-    keep: bool = True
+    keep: Annotated[bool, Searched(())] = True
 
     def begin(self, setup: Setup) -> State:
         """Return an empty state: the server learns nothing."""

@@ -1,7 +1,7 @@
 """The common part of protocols whose student is trained by gradient."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,11 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.score_directions import affordable, leading_directions
 from fedkd.messages.types import Asks, Reference
+from fedkd.models.arrays import working_bytes
 from fedkd.models.autoencoder import AutoencoderConfig
 from fedkd.models.base import ModelConfig, Recommender, padded_histories
 from fedkd.models.table import AnyModel
+from fedkd.options import COMPARED
 from fedkd.protocols.base import GlobalStudent, Setup, State
 from fedkd.protocols.server_optimiser import student_of
 from fedkd.random_streams import stream
@@ -82,7 +84,7 @@ class TrainedStudent(GlobalStudent):
     """
 
     model: AnyModel = AutoencoderConfig()
-    central: CentralTraining = CentralTraining()
+    central: Annotated[CentralTraining, COMPARED] = CentralTraining()
 
     def teacher(self, state: State) -> Recommender | None:
         """Return None: there is no large model."""
@@ -120,4 +122,4 @@ class OwnStudents(TrainedStudent):
 
     def kept_bytes(self, model: ModelConfig | None, catalogue: Catalogue) -> int:
         """Return the bytes of a student."""
-        return (model or self.model).build(catalogue, seed=0).size()[1]
+        return working_bytes((model or self.model).build(catalogue, seed=0))

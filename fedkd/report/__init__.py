@@ -6,12 +6,15 @@ from fedkd.report.distillation import distillation_table
 from fedkd.report.key_curve import KeyCurve, key_curve, write_key_curve
 from fedkd.report.page import render
 from fedkd.report.rivals import rivals
+from fedkd.report.tuning import TrialRow, Tuning, write_tuning
 
 __all__ = [
     "ComparisonRow",
     "Curve",
     "KeyCurve",
     "Point",
+    "TrialRow",
+    "Tuning",
     "compare",
     "curve",
     "distillation_table",
@@ -24,4 +27,5 @@ __all__ = [
     "settings",
     "write_curve",
     "write_key_curve",
+    "write_tuning",
 ]

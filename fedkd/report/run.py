@@ -20,8 +20,9 @@ It may hold besides, and reports then show:
 - ``lists.<property>.{before, after, change}``: what ``lists.steps`` change in the student's lists; the change is an
   interval, paired over users;
 - ``models.<name>.traffic``: like ``traffic``, for a row that a federation of its own trained;
-- ``gate.{decision, part, confidence, checks}``: the gate, and of each check ``requirement``, ``decision``,
-  ``sentence``, ``value``, ``bound``, ``users``, ``more-users``;
+- ``gate.{decision, part, confidence, compression, tried, checks}``: the gate, the steps that made its student smaller,
+  all that were tried (``compression``, ``bytes``, ``decision``, ``margin``), and of each check ``requirement``,
+  ``decision``, ``sentence``, ``value``, ``bound``, ``users``, ``more-users``;
 - ``exchange.<what>``: a sentence about where it was summed;
 - ``clients.{registered, answered}``, ``data.{users, items, interactions, public-users, private-users, dropped}``,
   ``split.{kind, target}``, ``name``, ``algorithm``, ``rounds``.

@@ -5,11 +5,9 @@ from contextlib import contextmanager
 
 from fedkd.errors import DivergedError, UserError
 from fedkd.messages.missing import Failure, Missing
+from fedkd.options import COMPARED
 from fedkd.protocols.base import Protocol
 from fedkd.runs.mistakes import keys
-
-COMPARISON = "central."
-"""Settings of the centralised comparison, which does not take part in a run."""
 
 
 class UnansweredError(UserError):
@@ -68,6 +66,11 @@ def mending_divergence(protocol: Protocol) -> Iterator[None]:
         yield
     except DivergedError as error:
         rates = [key for key in keys(type(protocol)) if key.endswith("learning-rate")]
-        taught = [key for key in rates if not key.startswith(COMPARISON)] if protocol.trained_by_steps else []
+        taught = [key for key in rates if not _of_comparison(protocol, key)] if protocol.trained_by_steps else []
         named = " or ".join(f"algorithm.{key}" for key in taught)
         raise UserError(f"{error}{named and f'; lower {named}, and begin a new run'}") from None
+
+
+def _of_comparison(protocol: Protocol, key: str) -> bool:
+    """Return whether a setting is one of the centralised comparison, which does not take part in a run."""
+    return COMPARED in type(protocol).model_fields[key.partition(".")[0].replace("-", "_")].metadata

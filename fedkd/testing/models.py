@@ -10,6 +10,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.pipeline import pretrain
 from fedkd.errors import UserError
+from fedkd.models.arrays import load_arrays, stored_arrays, stored_tensors
 from fedkd.models.base import ModelConfig, Recommender, padded_histories, score
 from fedkd.ragged import Ragged
 from fedkd.training.options import StepTraining
@@ -41,6 +42,7 @@ def check_model(config: ModelConfig, catalogue: Catalogue) -> None:
     check_item_tables(model)
     check_features(model)
     check_size(model)
+    check_storage(config, catalogue)
     check_transforms(config, catalogue)
     check_overfits(config.build(catalogue, seed=1))
 
@@ -127,9 +129,17 @@ def check_features(model: Recommender) -> None:
 
 def check_size(model: Recommender) -> None:
     """Check that the size counts every stored number, and its bytes."""
-    kept = [*model.parameters(), *(buffer for name, buffer in model.named_buffers() if name in model.state_dict())]
+    kept = list(stored_tensors(model).values())
     numbers, size = sum(t.numel() for t in kept), sum(t.numel() * t.element_size() for t in kept)
     assert model.size() == (numbers, size), f"size() is {model.size()}, the model has {numbers} numbers, {size} bytes"
+
+
+def check_storage(config: ModelConfig, catalogue: Catalogue) -> None:
+    """Check that a model has the same scores when it was stored and loaded."""
+    model, other = (config.build(catalogue, seed).eval() for seed in (0, 1))
+    batch = padded_histories(_histories(model), model.num_items)
+    loaded = load_arrays(other, stored_arrays(model))(batch)
+    torch.testing.assert_close(loaded, model(batch), msg=_told("a stored and loaded model has other scores"))
 
 
 def check_transforms(config: ModelConfig, catalogue: Catalogue) -> None:

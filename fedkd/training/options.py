@@ -1,11 +1,11 @@
 """Settings of training by gradient, in one class for each place with just the fields that it uses."""
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedkd.options import Options
+from fedkd.options import Options, Searched
 
 Target = Literal["history", "next-item"]
 """The items that a model predicts on hard labels."""
@@ -63,7 +63,7 @@ class LocalTraining(CohortTraining):
 
     epochs: int = Field(5, ge=1)
     visible: float = Field(0.5, gt=0, le=1)
-    target: Target = "history"
+    target: Annotated[Target, Searched(())] = "history"
 
 
 class HardLabels(Options):
@@ -81,9 +81,9 @@ class HardLabels(Options):
         How far gBCE makes up for the items that were not sampled, from 0 to 1.
     """
 
-    target: Target = "history"
+    target: Annotated[Target, Searched(())] = "history"
     negatives: int = Field(0, ge=0)
-    calibration: float = Field(0.75, ge=0, le=1)
+    calibration: Annotated[float, Searched(needs="negatives")] = Field(0.75, ge=0, le=1)
 
     @model_validator(mode="after")
     def _negatives_of_a_next_item(self) -> Self:

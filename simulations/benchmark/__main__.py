@@ -4,6 +4,7 @@ from fedkd.cli.terminal import application, start
 from simulations.benchmark import (
     engines,
     forecast,
+    gate,
     local_training,
     niches,
     plans,
@@ -19,6 +20,7 @@ app.command("engines")(engines.main)
 app.command("scaling")(scaling.main)
 app.command("secure-sums")(secure_sums.main)
 app.command("forecast")(forecast.main)
+app.command("gate")(gate.main)
 app.command("niches")(niches.main)
 app.command("private-training")(private_training.main)
 app.command("plans")(plans.main)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,6 +98,12 @@ def test_entries_of_sparse_vectors_are_added_where_they_stand_each_client_s_own(
     assert entries.total().tolist() == [2, 0, 3, 0]
     assert entries.of(2).tolist() == [-3, 0, 0, 0]
     grid = Spec(Kind.STATISTICS, (4,), quantiser=Quantiser(1.0, 0, 5, 8))
+    halves = SparseUpdate(entries.position, entries.value / 2, entries.owner, 4)
+    assert halves.total().tolist() == [1.0, 0.0, 1.5, 0.0]
+    broken = SparseUpdate(entries.position, np.array([0.5, np.nan, 1.0, -1.5]), entries.owner, 4)
+    kept = Sum({"s": replace(grid, quantiser=Quantiser(0.5, -9, 9, 8))}).encode(Answers(1, np.arange(3), {"s": broken}))
+    assert kept.refused == {Missing.NOT_FINITE: [0]}
+    assert kept.values["s"].tolist() == [-3, 0, 2, 0]
     bad = {"s": entries, "y": np.where(np.arange(3) == 1, np.nan, 1.0)[:, None]}
     released = Sum({"s": grid, "y": Spec(Kind.SCORES, (1,))}).encode(Answers(1, np.array([4, 6, 9]), bad))
     assert released.clients.tolist() == [4, 9]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
-from fedkd.models.arrays import model_arrays
+from fedkd.models.arrays import stored_arrays
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import GlobalStudent
 from fedkd.runs.config import Config, load
@@ -46,7 +46,7 @@ def finished_run(
     assert isinstance(config.algorithm, GlobalStudent)
     folder, items = RunFolder.create(path, config), catalogue()
     model = student or config.algorithm.blank_student(items)
-    folder.write_arrays("student.safetensors", model_arrays(model))
+    folder.write_arrays("student.safetensors", stored_arrays(model))
     items.write(path / "catalogue.safetensors")
     folder.write_json("summary.json", {**facts(config), **(summary or {})})
     return path

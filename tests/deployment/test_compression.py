@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.deployment.compression.base import Compression
+from fedkd.deployment.compression.half import HalfTensor
 from fedkd.deployment.compression.low_rank import Product
 from fedkd.deployment.compression.packed import Packed, Place, large_tensors
 from fedkd.deployment.compression.pruned import Sparse
 from fedkd.deployment.compression.quantised import Bytes, Nibbles
-from fedkd.deployment.compression.table import COMPRESSIONS, compressed, step
+from fedkd.deployment.compression.table import COMPRESSIONS, compressed, step, steps
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.models.linear import LowRank
@@ -59,6 +60,19 @@ def test_pruning_keeps_the_largest_where_they_stood() -> None:
     assert Sparse(table(3, 3), 1)().count_nonzero() == 1
 
 
+def test_half_of_the_bits_change_little_and_never_overflow() -> None:
+    packed = HalfTensor(table())
+    assert packed.numbers.element_size() == 2
+    assert torch.allclose(packed(), table(), rtol=1e-3, atol=1e-4)
+    assert HalfTensor(torch.full((2, 2), 1e9))().isfinite().all()
+
+
+def test_steps_are_read_in_their_order() -> None:
+    assert [one.kind for one in steps("pruned:kept=0.5 + int8")] == ["pruned", "int8"]
+    with pytest.raises(UserError, match="did you mean int8"):
+        steps("pruned + int9")
+
+
 def test_a_product_is_the_best_of_its_rank() -> None:
     tensor = table()
     values = torch.linalg.svdvals(tensor)
@@ -97,7 +111,7 @@ def test_tied_and_hashed_tables_become_smaller_too() -> None:
 
 
 def test_steps_are_named_with_their_settings_or_are_ones_own() -> None:
-    assert set(COMPRESSIONS.names) == {"int8", "int4", "pruned", "low-rank"}
+    assert set(COMPRESSIONS.names) == {"half", "int8", "int4", "pruned", "low-rank"}
     assert step("pruned:kept=0.3").model_dump() == {"kind": "pruned", "kept": 0.3}
     assert isinstance(step("tests.deployment.test_compression:Nothing:much=2"), Compression)
     for text, said in (("int9", "did you mean int8"), ("pruned:kept=2", "kept"), ("int8:bits=3", "no such key")):

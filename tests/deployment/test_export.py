@@ -143,6 +143,19 @@ def test_packed_weights_stay_small_in_the_file(tmp_path: Path) -> None:
     assert packed["int4"].after < packed["int8"].after - 2500
 
 
+def test_tables_of_eight_bits_leave_as_such_in_every_format_and_score_the_same(tmp_path: Path) -> None:
+    settings = (*TRAINED[:-1], "algorithm.model.width=150")
+    full = finished_run(tmp_path / "full", settings)
+    run = finished_run(tmp_path / "run", (*settings, "algorithm.model.items.kind=8-bit"))
+    whole = scores(run)
+    for name in FORMATS:
+        done = export(run, tmp_path / name, name)
+        assert done.parity.program <= 1e-6 * done.parity.largest_score
+        np.testing.assert_allclose(scores(tmp_path / name), whole, atol=1e-5)
+        assert name == "torch" or done.size.after < 0.5 * export(full, tmp_path / "other", name).size.after
+    assert export(run, tmp_path / "again", "safetensors", [step("int8:group=150")]).parity.compression < 1e-5
+
+
 def test_a_popularity_that_is_traced_keeps_its_input(tmp_path: Path) -> None:
     model = Popularity(np.arange(40))
     (tmp_path / "x.onnx").write_bytes(formats.onnx_bytes(model))

@@ -6,9 +6,11 @@ import torch
 from scipy import sparse
 
 from fedkd.distillation import pair_models
+from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Everything, Layout, contributions, known_pairs
-from fedkd.distillation.pair_models import PairSums, neighbour_weights, pair_teacher, sparse_student
+from fedkd.distillation.pair_models import PairSums, most_important, neighbour_weights, pair_teacher, sparse_student
+from fedkd.distillation.residual import UserWeights
 from fedkd.models.base import score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.ragged import Ragged
@@ -61,9 +63,8 @@ def test_one_small_ridge_an_item_is_the_same_where_all_inputs_are_neighbours(mon
         np.testing.assert_allclose(large.matrix().toarray()[near, item], expected, atol=1e-5)
 
 
-def test_only_the_nearest_count(monkeypatch):
-    monkeypatch.setattr(pair_models, "NEIGHBOURS", 2)
-    weights = neighbour_weights(sums().inputs, sums().targets, RIDGE)
+def test_only_the_nearest_count():
+    weights = neighbour_weights(sums().inputs, sums().targets, RIDGE, most=2)
     assert (np.diff(sparse.csc_array(weights).indptr) <= 2).all()
 
 
@@ -108,14 +109,39 @@ def test_a_matrix_of_no_users_is_solved_with_a_larger_ridge():
 
 def test_the_student_keeps_the_weights_that_matter_most():
     teacher = pair_teacher(sums(), RIDGE, RATES)
-    student = sparse_student(teacher, sums(), 20)
-    kept, full = student.matrix().toarray(), naive()
+    kept, full = most_important(teacher, sums(), 20).toarray(), naive()
     assert np.count_nonzero(kept) == 20
     np.testing.assert_allclose(kept[kept != 0], full[kept != 0], atol=1e-5)
     worth = np.abs(full) * np.diag(sums().inputs.toarray())[:, None] ** 0.25
     assert worth[kept == 0].max() <= worth[kept != 0].min()
-    everything = sparse_student(teacher, sums(), 10**6)
-    np.testing.assert_allclose(score(everything, histories()), score(teacher, histories()), atol=1e-6)
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_the_student_solves_again_for_the_weights_that_it_keeps(as_array):
+    known = PairSums(sums().layout, sums().matrix.toarray()) if as_array else sums()
+    teacher = pair_teacher(known, RIDGE, RATES)
+    student = sparse_student(teacher, known, 20, RIDGE)
+    there, inputs = most_important(teacher, known, 20).toarray() != 0, sums().inputs.toarray()
+    assert len(student.values) == 20
+    for item in range(ITEMS):
+        near = np.flatnonzero(there[:, item])
+        block = inputs[np.ix_(near, near)] + RIDGE * np.eye(len(near))
+        expected = np.linalg.solve(block, sums().targets.toarray()[near, item])
+        np.testing.assert_allclose(student.matrix().toarray()[near, item], expected, atol=1e-5)
+    everything = sparse_student(teacher, known, 10**6, RIDGE)
+    np.testing.assert_allclose(score(everything, histories()), score(teacher, histories()), atol=1e-5)
+
+
+def test_the_student_of_the_plain_statistic_solves_again_for_the_weights_that_it_keeps():
+    plain = CoOccurrence(UserWeights())
+    known = PairSums(plain.layout(ITEMS), known_pairs(histories(), plain, ITEMS))
+    student = sparse_student(pair_teacher(known, RIDGE, np.zeros(1)), known, 12, RIDGE).matrix().toarray()
+    inputs, targets = known.inputs.toarray(), known.targets.toarray()
+    assert np.count_nonzero(student) == 12
+    for item in range(ITEMS):
+        near = np.flatnonzero(student[:, item])
+        block = inputs[np.ix_(near, near)] + RIDGE * np.eye(len(near))
+        np.testing.assert_allclose(student[near, item], np.linalg.solve(block, targets[near, item]), atol=1e-5)
 
 
 @pytest.mark.parametrize("rates", [RATES, np.zeros(2)])

@@ -1,4 +1,3 @@
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,6 +6,7 @@ from numpy.typing import NDArray
 
 from fedkd.gate.judgement import Check, Decision, decision, judge
 from fedkd.gate.requirements import requirement
+from simulations.benchmark.gate import decisions
 
 MET, NOT_MET, UNDECIDED = Decision.MET, Decision.NOT_MET, Decision.UNDECIDED
 
@@ -36,12 +36,24 @@ def drawn(rng: np.random.Generator, quality: float, users: int = 120) -> Known:
     return Known({("teacher", "hr@10", ""): teacher, ("student", "hr@10", ""): student})
 
 
-@pytest.mark.parametrize("share", [0.8, 1.0])
-def test_students_that_fail_by_nothing_pass_one_time_in_twenty(share: float) -> None:
-    rng, text = np.random.default_rng(0), f"hr@10 >= {share} of teacher"
-    found = [checked(text, drawn(rng, share)).decision for _ in range(2000)]
-    assert found.count(MET) / 2000 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)  # on the border, the hardest case
-    assert found.count(UNDECIDED) / 2000 > 0.85
+@pytest.mark.parametrize(
+    ("name", "users"),
+    [("100.0% of teacher, apart", 250), ("99.5%, rare losses", 120), ("hits, 95% of users", 60), ("like NDCG", 400)],
+)
+def test_students_that_are_just_at_a_requirement_pass_one_time_in_twenty_at_most(name: str, users: int) -> None:
+    found = decisions(name, users, 200, np.random.default_rng(0))
+    assert found[MET] <= 0.05  # on the border, the hardest case; Student's bound alone lets 5 to 80 % of these pass
+    assert found[UNDECIDED] > 0.85
+
+
+def test_unmeasured_users_may_be_worse_than_all_that_were_measured() -> None:
+    hits = np.resize([1.0, 0.0, 0.0], 120)
+    same = Known({("teacher", "hr@10", ""): hits, ("student", "hr@10", ""): hits})
+    assert checked("hr@10 >= 0.98 of teacher", same).decision is UNDECIDED
+    assert checked("hr@10 >= 0.8 of teacher", same).decision is MET
+    everyone = Known({("student", "hr@10", ""): np.ones(30)})
+    assert checked("hr@10 >= 0.95", everyone).decision is UNDECIDED
+    assert checked("hr@10 <= 0.95", everyone).decision is UNDECIDED
 
 
 def test_two_hundred_decisions_far_from_the_border_are_right() -> None:
@@ -57,8 +69,8 @@ def test_two_hundred_decisions_far_from_the_border_are_right() -> None:
 def test_many_requirements_together_pass_no_more_often() -> None:
     rng = np.random.default_rng(2)
     texts = [requirement(text) for text in ("hr@10 >= 0.8 of teacher", "hr@10 >= 0.2", "hr@10 <= 0.9")]
-    wrong = sum(decision(judge(texts, drawn(rng, 0.8), 0.95)) is MET for _ in range(500))
-    assert wrong <= 0.05 * 500 + 3 * math.sqrt(500 * 0.05 * 0.95)
+    wrong = sum(decision(judge(texts, drawn(rng, 0.8), 0.95)) is MET for _ in range(200))
+    assert wrong <= 0.05 * 200
 
 
 def test_the_named_number_of_users_decides() -> None:
@@ -97,7 +109,7 @@ def test_the_whole_gate_is_as_its_worst_requirement(parts: tuple[Decision, ...],
 def test_margins_and_hopes_are_signed_shares_of_the_bound() -> None:
     low = Known({("student", "ndcg@10", ""): np.resize([0.1, 0.2], 400)})
     passing, failing = checked("ndcg@10 >= 0.1", low), checked("ndcg@10 <= 0.1", low)
-    assert passing.margin == pytest.approx(0.459, abs=0.002)
+    assert passing.margin == pytest.approx(0.442, abs=0.002)
     assert passing.hope > passing.margin
     assert failing.margin < failing.hope < 0
     assert failing.decision is NOT_MET

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedkd.messages import serialisation
 from fedkd.messages.codecs.table import pack_answer, unpack_answer
 from fedkd.messages.serialisation import (
     MalformedError,
@@ -29,6 +30,15 @@ def test_negative_numbers_come_back_when_signed(bits: int, data: st.DataObject) 
     numbers = data.draw(st.lists(st.integers(-half, half - 1), max_size=20))
     packed = pack_bits(np.array(numbers, np.int64), bits)
     assert unpack_bits(packed, bits, len(numbers), signed=True).tolist() == numbers
+
+
+@pytest.mark.parametrize("bits", [1, 3, 18])
+def test_numbers_are_the_same_however_many_are_expanded_at_a_time(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(0).integers(-(2**20), 2**20, 61)
+    whole = pack_bits(numbers, bits)
+    monkeypatch.setattr(serialisation, "CHUNK", 8)
+    assert pack_bits(numbers, bits) == whole
+    assert unpack_bits(whole, bits, 61, signed=False).tolist() == (numbers % 2**bits).tolist()
 
 
 def test_known_bytes() -> None:

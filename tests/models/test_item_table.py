@@ -1,5 +1,7 @@
 """Item tables of every kind: what they compute, what they count, and that every family works with each."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,14 +9,31 @@ import torch
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.pipeline import optimise, pretrain
-from fedkd.errors import UserError
-from fedkd.models.base import padded_histories, score
+from fedkd.errors import DivergedError, UserError
+from fedkd.models.arrays import (
+    Arrays,
+    count_parameters,
+    export_arrays,
+    load_arrays,
+    stored_arrays,
+    working_bytes,
+)
+from fedkd.models.base import Recommender, padded_histories, score
 from fedkd.models.content import content_features
+from fedkd.models.eight_bits import rounded
 from fedkd.models.hashing import hashed_positions
 from fedkd.models.item_table import ItemTableOptions
 from fedkd.models.table import MODELS
 from fedkd.ragged import Ragged
-from fedkd.testing.models import check_item_tables, check_padding, check_seeds, check_size, check_transforms
+from fedkd.testing.models import (
+    check_item_tables,
+    check_overfits,
+    check_padding,
+    check_seeds,
+    check_size,
+    check_storage,
+    check_transforms,
+)
 from fedkd.training.options import StepTraining
 
 ITEMS = 24
@@ -26,7 +45,12 @@ CATALOGUE = Catalogue(
     membership=np.eye(4, dtype=bool)[CLUSTER],
     vectors={"image": np.random.default_rng(0).normal(size=(ITEMS, 3)).astype(np.float32)},
 )
-KINDS = [{"kind": "factorised", "rank": 3}, {"kind": "hashed", "buckets": 16}, {"content": True, "words": 8}]
+KINDS = [
+    {"kind": "8-bit"},
+    {"kind": "factorised", "rank": 3},
+    {"kind": "hashed", "buckets": 16},
+    {"content": True, "words": 8},
+]
 SETTINGS = {"width": 8, "channels": (4, 8)}
 
 
@@ -47,8 +71,9 @@ def test_every_family_takes_every_kind_of_table(family: str, items: dict[str, ob
     built = settings.build(CATALOGUE, 0).eval()
     for check in (check_padding, check_item_tables, check_size):
         check(built)
+    check_storage(settings, CATALOGUE)
     check_transforms(settings, CATALOGUE)
-    assert bool(built.item_tables) == (items.get("kind") == "factorised")
+    assert bool(built.item_tables) == (items.get("kind") in {"8-bit", "factorised"})
 
 
 @pytest.mark.parametrize(
@@ -90,6 +115,46 @@ def test_rows_are_what_their_kinds_say() -> None:
 def test_hashes_are_the_same_everywhere() -> None:
     codes = hashed_positions(3, 2, 1000)
     assert codes.tolist() == [[107, 708], [421, 946], [687, 976]]
+
+
+def test_eight_bits_are_counted_as_they_are_stored() -> None:
+    linear = model("linear", kind="8-bit")
+    assert linear.size() == (2 * (ITEMS * 8 + ITEMS), 2 * (ITEMS * 8 + 4 * ITEMS))
+    assert model("gru", kind="8-bit", tied=True).size()[1] == ITEMS * 8 + 4 * (ITEMS + ITEMS + 2 * (24 * 8 + 24))
+    assert working_bytes(linear) == 4 * 2 * ITEMS * 8
+
+
+def test_rows_of_eight_bits_are_the_nearest_whole_multiples_of_their_scales() -> None:
+    weight = torch.tensor([[127.0, 0.4, -0.6], [0.0, 0.0, 0.0]], requires_grad=True)
+    torch.testing.assert_close(rounded(weight).detach(), torch.tensor([[127.0, 0.0, -1.0], [0.0, 0.0, 0.0]]))
+    (rounded(weight) * torch.tensor([2.0, 3.0, 4.0])).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [[2.0, 3.0, 4.0]] * 2
+
+
+@pytest.mark.parametrize("travels", [stored_arrays, export_arrays])
+def test_a_table_of_eight_bits_travels_as_such_and_scores_the_same(travels: Callable[[Recommender], Arrays]) -> None:
+    trained, full = model("autoencoder", kind="8-bit"), model("autoencoder")
+    arrays = travels(trained)
+    assert {name for name, array in arrays.items() if array.dtype == np.int8} == {
+        "encoder.table.weight.codes",
+        "decoder.table.weight.codes",
+    }
+    assert count_parameters(arrays) == sum(p.numel() for p in trained.parameters())
+    histories = Ragged.from_rows([[1, 5, 9], [2]], np.int32)
+    before = score(trained, histories)
+    loaded = load_arrays(model("autoencoder", seed=1, kind="8-bit"), arrays)
+    np.testing.assert_allclose(score(loaded, histories), before, atol=2e-3)
+    assert all((travels(loaded)[name] == array).all() for name, array in arrays.items())
+    assert np.corrcoef(before.ravel(), score(full, histories).ravel())[0, 1] > 0.999
+    with torch.no_grad():
+        trained.get_parameter("encoder.table.weight")[0, 0] = float("nan")
+    with pytest.raises(DivergedError):
+        export_arrays(trained)
+
+
+def test_a_table_of_eight_bits_learns_a_toy_set_by_heart() -> None:
+    check_overfits(model("linear", seed=1, kind="8-bit"))
 
 
 def test_a_tied_table_of_two_widths_is_refused() -> None:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from fedkd.aggregation.clipping import clipped
 from fedkd.errors import UserError
-from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
+from fedkd.messages.types import Answers, Kind, LowRankUpdate, SparseUpdate, Spec
 from fedkd.privacy.accounting import epsilon
 from fedkd.privacy.events import Cost
 from fedkd.privacy.mechanisms.base import ANSWERS, FINEST, Mechanism
@@ -58,6 +58,23 @@ def test_no_client_exceeds_the_clip_in_factors(seed: int) -> None:
     assert np.isfinite(norms).all()
     assert max(norms) <= 1.0
     assert min(norms) == 0.0
+
+
+def test_no_client_exceeds_the_clip_in_entries() -> None:
+    """Entries at one position are one number; the sum is that of dense answers."""
+    rng, guard = np.random.default_rng(0), protection()
+    spec = guard.specs({"x": Spec(Kind.STATISTICS, (30,), clip=1.0)})["x"]
+    owner, position = rng.integers(0, 400, 3000), rng.integers(0, 30, 3000)
+    value = np.where(rng.random(3000) < 0.2, rng.choice(HARD, 3000), rng.normal(size=3000))
+    bounded = clipped(SparseUpdate(position, value, owner, 30), spec, 400)
+    norms = np.array([np.linalg.norm(bounded.of(client)) for client in range(400)])
+    assert 0.9 < norms.max() <= 1.0
+    tame = np.clip(np.nan_to_num(value), -3, 3)
+    whole = np.zeros((400, 30))
+    np.add.at(whole, (owner, position), tame)
+    entries = guard.contribution(SparseUpdate(position, tame, owner, 30), spec, 400)
+    assert entries.dtype == np.int64
+    np.testing.assert_allclose(entries, guard.contribution(whole, spec, 400), atol=400)
 
 
 def test_short_answers_are_left_as_they_are() -> None:

@@ -67,7 +67,7 @@ def test_epsilon_grows_with_the_rounds_and_noise_needs_a_budget(unit: Unit) -> N
 
 
 def test_statements_name_unit_and_adjacency() -> None:
-    words = {unit: StudentPrivacy(epsilon=3.0, unit=unit).statement(1) for unit in UNITS}
+    words = {unit: StudentPrivacy(epsilon=3.0, unit=unit, rate=0.1, steps=10).statement(3) for unit in UNITS}
     assert "for one interaction, or any other change inside one history (replace-one, secret" in words["interaction"]
     assert "It is no secret that a client takes part, nor with how many histories. Every" in words["interaction"]
     assert "for one user's whole history, present or not (add-remove, secret" in words["user"]

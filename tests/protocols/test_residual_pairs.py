@@ -13,12 +13,14 @@ from fedkd.data.interactions import Interactions
 from fedkd.distillation import closed_forms
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
+from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
 from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
 from fedkd.ragged import Ragged
 from fedkd.testing.protocols import pooled
@@ -77,8 +79,35 @@ def test_order_is_asked_for_only_where_it_is_measured():
 def test_what_the_configuration_says_is_no_question():
     assert chosen_question(setup(walks), Residual(references=5, panel=20)) is ScoresQuestion
     assert chosen_question(setup(walks), Residual(reference_kind="histories")) is ScoresQuestion
-    noisy = replace(setup(walks), answer_budget=AnswerBudget(USERS, 1.0))
-    assert chosen_question(noisy, PROTOCOL) is BlockQuestion
+
+
+@pytest.mark.parametrize(
+    ("kind", "ordered", "question"),
+    [(walks, True, ProtectedNextItemQuestion), (walks, False, BlockQuestion), (tastes, True, BlockQuestion)],
+)
+def test_noise_asks_for_order_where_order_tells(kind, ordered, question):
+    noisy = replace(setup(kind, ordered=ordered), answer_budget=AnswerBudget(USERS, 1.0))
+    assert chosen_question(noisy, PROTOCOL) is question
+
+
+@pytest.mark.parametrize(("noise", "better"), [(0.3, True), (1e4, False)])
+def test_under_noise_order_is_learnt_as_far_as_the_noise_allows(noise, better):
+    few = Setup(walks(PUBLIC, 1), 300, 300, 1, 0, ordered=True, answer_budget=AnswerBudget(300, noise))
+    state, group = PROTOCOL.begin(few), cohort(walks(300, 5, sure=True), range(300))
+    asks = PROTOCOL.ask(state, group.clients, 1, np.random.default_rng(0))
+    _, answers = PROTOCOL.learn(group, asks)
+    (name, update), (spec,) = *answers.values.items(), PROTOCOL.expects(asks).values()
+    assert max(np.linalg.norm(update.of(client)) for client in range(300)) <= 1 + 1e-9
+    assert spec.clip == 1
+    noised = update.total() + noise * np.random.default_rng(3).normal(size=spec.shape)
+    pooled_state = PROTOCOL.pool(state, Estimates(1, group.clients, {name: Estimate(noised, noise)}, 300))
+    with pytest.raises(UserError, match="a protected sum keeps"):
+        PROTOCOL.withdraw(pooled_state, group.clients[:1])
+    found, strangers = [], walks(100, 77, sure=True)
+    for one in (state, pooled_state):
+        taught, _ = PROTOCOL.teach(one, np.random.default_rng(0))
+        found.append(quality(PROTOCOL.teacher(taught), strangers))
+    assert (found[1] > found[0] + 0.05) if better else found[1] == pytest.approx(found[0], abs=0.02)
 
 
 def test_few_public_users_tell_nothing():

@@ -160,6 +160,7 @@ def test_answers_are_clipped_and_their_sums_noised(tmp_path: Path, monkeypatch: 
     config = load(None, [*SMALL, *CENTRAL])
     _, memory = opened(World.draw(80, 60, config.feedback, 0))
 
+    weight, spread = 1 + questions.FADING, math.hypot(1, questions.FADING)  # of a mean in which the older one fades
     whole, estimate = questions.block_answer, questions.protected_gram
     taught: list[tuple[np.ndarray, float]] = []
 
@@ -172,17 +173,19 @@ def test_answers_are_clipped_and_their_sums_noised(tmp_path: Path, monkeypatch: 
         for iteration in range(2):
             policy.learn(memory, iteration)
         assert policy.state is not None
-        assert policy.state.arrays["times"] == 2
-        assert policy.state.arrays["std"] == pytest.approx(policy.mechanism.multiplier * 2**0.5)
+        assert policy.state.arrays["times"] == pytest.approx(weight)
+        assert policy.state.arrays["std"] == pytest.approx(policy.mechanism.multiplier * spread)
         return policy.state.arrays["sum"], policy
 
     monkeypatch.setattr(questions, "protected_gram", watched)
     noised, policy = two_releases()
-    assert np.array_equal(taught[-1][0], noised / 2)  # the mean of both, and its noise
-    assert [noise for _, noise in taught] == pytest.approx([policy.mechanism.multiplier / root for root in (1, 2**0.5)])
+    assert taught[-1][0] == pytest.approx(noised / weight)
+    assert [noise for _, noise in taught] == pytest.approx(
+        [policy.mechanism.multiplier * share for share in (1, spread / weight)]
+    )
     monkeypatch.setattr(central, "rounded_normal", lambda std, count, shape, rng: np.zeros(shape, np.int64))
     exact, _ = two_releases()
-    assert (noised - exact).std() == pytest.approx(policy.mechanism.multiplier * 2**0.5, rel=0.1)
+    assert (noised - exact).std() == pytest.approx(policy.mechanism.multiplier * spread, rel=0.1)
     monkeypatch.setattr(questions, "block_answer", lambda *given: louder(whole(*given)))
     assert two_releases()[0] == pytest.approx(exact, abs=0.01)  # a thousand times as much is clipped to the same
 

@@ -5,6 +5,7 @@ training of neural networks for efficient integer-arithmetic-only inference, CVP
 and everything between layers stay float32, so nothing has to be calibrated on data.
 """
 
+import copy
 from abc import abstractmethod
 from typing import Literal
 
@@ -14,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedkd.deployment.compression.base import Compression
-from fedkd.deployment.compression.packed import Packed, Place
-
-TINY = 1e-30
-"""Stands for the largest value of a group of zeros."""
+from fedkd.deployment.compression.packed import Packed, Place, large_tensors, pack
+from fedkd.models.arrays import eight_bit_weights
+from fedkd.models.base import Recommender
+from fedkd.models.eight_bits import LARGEST, scales
+from fedkd.models.item_rows import EightBitRows
 
 
 class Int8(Compression):
@@ -77,7 +79,7 @@ class Groups(Packed):
         self.group = min(group, row)
         rest = -self.numbers % self.group
         groups = functional.pad(tensor.flatten(), (0, rest)).view(-1, self.group)
-        self.register_buffer("scales", groups.abs().amax(1, keepdim=True).clamp(min=TINY) / largest)
+        self.register_buffer("scales", scales(groups, largest))
         self.register_buffer("codes", self.coded((groups / self.scales).round()))
 
     @abstractmethod
@@ -93,7 +95,7 @@ class Bytes(Groups):
     """A whole number from -127 to 127 for every weight."""
 
     def __init__(self, tensor: Tensor, group: int) -> None:
-        super().__init__(tensor, group, 127)
+        super().__init__(tensor, group, LARGEST)
 
     def coded(self, whole: Tensor) -> Tensor:
         """Return the numbers as bytes."""
@@ -102,6 +104,17 @@ class Bytes(Groups):
     def forward(self) -> Tensor:
         """Return the tensor."""
         return self.joined(self.codes.float())
+
+
+def with_bytes(model: Recommender) -> Recommender:
+    """Return a model whose tables of 8 bits hold nothing else: a copy where it has such tables."""
+    if not eight_bit_weights(model):
+        return model
+    small = copy.deepcopy(model)
+    for place in list(large_tensors(small)):
+        if isinstance(place.owner, EightBitRows):
+            pack(place, Bytes(place.tensor, place.tensor.shape[1]))
+    return small.eval()
 
 
 class Nibbles(Groups):

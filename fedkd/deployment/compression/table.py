@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 
 from fedkd.deployment.compression.base import Compression
+from fedkd.deployment.compression.half import Half
 from fedkd.deployment.compression.low_rank import LowRankTables
 from fedkd.deployment.compression.packed import Packed
 from fedkd.deployment.compression.pruned import Pruned
-from fedkd.deployment.compression.quantised import Int4, Int8
+from fedkd.deployment.compression.quantised import Int4, Int8, with_bytes
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.registry import Registry
 from fedkd.runs.mistakes import validated
 
-COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Int8, Int4, Pruned, LowRankTables)
+COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Half, Int8, Int4, Pruned, LowRankTables)
 
 
 def step(text: str) -> Compression:
@@ -23,12 +24,34 @@ def step(text: str) -> Compression:
     UserError
         There is no such step, or it has no such setting.
     """
+<<<<<<< HEAD
     found, given = COMPRESSIONS.described(text)
     return validated(found, given, f"compression {given['kind']}")
+=======
+    name, settings = _divided(text)
+    given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
+    return validated(COMPRESSIONS.find(name), {**given, "kind": name}, f"compression {name}")
+
+
+def steps(text: str) -> list[Compression]:
+    """Return the steps that ``pruned:kept=0.5 + int8`` describes, in their order; see ``step``."""
+    return [step(part.strip()) for part in text.split(" + ")]
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Return a step's name, which may be a path with a colon of its own, and its settings."""
+    head, _, rest = text.partition(":")
+    if "." in head:
+        inner, _, settings = rest.partition(":")
+        return f"{head}:{inner}", settings
+    return head, rest
+>>>>>>> main
 
 
 def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
     """Return a smaller copy of a model, after some steps in their order; the model itself stays as it is.
+
+    Tables that were trained with 8 bits are kept with 8 bits, whatever the steps.
 
     Raises
     ------
@@ -41,4 +64,4 @@ def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
     if steps and not any(isinstance(module, Packed) for module in small.modules()):
         names = ", ".join(one.kind for one in steps)
         raise UserError(f"{names} finds no table of this model that it could make smaller; leave it out")
-    return small
+    return with_bytes(small)

@@ -136,8 +136,8 @@ class Mechanism(Description):
 
         Parameters
         ----------
-        values : ndarray or LowRankUpdate
-            One leading row per client, or factors.
+        values : ndarray, LowRankUpdate or SparseUpdate
+            One leading row per client, factors, or entries.
         spec : Spec
             As ``specs`` gives it.
         count : int

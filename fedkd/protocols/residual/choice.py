@@ -1,6 +1,7 @@
 """The one rule that chooses the question of residual distillation, from public data and the upload budget.
 
-1. Under protection by noise: a small block of the Gram matrix, because few numbers survive noise.
+1. Under protection by noise: bounded next-item statistics where rule 3 finds that order pays, otherwise a small block
+   of the Gram matrix, because few numbers survive noise.
 2. Sizes that the configuration gives, or histories as references: scores on references, as configured.
 3. The run's split holds out what came last, and on the public users' own last items the next-item statistic beats the
    plain one beyond doubt: next-item statistics, on a list or, where the budget allows it, as a whole.
@@ -28,12 +29,14 @@ from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Setup
 from fedkd.protocols.residual.pair_questions import EVERYTHING, CoOccurrenceQuestion, NextItemQuestion
 from fedkd.protocols.residual.parameters import ResidualParameters
+from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, Question, ScoresQuestion
 
 Positions = NDArray[np.int64]
 
 QUESTIONS: Mapping[int, type[Question]] = {
-    kind.code: kind for kind in (ScoresQuestion, BlockQuestion, NextItemQuestion, CoOccurrenceQuestion)
+    kind.code: kind
+    for kind in (ScoresQuestion, BlockQuestion, NextItemQuestion, CoOccurrenceQuestion, ProtectedNextItemQuestion)
 }
 """All questions by their codes."""
 
@@ -50,12 +53,17 @@ DOUBT = 2.0
 def chosen_question(setup: Setup, parameters: ResidualParameters) -> type[Question]:
     """Return the question of a run, by the rule that this file states."""
     if setup.answer_budget is not None:
-        return BlockQuestion
+        return ProtectedNextItemQuestion if order_tells(setup, parameters) else BlockQuestion
     if parameters.references or parameters.reference_kind == "histories" or setup.public.num_users < FEWEST:
         return ScoresQuestion
-    if setup.ordered and order_pays(setup.public, parameters):
+    if order_tells(setup, parameters):
         return NextItemQuestion
     return CoOccurrenceQuestion if pairs_pay(setup, parameters) else ScoresQuestion
+
+
+def order_tells(setup: Setup, parameters: ResidualParameters) -> bool:
+    """Say whether the run measures what comes next, and enough public users show that order says something of it."""
+    return setup.ordered and setup.public.num_users >= FEWEST and order_pays(setup.public, parameters)
 
 
 def order_pays(public: Interactions, parameters: ResidualParameters) -> bool:

@@ -18,7 +18,7 @@ from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.likely_pairs import likely_pairs
 from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
-from fedkd.distillation.pair_models import PairSums, pair_teacher, sparse_student
+from fedkd.distillation.pair_models import PairSums, teacher_and_student
 from fedkd.distillation.residual import ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
@@ -93,16 +93,18 @@ class PairQuestion(RememberedQuestion):
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
         sums, listed = self._sums(state, users), not len(state.arrays["reference.panel"])
-        teacher = pair_teacher(sums, self.ridge(state.setup.public, listed), self.rates)
-        return teacher, sparse_student(teacher, sums, self.parameters.density * sums.layout.inputs)
+        ridge = self.ridge(state.setup.public, listed)
+        return self._teacher_and_student(sums, ridge)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the sparse student of everyone's histories."""
         del rank
         layout = self.statistic.layout(train.num_items)
         sums = PairSums(layout, known_pairs(train.histories, self.statistic, train.num_items))
-        teacher = pair_teacher(sums, self.ridge(train, listed=False), self.rates)
-        return sparse_student(teacher, sums, self.parameters.density * layout.inputs)
+        return self._teacher_and_student(sums, self.ridge(train, listed=False))[1]
+
+    def _teacher_and_student(self, sums: PairSums, ridge: float) -> tuple[Recommender, Recommender]:
+        return teacher_and_student(sums, ridge, self.rates, self.parameters.density * sums.layout.inputs)
 
     def _sums(self, state: State, users: int) -> PairSums:
         """Return private and public sums; where nothing was asked for, the public ones count for private users too."""

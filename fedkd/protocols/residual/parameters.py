@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from fedkd.distillation.residual import UserWeights
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.table import MaybeModel
-from fedkd.options import Options
+from fedkd.options import COMPARED, Options, Searched
 from fedkd.training.options import CentralTraining
 
 Decay = Annotated[float, Field(gt=0, le=1000)]
@@ -52,7 +52,7 @@ class ResidualParameters(Options):
         Training of a neural teacher on hard labels: the public users', and everyone's in the centralised comparison.
     """
 
-    reference_kind: Literal["items", "histories"] = "items"
+    reference_kind: Annotated[Literal["items", "histories"], Searched(())] = "items"
     references: int = Field(default=0, ge=0)
     panel: int = Field(default=0, ge=0)
     upload_budget_bytes: int = Field(default=156_000, ge=0)
@@ -64,11 +64,11 @@ class ResidualParameters(Options):
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None
-    distillation: ServerDistillation = ServerDistillation()
-    central: CentralTraining = CentralTraining()
+    distillation: Annotated[ServerDistillation, Searched(needs="model")] = ServerDistillation()
+    central: Annotated[CentralTraining, COMPARED] = CentralTraining()
     teacher_model: MaybeModel = None
-    teaching: ServerDistillation = ServerDistillation()
-    central_teacher: CentralTraining = CentralTraining()
+    teaching: Annotated[ServerDistillation, Searched(needs="teacher_model")] = ServerDistillation()
+    central_teacher: Annotated[CentralTraining, Searched(needs="teacher_model")] = CentralTraining()
 
     @model_validator(mode="after")
     def _a_neural_teacher_has_a_student(self) -> Self:

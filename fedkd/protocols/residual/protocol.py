@@ -200,13 +200,16 @@ class Residual(ResidualParameters, LowRankStudent):
     def changed(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked for the difference to their last contribution.
 
-        Under noise they are asked for a whole answer again, and ``times`` counts how often clients were asked on
-        average: it depends on who is asked, never on who answers.
+        Under noise they are asked for a whole answer again, and ``times`` is the weight of all answers that a client
+        was asked for, on average: it depends on who is asked, never on who answers.
         """
-        due = state.arrays["due"].copy()
+        due, share = state.arrays["due"].copy(), len(clients) / len(state.arrays["due"])
         due[clients] = True
-        times = np.asarray(state.arrays["times"] + len(clients) / len(due))
-        return state.with_arrays(due=due, times=times)
+        arrays: dict[str, NDArray[Any]] = {"due": due, "times": np.asarray(state.arrays["times"] + share)}
+        if (kept := 1 - share * (1 - self.question(state).fading)) < 1:
+            arrays |= {name: np.asarray(kept * state.arrays[name]) for name in ("sum", "std")}
+            arrays["times"] = np.asarray(kept * state.arrays["times"] + share)
+        return state.with_arrays(**arrays)
 
     def admit(self, state: State, users: int) -> State:
         """Return the state with further clients of one user each, who are due."""
