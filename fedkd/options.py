@@ -1,12 +1,8 @@
 """The base of every part of the configuration."""
 
 from collections.abc import Mapping
-<<<<<<< HEAD
-from typing import Annotated, Any
-=======
 from dataclasses import dataclass
-from typing import Any
->>>>>>> main
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 

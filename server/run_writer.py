@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import intervals
-<<<<<<< HEAD
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment, check
-from fedkd.models.arrays import export_arrays, model_arrays
-=======
 from fedkd.models.arrays import export_arrays, stored_arrays
->>>>>>> main
 from fedkd.models.base import Recommender
 from fedkd.privacy.mechanisms.base import ANSWERS, Mechanism
 from fedkd.protocols.base import Setup, State

@@ -12,11 +12,8 @@ from fedkd.distillation.residual import UserWeights, ridge
 from fedkd.errors import UserError
 from fedkd.evaluation.rows import BY_NAME, EASE, USUAL
 from fedkd.gate.options import GateOptions
-<<<<<<< HEAD
 from fedkd.lists.options import ListOptions
-=======
 from fedkd.models.arrays import working_bytes
->>>>>>> main
 from fedkd.models.base import Recommender
 from fedkd.models.decayed_linear import Decayed
 from fedkd.models.ease import BYTES_PER_PAIR, fit_ease

@@ -19,13 +19,9 @@ from fedkd.deployment.folder import ExportFolder, write_folder
 from fedkd.deployment.formats import FORMATS, history_length
 from fedkd.deployment.parity import Parity, parity
 from fedkd.deployment.scorers import RUNTIMES, ExportedModel, HistoryForm
-<<<<<<< HEAD
 from fedkd.deployment.students import adjustment_of_run, recipe, student_of_run
-from fedkd.lists.adjustment import FILE as LISTS
-=======
-from fedkd.deployment.students import recipe, student_of_run
 from fedkd.gate.judgement import Decision
->>>>>>> main
+from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.models.base import Recommender
 from fedkd.registry import unknown
 from fedkd.report.run import Run

@@ -40,17 +40,8 @@ class GateOptions(Options):
 
     requirements: Texts = ()
     confidence: float = Field(0.95, ge=0.5, lt=1)
-<<<<<<< HEAD
+    compression: Texts = COMPRESSION
     search: Texts = ()
-=======
-    compression: tuple[str, ...] = COMPRESSION
-    search: tuple[str, ...] = ()
-
-    @field_validator("requirements", "compression", "search", mode="before")
-    @classmethod
-    def _from_text(cls, given: object) -> object:
-        return tuple(filter(None, map(str.strip, given.split(";")))) if isinstance(given, str) else given
->>>>>>> main
 
     @field_validator("requirements")
     @classmethod

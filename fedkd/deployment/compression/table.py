@@ -24,28 +24,13 @@ def step(text: str) -> Compression:
     UserError
         There is no such step, or it has no such setting.
     """
-<<<<<<< HEAD
     found, given = COMPRESSIONS.described(text)
     return validated(found, given, f"compression {given['kind']}")
-=======
-    name, settings = _divided(text)
-    given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
-    return validated(COMPRESSIONS.find(name), {**given, "kind": name}, f"compression {name}")
 
 
 def steps(text: str) -> list[Compression]:
     """Return the steps that ``pruned:kept=0.5 + int8`` describes, in their order; see ``step``."""
     return [step(part.strip()) for part in text.split(" + ")]
-
-
-def _divided(text: str) -> tuple[str, str]:
-    """Return a step's name, which may be a path with a colon of its own, and its settings."""
-    head, _, rest = text.partition(":")
-    if "." in head:
-        inner, _, settings = rest.partition(":")
-        return f"{head}:{inner}", settings
-    return head, rest
->>>>>>> main
 
 
 def compressed(model: Recommender, steps: Sequence[Compression]) -> Recommender:
