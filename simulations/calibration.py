@@ -146,6 +146,8 @@ def _centralised(config: Config, together: Federation, teaching: float, lists: f
     train = together.fold.train
     if not has_closed_form(config.algorithm):
         return Fit(lists + _by_gradient(config.algorithm.centralised, config, together))
+    if large := config.algorithm.centralised_bytes(train, together.setup(config)):
+        return Fit(lists + teaching, resident_memory() + large)
     if is_compressed(train.num_users, train.num_items):
         return Fit(lists + compressing(train) + teaching)
     rows = train.num_users * train.num_items

@@ -22,6 +22,10 @@ DENSE_INPUTS = 12_288
 FREQUENT_INPUTS = 12_288
 """Inputs of a large catalogue whose statistics are kept as an array of inputs x inputs, 604 MB."""
 
+BYTES_PER_NUMBER = 111
+"""Memory of a large catalogue's statistic and of what is made of it, over the most numbers that it can have; measured
+on 30,000 users of 41,000 items."""
+
 NEIGHBOURS = 400
 """Most inputs from which the score of an item of a large catalogue is made."""
 
@@ -75,6 +79,11 @@ class PairSums:
         if not isinstance(inputs, np.ndarray):
             inputs, targets = inputs.toarray(), targets.toarray()
         return np.asarray(inputs, np.float32), np.array(targets, np.float32)
+
+
+def large_bytes(numbers: float) -> int:
+    """Return about the memory in which teacher and student of a large catalogue are made of so many numbers."""
+    return int(4 * FREQUENT_INPUTS**2 + BYTES_PER_NUMBER * numbers)
 
 
 def pair_teacher(sums: PairSums, ridge: float, rates: NDArray[np.float64]) -> DecayedLinear | SparseDecayed:

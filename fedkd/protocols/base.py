@@ -159,6 +159,11 @@ class Protocol(Choice, ABC):
     def centralised(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the student trained on everyone's histories in one place; None where the protocol has none."""
 
+    def centralised_bytes(self, train: Interactions, setup: Setup) -> int:
+        """Return about the memory in which ``centralised`` works, beside its data; 0 where it is little or unknown."""
+        del train, setup
+        return 0
+
     def centralised_teacher(self, train: Interactions, setup: Setup) -> Recommender | None:
         """Return the teacher trained by gradient on everyone's histories in one place; None without such a teacher."""
         del train, setup

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fedkd.distillation import pair_models
 from fedkd.evaluation.rows import USUAL
+from fedkd.protocols.residual import pair_questions, protocol
+from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion
 from fedkd.report import render
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
@@ -75,3 +78,16 @@ def test_the_memory_of_ease_counts_before_it_is_taken(monkeypatch: pytest.Monkey
     assert calibration.fitting("ease", config, together, 0.0).memory == 1000 + 12 * together.fold.train.num_items**2
     monkeypatch.setattr(baselines, "room_for_arrays", lambda: 0)
     assert calibration.fitting("ease", config, together, 0.0).memory == 0
+
+
+def test_the_memory_of_everyones_pairs_counts_where_the_catalogue_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(None, SMALL)
+    together = federation(config)
+    train = together.fold.train
+    monkeypatch.setattr(protocol, "chosen_question", lambda setup, parameters: CoOccurrenceQuestion)
+    monkeypatch.setattr(calibration, "resident_memory", lambda: 1000)
+    small = calibration.fitting("centralised", config, together, 0.0).memory
+    monkeypatch.setattr(pair_questions, "DENSE_INPUTS", 1)
+    pairs = min(sum(n * (n + 1) / 2 for n in train.histories.lengths), train.num_items**2 / 2)
+    large = calibration.fitting("centralised", config, together, 0.0).memory
+    assert large == 1000 + int(4 * pair_models.FREQUENT_INPUTS**2 + pair_models.BYTES_PER_NUMBER * pairs) > small

@@ -18,7 +18,7 @@ from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.likely_pairs import likely_pairs
 from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
-from fedkd.distillation.pair_models import PairSums, teacher_and_student
+from fedkd.distillation.pair_models import DENSE_INPUTS, PairSums, large_bytes, teacher_and_student
 from fedkd.distillation.residual import ridge
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
@@ -102,6 +102,12 @@ class PairQuestion(RememberedQuestion):
         layout = self.statistic.layout(train.num_items)
         sums = PairSums(layout, known_pairs(train.histories, self.statistic, train.num_items))
         return self._teacher_and_student(sums, self.ridge(train, listed=False))[1]
+
+    def optimum_bytes(self, train: Interactions) -> int:
+        """Return about the memory of a large catalogue's statistic, with no pair of items in two histories."""
+        layout, lengths = self.statistic.layout(train.num_items), train.histories.lengths.astype(np.float64)
+        pairs = layout.kinds * float((lengths * (lengths + 1) / 2).sum())
+        return large_bytes(min(pairs, layout.inputs * layout.width / 2)) if layout.inputs > DENSE_INPUTS else 0
 
     def _teacher_and_student(self, sums: PairSums, ridge: float) -> tuple[Recommender, Recommender]:
         return teacher_and_student(sums, ridge, self.rates, self.parameters.density * sums.layout.inputs)

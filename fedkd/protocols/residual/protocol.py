@@ -182,6 +182,10 @@ class Residual(ResidualParameters, LowRankStudent):
         blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
         return self._learner(state, blank, teacher, self.distillation, "distil", look)
 
+    def centralised_bytes(self, train: Interactions, setup: Setup) -> int:
+        """Return about the memory of the statistic of everyone's histories."""
+        return chosen_question(setup, self)(self).optimum_bytes(train) if self.closed_form else 0
+
     def withdraw(self, state: State, clients: NDArray[np.int64]) -> State:
         """Return the state in which some clients are asked to take their contribution back.
 

@@ -102,6 +102,11 @@ class Question(ABC):
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the student of everyone's histories in one place, without references and with exact weights."""
 
+    def optimum_bytes(self, train: Interactions) -> int:
+        """Return about the memory in which ``optimum`` works, beside its data; 0 where it is little or unknown."""
+        del train
+        return 0
+
     @property
     def permanent(self) -> str | None:
         """Reason why contributions cannot be taken back; None where they can."""
