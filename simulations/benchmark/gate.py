@@ -8,7 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from fedkd.cli.terminal import plain_table, say, show
+from fedkd.cli.terminal import guarded, plain_table, say, show
 from fedkd.gate.judgement import Decision, judge
 from fedkd.gate.requirements import STUDENT, requirement
 
@@ -98,6 +98,7 @@ def decisions(name: str, users: int, times: int, rng: np.random.Generator) -> di
     return {each: found.count(each) / times for each in Decision}
 
 
+@guarded
 def main(
     times: Annotated[int, typer.Option(help="Decisions about every student and number of users.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,

@@ -91,4 +91,4 @@ def test_training_teaching_and_conformance_can_be_watched(monkeypatch: pytest.Mo
         protocols.check_protocol(LocalOnly())
     assert seen[:3] == ["training"] * 3
     assert seen[3:5] == ["the teacher's matrix", "the teacher's factor"]
-    assert seen[5:] == ["conformance of local-only"] * 10
+    assert seen[5:] == ["conformance of local-only"] * 9
