@@ -69,4 +69,4 @@ def main(
         found = evaluate(model_scores(model), together.fold, together.private).means()
         best = best or found[METRICS[1]]
         shown = "  ".join(f"{metric} {found[metric]:.4f}" for metric in METRICS)
-        say(f"{name:38s} {shown}  of EASE {found[METRICS[1]] / best:.1%}")
+        say(f"{name:34s} {shown}  of EASE {found[METRICS[1]] / best:.1%}", whole=True)
