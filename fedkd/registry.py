@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from fedkd.errors import UserError
@@ -126,17 +126,22 @@ class Registry(Table[C]):
     def __init__(self, kind: str, base: Any, *members: type[C]) -> None:
         super().__init__(kind, base, {member.label(): member for member in members})
 
-    def described(self, text: str) -> tuple[type[C], dict[str, str]]:
-        """Return the class that ``name`` or ``name:key=value,...`` describes, and its settings with the name.
+    def made(self, text: str) -> C:
+        """Return what ``name`` or ``name:key=value,...`` describes.
 
         Raises
         ------
         UserError
-            There is nothing of that name.
+            There is nothing of that name, or it has no such setting.
         """
         name, settings = _divided(text)
+        found = self.find(name)
         given = dict(pair.partition("=")[::2] for pair in settings.split(",")) if settings else {}
-        return self.find(name), {**given, self.base.key: name}
+        try:
+            return found.model_validate({**given, found.key: name})
+        except ValidationError as error:
+            wrong = "; ".join(map(_wrong, error.errors()))
+            raise UserError(f"{self.kind} {text!r}: {wrong}{_settings(found)}") from None
 
     def parse(self, default: str) -> "Reader[C]":
         """Return a validator that turns a mapping into an instance of the class it names.
@@ -147,6 +152,16 @@ class Registry(Table[C]):
             The name where a mapping has none.
         """
         return Reader(self, default)
+
+
+def _wrong(detail: Any) -> str:
+    key = ".".join(map(str, detail["loc"]))
+    return f"{key} {'is no setting' if detail['type'] == 'extra_forbidden' else detail['msg']}"
+
+
+def _settings(found: type[Choice]) -> str:
+    names = [field.alias or name for name, field in found.model_fields.items() if name != found.key]
+    return f"; its settings are {', '.join(names)}" if names else ""
 
 
 def _divided(text: str) -> tuple[str, str]:

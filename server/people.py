@@ -17,7 +17,7 @@ FILE = "feedback.safetensors"
 """The histories of these people, and the digests of the lines that told them."""
 
 STATES = "feedback-states"
-"""What each of them would keep, were they a client on a device of their own."""
+"""The state of each of them, as a client on a device of their own would keep it."""
 
 
 def read_people(folder: RunFolder) -> People:

@@ -74,7 +74,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the others give to one domain, over seeds.
+    """Gains of one domain from the others, over seeds.
 
     Attributes
     ----------

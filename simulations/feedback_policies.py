@@ -175,7 +175,7 @@ class Federated:
 
     @property
     def costs(self) -> dict[str, float]:
-        """What the releases so far cost, and whether the budget forbade the latest; empty without protection."""
+        """The cost of the releases so far, and whether the budget forbade the latest; empty without protection."""
         if not self.mechanism.active:
             return {}
         return {"epsilon": self.mechanism.spent({ANSWERS: self.releases}), "refused": float(self.refused)}

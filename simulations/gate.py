@@ -99,7 +99,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a gate says of a student.
+    """A gate's judgement of a student.
 
     Attributes
     ----------
@@ -142,12 +142,12 @@ class Judgement:
 
     @property
     def margin(self) -> float:
-        """How far the student is inside its worst requirement."""
+        """The distance of the student from its worst requirement, positive inside it."""
         return min(check.margin for check in self.checks)
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What the best of several judgements has most of; of those that are met, quality and not smallness."""
+        """The order of judgements, the best last; of those that are met, quality counts and not smallness."""
         quality = min((check.margin for check in self.checks if check not in self.costs), default=0.0)
         met = self.decision is Decision.MET
         return met, self.decision is Decision.UNDECIDED, quality if met else self.margin
@@ -186,8 +186,8 @@ def judged(config: Config, measured: Measured, student: Recommender | None) -> d
     whole = Judgement.of(config, measured)
     found = _smaller(config, measured, student) if student is not None and whole.too_costly else []
     best = max([whole, *found], key=lambda each: each.rank)
-    tried = {"tried": [each.brief() for each in (whole, *found)]} if found else {}
-    return best.told(config.gate.confidence) | tried
+    tried = [each.brief() for each in (whole, *found)] if found else []
+    return best.told(config.gate.confidence) | {"tried": tried}
 
 
 def _smaller(config: Config, measured: Measured, student: Recommender) -> list[Judgement]:

@@ -99,7 +99,7 @@ def run(config: Config, folder: RunFolder, watch: Watch | None = None) -> dict[s
 
 @dataclass
 class Seen:
-    """What was seen of the rounds of a run.
+    """Observations of the rounds of a run.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the trials of a search say: whether one passed, whether any can, and which are the best in something."""
+"""Conclusions from the trials of a search: whether one passed, whether any can, and the frontier."""
 
 import time
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment
-from fedkd.lists.table import list_step
+from fedkd.lists.table import LIST_STEPS
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -83,8 +83,8 @@ class ExportFolder:
 
     @cached_property
     def adjustment(self) -> Adjustment:
-        """What becomes of the model's scores before they are a list."""
-        steps = tuple(map(list_step, self.manifest.get("lists", ())))
+        """The steps between the model's scores and its lists."""
+        steps = tuple(map(LIST_STEPS.made, self.manifest.get("lists", ())))
         return Adjustment.restore(steps, load(self.contents[LISTS])) if steps else Adjustment()
 
     @property

@@ -33,7 +33,7 @@ class Line:
 
     @property
     def after(self) -> History:
-        """What this person has had when the line was written, every item once."""
+        """The person's history when the line was written, every item once."""
         return tuple(dict.fromkeys((*self.history, *self.chosen)))
 
 
@@ -69,7 +69,9 @@ class People:
             if not line.after:
                 continue
             person = ends.pop(line.history, len(histories))
-            histories[person:] = [line.after, *histories[person + 1 :]]
+            if person == len(histories):
+                histories.append(line.after)
+            histories[person] = line.after
             ends[line.after] = person
         return People(tuple(histories), frozenset(known))
 

@@ -188,7 +188,7 @@ def _farthest(ours: NDArray[np.float64], theirs: NDArray[np.float64], wanted: Re
 
 @dataclass(frozen=True)
 class Gaps:
-    """How far users are on the right side of a bound.
+    """The distances of users from a bound, positive on its right side.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ COMPRESSION = (
     "pruned:kept=0.5 + int4",
     "low-rank:rank=16 + int8",
 )
-"""What is tried on a student that is too large, where nobody says otherwise."""
+"""The steps tried on a student that is too large, where nobody says otherwise."""
 
 
 class GateOptions(Options):

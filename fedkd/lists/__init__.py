@@ -1,1 +1,1 @@
-"""What becomes of a model's scores before they are a list: steps for cold users, cold items and diversity."""
+"""Steps between a model's scores and its lists: for cold users, cold items and diversity."""

@@ -16,12 +16,12 @@ Scores = NDArray[np.float32]
 """Scores of the catalogue, shape [rows, items]."""
 
 Arrays = Mapping[str, NDArray[Any]]
-"""What a step has learnt, by name."""
+"""Arrays that a step has learnt, by name."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What lists are asked for.
+    """Lists to make.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What steps change in the lists of the same users: what is lost and what is gained, paired."""
+"""Changes that steps make in the lists of the same users: losses and gains, paired."""
 
 from collections.abc import Mapping
 from typing import Any

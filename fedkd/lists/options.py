@@ -3,12 +3,12 @@
 from pydantic import field_validator
 
 from fedkd.lists.base import ListStep
-from fedkd.lists.table import list_step
+from fedkd.lists.table import LIST_STEPS
 from fedkd.options import Options, Texts
 
 
 class ListOptions(Options):
-    """What becomes of the student's scores before they are a list, wherever it recommends.
+    """Steps between the student's scores and its lists, wherever it recommends.
 
     Attributes
     ----------
@@ -24,10 +24,10 @@ class ListOptions(Options):
     @classmethod
     def _readable(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         for text in given:
-            list_step(text)
+            LIST_STEPS.made(text)
         return given
 
     @property
     def read(self) -> tuple[ListStep, ...]:
         """The steps, read."""
-        return tuple(map(list_step, self.steps))
+        return tuple(map(LIST_STEPS.made, self.steps))

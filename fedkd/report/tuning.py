@@ -1,4 +1,4 @@
-"""What a search for settings found: its frontier and all of its trials, as a page."""
+"""The page of a search for settings: its frontier and all of its trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The log of feedback, read again; of a line that cannot be used only the number and the reason are told."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -29,18 +30,18 @@ class Kept(Feedback):
 
 @dataclass(frozen=True)
 class Heard:
-    """What a log tells.
+    """The content of a log.
 
     Attributes
     ----------
     lines : tuple of Line
         The lines that can be used, the oldest first.
-    unusable : mapping of str to tuple of str
+    unusable : mapping of str to list of str
         Where the others are, by the reason.
     """
 
     lines: tuple[Line, ...]
-    unusable: Mapping[str, tuple[str, ...]]
+    unusable: Mapping[str, Sequence[str]]
 
     def remarks(self) -> list[str]:
         """Return a sentence on every kind of line that cannot be used, without what it holds."""
@@ -62,14 +63,14 @@ def read_log(path: Path, catalogue: Catalogue) -> Heard:
     if not files:
         raise UserError(f"there is no log {path}; fedkd serve MODEL --feedback {path} writes one")
     position = {str(item): place for place, item in enumerate(catalogue.ids.tolist())}
-    lines, unusable = list[Line](), dict[str, tuple[str, ...]]()
+    lines, unusable = list[Line](), defaultdict[str, list[str]](list)
     for place, content in _lines(files):
         found = _read(content, position)
         if isinstance(found, Line):
             lines.append(found)
         else:
-            unusable[found] = (*unusable.get(found, ()), place)
-    heard = Heard(tuple(lines), unusable)
+            unusable[found].append(place)
+    heard = Heard(tuple(lines), dict(unusable))
     if not lines:
         said = "; ".join(heard.remarks()) or "it is empty"
         raise UserError(

@@ -1,4 +1,4 @@
-"""How often a gate calls a student met whose true quality is exactly on the border, or below it."""
+"""The rate at which a gate passes students whose true quality is exactly on the border."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ def test_an_export_says_sizes_differences_and_what_was_lost(exported: tuple[Path
 
 def test_mistakes_of_an_export_are_refused(run: Path, tmp_path: Path) -> None:
     assert "did you mean int8" in refused("export", run, "--out", tmp_path / "x", "--quantise", "int9")
-    assert "no such key" in refused("export", run, "--out", tmp_path / "x", "--compress", "pruned:share=0.5")
+    assert "is no setting" in refused("export", run, "--out", tmp_path / "x", "--compress", "pruned:share=0.5")
     assert "allowed are onnx, torch, safetensors" in refused(
         "export", run, "--out", tmp_path / "x", "--format", "pickle"
     )

@@ -114,7 +114,7 @@ def test_steps_are_named_with_their_settings_or_are_ones_own() -> None:
     assert set(COMPRESSIONS.names) == {"half", "int8", "int4", "pruned", "low-rank"}
     assert step("pruned:kept=0.3").model_dump() == {"kind": "pruned", "kept": 0.3}
     assert isinstance(step("tests.deployment.test_compression:Nothing:much=2"), Compression)
-    for text, said in (("int9", "did you mean int8"), ("pruned:kept=2", "kept"), ("int8:bits=3", "no such key")):
+    for text, said in (("int9", "did you mean int8"), ("pruned:kept=2", "kept"), ("int8:bits=3", "bits is no setting")):
         with pytest.raises(UserError, match=said):
             step(text)
 

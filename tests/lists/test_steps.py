@@ -11,7 +11,7 @@ from fedkd.lists.adjustment import Adjustment, check
 from fedkd.lists.base import Asked, Scores, standardised
 from fedkd.lists.cold_items import content
 from fedkd.lists.options import ListOptions
-from fedkd.lists.table import LIST_STEPS, list_step
+from fedkd.lists.table import LIST_STEPS
 from fedkd.ragged import Ragged
 
 MEMBERSHIP = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 0]], bool)
@@ -29,7 +29,7 @@ PUBLIC = public([3, 2], [3], [3, 2, 1])
 
 
 def learnt(*steps: str, known: Interactions = PUBLIC) -> Adjustment:
-    return Adjustment.learn(tuple(map(list_step, steps)), known)
+    return Adjustment.learn(tuple(map(LIST_STEPS.made, steps)), known)
 
 
 def listed(adjustment: Adjustment, histories: Ragged = HISTORIES, left_out: Ragged = HISTORIES) -> list[list[int]]:
@@ -118,7 +118,7 @@ def test_what_is_left_out_is_no_candidate() -> None:
 def test_steps_follow_each_other_and_are_restored() -> None:
     names = ("cold-users:strength=2", "cold-items", "diverse:weight=0.5")
     step, asked = learnt(*names), Asked(HISTORIES, HISTORIES)
-    again = Adjustment.restore(tuple(map(list_step, names)), step.arrays())
+    again = Adjustment.restore(tuple(map(LIST_STEPS.made, names)), step.arrays())
     assert np.array_equal(step(SCORES, asked), again(SCORES, asked))
     alone = learnt(names[2])(learnt(names[1])(learnt(names[0])(SCORES, asked), asked), asked)
     assert np.array_equal(step(SCORES, asked), alone)
@@ -141,8 +141,8 @@ def test_a_scorer_may_be_shown_a_part_of_a_history() -> None:
 def test_what_a_step_lacks_is_said_with_its_name(step: type) -> None:
     bare = public(catalogue=Catalogue(np.arange(6).astype(np.str_)))
     with pytest.raises(UserError, match=rf"{step.label()} needs .*; or leave {step.label()} out of lists.steps"):
-        check([list_step(step.label())], bare)
-    check([list_step(step.label())], PUBLIC)
+        check([LIST_STEPS.made(step.label())], bare)
+    check([LIST_STEPS.made(step.label())], PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_a_step_lacks_is_said_with_its_name(step: type) -> None:
 )
 def test_a_step_that_cannot_be_read_is_explained(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        list_step(text)
+        LIST_STEPS.made(text)
 
 
 def test_text_holds_several_steps() -> None:

@@ -69,6 +69,16 @@ def test_a_student_that_is_too_large_is_made_smaller_judged_and_exported_so(tmp_
     assert (tmp_path / "model" / "model.onnx").stat().st_size == bytes_check["value"]
 
 
+def test_a_student_that_needs_no_steps_has_its_page_without_any(tmp_path: Path) -> None:
+    wanted = 'gate.requirements=["ndcg@20 >= 0.2 of teacher"]'
+    gate = run(config(tmp_path, wanted, CHEAP, "evaluation.target=validation"), RunFolder(tmp_path))["gate"]
+    assert (gate["decision"], gate["compression"], gate["tried"]) == ("met", "", [])
+    page = render(tmp_path).read_text()
+    assert "Gate: met" in page
+    assert "made it smaller" not in page
+    assert "What was tried" not in page
+
+
 def test_steps_that_there_are_not_are_refused_before_anything_runs(tmp_path: Path) -> None:
     settings = config(tmp_path / "run", REQUIREMENTS, 'gate.compression=["int8 + int9"]')
     with pytest.raises(UserError, match="did you mean int8"):

@@ -11,7 +11,6 @@ from fedkd.deployment.compression.quantised import Int4, Int8, with_bytes
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.registry import Registry
-from fedkd.runs.mistakes import validated
 
 COMPRESSIONS: Registry[Compression] = Registry("compression", Compression, Half, Int8, Int4, Pruned, LowRankTables)
 
@@ -24,8 +23,7 @@ def step(text: str) -> Compression:
     UserError
         There is no such step, or it has no such setting.
     """
-    found, given = COMPRESSIONS.described(text)
-    return validated(found, given, f"compression {given['kind']}")
+    return COMPRESSIONS.made(text)
 
 
 def steps(text: str) -> list[Compression]:

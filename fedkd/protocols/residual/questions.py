@@ -64,7 +64,7 @@ class Question(ABC):
     """Whether the teacher says what comes next."""
 
     fading: ClassVar[float] = 1.0
-    """What is left of the total when everybody is asked again; all of it where clients send differences."""
+    """The share of the total that is left when everybody is asked again; all where clients send differences."""
 
     parameters: ResidualParameters
 
