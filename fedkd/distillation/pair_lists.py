@@ -233,28 +233,13 @@ def _ordered_pairs(histories: Ragged, statistic: Statistic) -> Iterator[tuple[In
         yield owner[start], items[start], items[start + lag], numbers
 
 
-def known_pairs(
-    histories: Ragged, statistic: Statistic, num_items: int, weights: Floats | None = None
-) -> sparse.csr_array:
-    """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty.
-
-    Parameters
-    ----------
-    histories : Ragged of int32
-        One row of item positions a user, oldest first, each item once.
-    statistic : Statistic
-        The rule.
-    num_items : int
-        Size of the catalogue.
-    weights : ndarray, shape [users], optional
-        Factors of the users' numbers; 1 without it.
-    """
+def known_pairs(histories: Ragged, statistic: Statistic, num_items: int) -> sparse.csr_array:
+    """Return the statistic of some users in its units, shape [inputs, width]; the lower triangle is empty."""
     layout = statistic.layout(num_items)
-    factors = np.ones(len(histories)) if weights is None else weights
-    parts = [_known(histories.take(np.zeros(0, np.int64)), factors, statistic, layout)]
+    parts = [_known(histories.take(np.zeros(0, np.int64)), statistic, layout)]
     for start in range(0, len(histories), _USERS):
         some = np.arange(start, min(len(histories), start + _USERS))
-        parts.append(_known(histories.take(some), factors[some], statistic, layout))
+        parts.append(_known(histories.take(some), statistic, layout))
         while len(parts) > 1 and parts[-2].nnz < 2 * parts[-1].nnz:  # so each number is added few times
             parts[-2:] = [sparse.csr_array(parts[-2] + parts[-1])]
     total = sparse.csr_array(sum(reversed(parts[:-1]), parts[-1]))
@@ -262,15 +247,14 @@ def known_pairs(
     return total
 
 
-def _known(histories: Ragged, factors: Floats, statistic: Statistic, layout: Layout) -> sparse.csr_array:
+def _known(histories: Ragged, statistic: Statistic, layout: Layout) -> sparse.csr_array:
     units = statistic.units().reshape(-1)
     rows, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    for owner, older, newer, numbers in _ordered_pairs(histories, statistic):
-        factor = factors[owner].astype(np.float32)
+    for _, older, newer, numbers in _ordered_pairs(histories, statistic):
         for kind in np.flatnonzero(numbers.any(axis=0)).tolist():
             row, column = layout.places(older, newer, kind)
             rows.append(row)
             columns.append(column)
-            values.append(np.float32(units[kind]) * numbers[:, kind].astype(np.float32) * factor)
+            values.append(np.float32(units[kind]) * numbers[:, kind].astype(np.float32))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return sparse.csr_array(sparse.coo_array(entries, shape=(layout.inputs, layout.width)))

@@ -2,9 +2,11 @@
 
 A user's numbers of targets (``K`` of `fedkd.distillation.next_item`) on a public list are divided by their norm, so an
 answer has a norm of exactly 1 and nothing is clipped away. Inputs (``G``) are those of the public users, so the whole
-budget is spent on what follows what. The server's prior of the sum is what the public users show. Every number moves
-from it towards the sum by ``v / (v + noise^2)``, the weight that a prior of variance ``v`` gives the sum (Efron &
-Morris, Stein's estimation rule and its competitors, JASA 1973). With much noise this leaves the public users' teacher.
+budget is spent on what follows what. The server's prior of the sum is what the public users' answers would be. Every
+number moves from it towards the sum by ``v / (v + noise^2)``, the weight that a prior of variance ``v`` gives the sum
+(Efron & Morris, Stein's estimation rule and its competitors, JASA 1973). The move, over the mean weight of a step in an
+answer, is added to the public users' own statistic, in which long histories count fully. With much noise this leaves
+the public users' teacher.
 """
 
 import numpy as np
@@ -59,8 +61,8 @@ def unit_rows(histories: Ragged, statistic: Statistic, asked: Chosen) -> tuple[s
 
 def protected_sums(
     pooled: Floats, histories: Ragged, statistic: Statistic, asked: Chosen, ratio: float, noise: float
-) -> tuple[PairSums, float]:
-    """Return the server's estimate of everyone's statistic, and the mean weight of a step of a history in it.
+) -> PairSums:
+    """Return the server's estimate of everyone's statistic.
 
     Parameters
     ----------
@@ -78,12 +80,11 @@ def protected_sums(
         Standard deviation of the noise on every number of the sum; infinite where there is no sum yet.
     """
     rows, factors = unit_rows(histories, statistic, asked)
-    known = known_pairs(histories, statistic, asked.layout.num_items, factors)
+    known, steps = known_pairs(histories, statistic, asked.layout.num_items), histories.lengths
+    weight = float((factors * steps).sum() / max(1, steps.sum())) or 1.0
     gain = _trust(rows, asked, ratio, noise) * (pooled - ratio * np.asarray(rows.sum(axis=0)).ravel())
-    changed = asked.matrix(gain, np.ones_like(statistic.units()))
-    steps = histories.lengths
-    weight = float((factors * steps).sum() / max(1, steps.sum()))
-    return PairSums(asked.layout, sparse.csr_array((1 + ratio) * known + changed)), weight
+    changed = asked.matrix(gain / weight, np.ones_like(statistic.units()))
+    return PairSums(asked.layout, sparse.csr_array((1 + ratio) * known + changed))
 
 
 def _trust(rows: sparse.csr_array, asked: Chosen, ratio: float, noise: float) -> Floats:

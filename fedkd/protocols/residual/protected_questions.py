@@ -30,8 +30,8 @@ BYTES = 4
 MOST = 1 << 20
 """Numbers of a list where the budget has no limit."""
 
-RIDGE = 2.5
-"""Ridge under noise over that of everything without."""
+RIDGE = 10.0
+"""Ridge under noise over that of everything without; 6 to 12 are about as good on MovieLens-1M's validation part."""
 
 
 class ProtectedNextItemQuestion(Question):
@@ -80,8 +80,7 @@ class ProtectedNextItemQuestion(Question):
         each = setup.num_private_users / max(1, setup.num_clients)
         ratio, (mean, std) = setup.num_private_users / setup.public.num_users, mean_answer(state)
         known = (setup.public.histories, statistic, asked, ratio, std * each)
-        sums, weight = protected_sums(mean * each, *known)
-        ridge = RIDGE * self.parameters.regularisation * weight
+        sums, ridge = protected_sums(mean * each, *known), RIDGE * self.parameters.regularisation
         return teacher_and_student(sums, ridge, self.exact.rates, self.parameters.density * sums.layout.inputs)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
