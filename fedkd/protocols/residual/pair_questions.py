@@ -22,12 +22,15 @@ from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
 from fedkd.distillation.pair_models import DENSE_INPUTS, PairSums, large_bytes, teacher_and_student
 from fedkd.distillation.residual import ridge
+from fedkd.distillation.transition_prior import transitions, with_prior
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual.questions import RememberedQuestion, state_reference
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
+from fedkd.training.hard_labels import train_centrally
 
 MOST_NUMBERS = 1 << 24
 """Numbers of a list where the budget has no limit."""
@@ -97,9 +100,14 @@ class PairQuestion(RememberedQuestion):
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
-        sums, listed = self._sums(state, users), not len(state.arrays["reference.panel"])
+        listed = not len(state.arrays["reference.panel"])
         ridge = self.ridge(state.setup.public, listed)
-        return self._teacher_and_student(sums, ridge)
+        return self._teacher_and_student(self.informed(self._sums(state, users), ridge, state.setup), ridge)
+
+    def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
+        """Return the sums with what is believed of them beforehand; nothing here."""
+        del ridge, setup
+        return sums
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the sparse student of everyone's histories."""
@@ -156,6 +164,15 @@ class NextItemQuestion(PairQuestion):
         """Return the regularisation, as every prefix weighs 1; what a list leaves out is known less well."""
         del public
         return self.parameters.regularisation * (LISTED if listed else 1.0)
+
+    def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
+        """Return the sums with the transitions of a neural model of the public users, where there is one."""
+        how = self.parameters
+        if how.prior_model is None:
+            return sums
+        blank, rng = how.prior_model.build(setup.public.catalogue, setup.seed), stream(setup.seed, "prior")
+        model = train_centrally(blank, setup.public.histories, how.central_teacher, rng).eval()
+        return with_prior(sums, transitions(model, how.prior_temperature), how.prior_weight * ridge)
 
 
 class SessionQuestion(NextItemQuestion):
