@@ -12,11 +12,14 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.data.sessions import sessions
 from fedkd.distillation import closed_forms
+from fedkd.distillation.pair_models import PairSums
+from fedkd.distillation.transition_prior import transitions
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.models.gru import GRUConfig
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
@@ -24,8 +27,11 @@ from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextIt
 from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.options import CentralTraining
 
 USERS, PUBLIC = 60, 80
 PROTOCOL = Residual(upload_budget_bytes=1500, rank=4, regularisation=5.0)
@@ -244,3 +250,20 @@ def test_the_deployed_student_scores_like_the_server_s_own():
 def test_the_optimum_is_of_the_same_kind(kind):
     train = kind(USERS, 5)
     assert quality(PROTOCOL.centralised(train, setup(kind)), kind(50, 78)) > 0.02
+
+
+@pytest.mark.parametrize("budget", [None, AnswerBudget(USERS, 1.0)])
+def test_a_neural_model_of_public_users_informs_the_teacher(budget):
+    given = replace(setup(walks), answer_budget=budget)
+    settings = {"prior_model": GRUConfig(width=8), "central_teacher": CentralTraining(epochs=3)}
+    informed = PROTOCOL.model_copy(update={**settings, "prior_weight": 50.0})
+    state = informed.begin(given)
+    question = NextItemQuestion(informed)
+    sums = PairSums(question.statistic.layout(60), question.known(given.public))
+    told = question.informed(sums, 2.0, given)
+    model = informed.prior_model.build(given.public.catalogue, 0)
+    train_centrally(model, given.public.histories, informed.central_teacher, stream(0, "prior"))
+    expected = 50 * 2 * transitions(model.eval(), 1.0).toarray() / 2
+    np.testing.assert_allclose((told.targets - sums.targets).toarray(), np.tile(expected, (2, 1)), rtol=1e-4, atol=1e-4)
+    plain, prior = (protocol.teach(state, np.random.default_rng(0))[0] for protocol in (PROTOCOL, informed))
+    assert (informed.teacher(prior).weights - PROTOCOL.teacher(plain).weights).abs().max() > 0.01

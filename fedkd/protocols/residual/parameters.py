@@ -33,10 +33,12 @@ class ResidualParameters(Options):
     decays : tuple of float
         Where order counts: the steps after which what was chosen counts less by the factor e, one or more.
     prior_model : ModelConfig, optional
-        Where order counts: a neural model of public users, trained as ``central_teacher`` says, whose transitions are a
+        Where order counts: a neural model of public users, trained as ``central-teacher`` says, whose transitions are a
         prior of the teacher's; without it there is none.
-    prior_weight, prior_temperature : float
-        Weight of this prior over the ridge; what the model's scores are divided by.
+    prior_weight : float
+        Weight of this prior over the ridge.
+    prior_temperature : float
+        What the scores of its model are divided by.
     density : int
         Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
