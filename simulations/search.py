@@ -15,6 +15,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.metrics import PRIMARY
 from fedkd.gate.requirements import Requirement
 from fedkd.gate.search import Choices, Dimension, dimension, dimensions
+from fedkd.options import DataSize
 from fedkd.protocols.base import GlobalStudent
 from fedkd.runs.config import Config, changed, dump
 from fedkd.runs.federation import federation
@@ -84,14 +85,17 @@ def _suggested(trial: Trial, wanted: Dimension) -> Any:
     if isinstance(wanted, Choices):
         return trial.suggest_categorical(wanted.key, wanted.values)
     if wanted.whole:
-        return trial.suggest_int(wanted.key, int(wanted.low), int(wanted.high), log=wanted.log)
+        return trial.suggest_int(wanted.key, int(wanted.low), int(wanted.high), step=wanted.step, log=wanted.log)
     return trial.suggest_float(wanted.key, wanted.low, wanted.high, log=wanted.log)
 
 
 def space(config: Config) -> tuple[Dimension, ...]:
-    """Return the settings to search: those that the configuration names, or all of its protocol."""
-    named = tuple(map(dimension, config.gate.search))
-    return named or tuple(dimensions(config.algorithm, "algorithm"))
+    """Return the settings to search: those that the configuration names, or all of its protocol that suit its data."""
+    if named := tuple(map(dimension, config.gate.search)):
+        return named
+    together = federation(config)
+    size = DataSize(together.fold.train.num_items, len(together.partition.public))
+    return tuple(dimensions(config.algorithm, "algorithm", size))
 
 
 def work(search: Search) -> None:
