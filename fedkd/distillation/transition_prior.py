@@ -65,5 +65,5 @@ def with_prior(sums: PairSums, prior: sparse.csr_array, weight: float) -> PairSu
     layout = sums.layout
     share = (prior * np.float32(weight / layout.decays)).astype(np.float32)
     targets = sparse.vstack([share] * layout.decays)
-    beside_inputs = sparse.hstack([sparse.csr_array((layout.inputs, layout.inputs), dtype=np.float32), targets])
-    return replace(sums, matrix=sums.matrix + sparse.csr_array(beside_inputs))
+    nothing = sparse.csr_array((layout.inputs, layout.inputs), dtype=np.float32)
+    return replace(sums, matrix=sums.matrix + sparse.csr_array(sparse.hstack([nothing, sparse.csr_array(targets)])))
