@@ -1,4 +1,4 @@
-"""Sessions of users: how many interactions they have, and how far apart they are in time."""
+"""Sessions: the parts of a history between which its user paused, their lengths, and how far apart they are in time."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
+from fedkd.ragged import Ragged
 
 Ints = NDArray[np.int64]
 
@@ -49,9 +50,27 @@ def sessions(data: Interactions, pause: float = PAUSE_MINUTES) -> Sessions:
     if data.times is None or not len(data):
         return Sessions(pause, *[np.zeros(0, np.int64)] * 4)
     users, gaps = data.histories.row_index, np.diff(data.times)
-    same = np.diff(users) == 0
-    long = gaps > 60 * pause
-    begins = np.concatenate([[0], np.flatnonzero(~same | long) + 1])
-    lengths = np.diff(np.append(begins, len(users)))
-    of_users = np.bincount(users[begins])
-    return Sessions(pause, lengths, of_users[of_users > 0], gaps[same & ~long], gaps[same & long])
+    same, long = np.diff(users) == 0, gaps > 60 * pause
+    rows, owner = session_histories(data, pause)
+    of_users = np.bincount(owner)
+    return Sessions(pause, rows.lengths, of_users[of_users > 0], gaps[same & ~long], gaps[same & long])
+
+
+def session_histories(data: Interactions, pause: float = PAUSE_MINUTES) -> tuple[Ragged, Ints]:
+    """Return all sessions in the order of the histories, and the position of each one's user, shape [sessions].
+
+    Without times a history is one session, and an empty one too.
+
+    Parameters
+    ----------
+    data : Interactions
+        A data set, with times or without.
+    pause : float
+        Minutes without any interaction that end a session.
+    """
+    whole = data.histories
+    if data.times is None:
+        return whole, np.arange(len(whole))
+    users = whole.row_index
+    begins = np.flatnonzero((np.diff(users, prepend=-1) != 0) | (np.diff(data.times, prepend=0) > 60 * pause))
+    return Ragged(whole.values, np.append(begins, len(users))), users[begins]
