@@ -45,7 +45,7 @@ def observer() -> Look | None:
 
 @contextmanager
 def looked_at_by(look: Look) -> Iterator[None]:
-    """Let a function see the student that a run distils inside, and its quality; an error that it raises ends the run."""
+    """Let a function see the student that a run distils inside, and its quality; an error of its own ends the run."""
     before = _look.set(look)
     try:
         yield
