@@ -1,5 +1,6 @@
 """The hyper-parameters of residual distillation."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,7 +24,7 @@ def _most_references(own: "ResidualParameters", data: DataSize) -> float:
 def _least_panel(own: "ResidualParameters", data: DataSize) -> float:
     """Return the smallest panel that a search tries: ranges of both meet between the two."""
     del data
-    return float(own.references * own.panel) ** 0.5
+    return math.sqrt(own.references * own.panel)
 
 
 def _items(own: "ResidualParameters", data: DataSize) -> float:
@@ -50,6 +51,13 @@ class ResidualParameters(Options):
         The teacher's ridge, over the mean weight of an interaction.
     decays : tuple of float
         Where order counts: the steps after which what was chosen counts less by the factor e, one or more.
+    prior_model : ModelConfig, optional
+        Where order counts: a neural model of public users, trained as ``central-teacher`` says, whose transitions are a
+        prior of the teacher's; without it there is none.
+    prior_weight : float
+        Weight of this prior over the ridge.
+    prior_temperature : float
+        What the scores of its model are divided by.
     density : int
         Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
@@ -67,7 +75,8 @@ class ResidualParameters(Options):
     teaching : ServerDistillation
         How a neural teacher learns from the pooled closed form.
     central_teacher : CentralTraining
-        Training of a neural teacher on hard labels: the public users', and everyone's in the centralised comparison.
+        Training of a neural teacher, and of a prior's model, on hard labels: the public users', and everyone's in the
+        centralised comparison.
     """
 
     reference_kind: Annotated[Literal["items", "histories"], Searched(())] = "items"
@@ -79,6 +88,9 @@ class ResidualParameters(Options):
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
     decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
+    prior_model: Annotated[MaybeModel, Searched(())] = None
+    prior_weight: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
+    prior_temperature: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None
