@@ -139,7 +139,8 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}; {MADE}")
     table, catalogue = table.drop_duplicates(), Catalogue.numbered(items)
-    chosen = (table.loc[table["part"] == part, ["user", "item"]].to_numpy(np.int64).T for part in PARTS)
+    said, pairs = table["part"].to_numpy(), table[["user", "item"]].to_numpy(np.int64)
+    chosen = (pairs[said == part].T for part in PARTS)
     parts = (_interactions(owner, item, users, catalogue) for owner, item in chosen)
     return Device(folder, client, registered, Fold(*parts), profile, read_identity(folder))
 
