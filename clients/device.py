@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # as in clients.policy
 
 PARTS = ("train", "history", "target")
 SIZES, INTERACTIONS, COLUMNS = "device.json", "interactions.parquet", ["user", "item", "part"]
+TIME = "time"
 
 MADE = (
     "make it of the device's own data with python -m clients.prepare, or for many clients on one machine with "
@@ -95,7 +96,10 @@ class Device:
 
 
 def write_device(folder: Path, client: int, registered: int, data: Fold, profile: str = "") -> None:
-    """Write one client's data: ``device.json`` and ``interactions.parquet`` (user, item, part), items by position."""
+    """Write one client's data: ``device.json`` and ``interactions.parquet``, items by position.
+
+    The table has the columns user, item and part, and time where there are times.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     frames = [_frame(getattr(data, part), part) for part in PARTS]
     with replacing(folder / INTERACTIONS) as new:
@@ -131,28 +135,36 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
     try:
         sizes = json.loads((folder / SIZES).read_text(encoding="utf-8"))
         with ParquetFile(folder / INTERACTIONS) as file:
-            table = file.read(COLUMNS).to_pandas()[COLUMNS]
+            held = [*COLUMNS, *({TIME} & {*file.schema_arrow.names})]
+            table = file.read(held).to_pandas()[held]
         items, users = int(sizes["items"]), int(sizes["users"])
         client, registered, profile = int(sizes["client"]), int(sizes["registered"]), str(sizes["profile"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder} is not a device's data folder ({error}); {MADE}") from None
     if len(table) and not (table["item"].between(0, items - 1).all() and table["user"].between(0, users - 1).all()):
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}; {MADE}")
-    table, catalogue = table.drop_duplicates(), Catalogue.numbered(items)
-    said, pairs = table["part"].to_numpy(), table[["user", "item"]].to_numpy(np.int64)
-    chosen = (pairs[said == part].T for part in PARTS)
-    parts = (_interactions(owner, item, users, catalogue) for owner, item in chosen)
+    table, catalogue = table.drop_duplicates(COLUMNS), Catalogue.numbered(items)
+    held.remove("part")
+    said, columns = table["part"].to_numpy(), table[held].to_numpy(np.int64)
+    chosen = (columns[said == part].T for part in PARTS)
+    parts = (_interactions(owner, item, users, catalogue, *time) for owner, item, *time in chosen)
     return Device(folder, client, registered, Fold(*parts), profile, read_identity(folder))
 
 
 def _frame(interactions: Interactions, part: str) -> pd.DataFrame:
     histories = interactions.histories
-    return pd.DataFrame({"user": histories.row_index, "item": histories.values, "part": part})
+    times = {} if interactions.times is None else {TIME: interactions.times}
+    return pd.DataFrame({"user": histories.row_index, "item": histories.values, "part": part, **times})
 
 
 def _interactions(
-    users: NDArray[np.int64], items: NDArray[np.int64], num_users: int, catalogue: Catalogue
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    num_users: int,
+    catalogue: Catalogue,
+    times: NDArray[np.int64] | None = None,
 ) -> Interactions:
     order = np.argsort(users, kind="stable")
     histories = Ragged(items[order].astype(np.int32), offsets(np.bincount(users, minlength=num_users)))
-    return Interactions(np.arange(num_users).astype(np.str_), histories, catalogue)
+    names = np.arange(num_users).astype(np.str_)
+    return Interactions(names, histories, catalogue, None if times is None else times[order])

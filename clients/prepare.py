@@ -6,6 +6,7 @@ the directory of all keys. The same command renews the data later and keeps the 
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,6 @@ from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
 from fedkd.data.splits import split
 from fedkd.errors import UserError
-from fedkd.ragged import Ragged, offsets
 from fedkd.runs.config import Config, load
 from fedkd.secure_aggregation import Identity
 from fedkd.secure_aggregation.identities import DIRECTORY, PUBLIC, read_directory, read_identity, write_identity
@@ -73,8 +73,8 @@ def _over(catalogue: Catalogue, part: Interactions) -> Interactions:
     """Return interactions over another catalogue, without those whose items it lacks."""
     place: NDArray[np.int64] = np.asarray(pd.Index(catalogue.ids).get_indexer(pd.Index(part.catalogue.ids)))
     items = place[part.histories.values]
-    counts = np.bincount(part.histories.row_index[items >= 0], minlength=part.num_users)
-    return Interactions(part.users, Ragged(items[items >= 0].astype(np.int32), offsets(counts)), catalogue)
+    renamed = replace(part.histories, values=items.astype(np.int32))
+    return replace(part, histories=renamed, catalogue=catalogue).where(items >= 0)
 
 
 @guarded

@@ -17,10 +17,11 @@ from fedkd.runs.federation import mechanisms
 
 
 def write_server_data(folder: Path, setup: Setup) -> None:
-    """Write ``server.json``, ``public.parquet`` (user, item, by position) and the catalogue."""
+    """Write ``server.json``, ``public.parquet`` (user, item, by position, and time where told) and the catalogue."""
     folder.mkdir(parents=True, exist_ok=True)
-    histories = setup.public.histories
-    table = pd.DataFrame({"user": histories.row_index, "item": histories.values})
+    histories, times = setup.public.histories, setup.public.times
+    held = {} if times is None else {"time": times}
+    table = pd.DataFrame({"user": histories.row_index, "item": histories.values, **held})
     table.to_parquet(folder / "public.parquet", index=False)
     setup.public.catalogue.write(folder / FILE)
     sizes = {
@@ -42,7 +43,7 @@ def read_setup(folder: Path, config: Config) -> Setup:
     """
     try:
         sizes = json.loads((folder / "server.json").read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / "public.parquet", columns=["user", "item"])
+        table = pd.read_parquet(folder / "public.parquet")
         users, items = int(sizes["public-users"]), int(sizes["items"])
         clients, private = int(sizes["clients"]), int(sizes["private-users"])
         catalogue = _catalogue(folder, items)
@@ -53,7 +54,8 @@ def read_setup(folder: Path, config: Config) -> Setup:
         ) from None
     counts = np.bincount(table["user"].to_numpy(np.int64), minlength=users)
     histories = Ragged(table["item"].to_numpy(np.int32), offsets(counts))
-    public = Interactions(np.arange(users).astype(np.str_), histories, catalogue)
+    times = table["time"].to_numpy(np.int64) if "time" in table else None
+    public = Interactions(np.arange(users).astype(np.str_), histories, catalogue, times)
     answers = mechanisms(config, clients).answers
     known = (clients, private, config.num_server_rounds, config.seed, answers.participants, answers.answer_budget)
     return Setup(public, *known, ordered=config.split.ordered)

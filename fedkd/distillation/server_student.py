@@ -33,9 +33,6 @@ LOOK = 50
 
 Look = Callable[[Recommender, float], None]
 
-PUBLIC_SHARE = 0.3
-"""Share of public histories among those that the student sees."""
-
 
 class ServerDistillation(Training):
     """Distillation of a student that is no closed form, from public histories and histories sampled from the teacher.
@@ -44,6 +41,9 @@ class ServerDistillation(Training):
     ----------
     samples : int
         Histories that are sampled; with public ones they are what the student sees.
+    public_share : float
+        Share of the public histories among those that the student sees; each is repeated as often as comes nearest to
+        it, and is there once at least.
     parts : int
         Parts of a history that are compared in a step; ``batch_size`` counts histories.
     steps : int
@@ -65,6 +65,7 @@ class ServerDistillation(Training):
     """
 
     samples: int = Field(4000, ge=0)
+    public_share: float = Field(0.6, ge=0, lt=1)
     parts: int = Field(4, ge=1)
     steps: int = Field(3000, ge=1)
     learning_rate: float = Field(0.01, gt=0)
@@ -120,7 +121,7 @@ def server_student(
     known, watch = _judged(nonempty(public), how, rng, look)
     teacher = Standardised(teacher)
     scale = sampling_scale(teacher, known, ordered, rng)
-    rows = _seen(teacher, known, popularity, ordered, scale, how.samples, rng)
+    rows = _seen(teacher, known, popularity, ordered, scale, how, rng)
     targets = PartTargets(teacher, scale * how.teacher_scale, rows, how.parts, ordered, student.reach, rng)
     options = DistillationOptions(
         soft_label_loss=how.soft_label_loss, top=how.top, training=how.training(how.steps, ordered)
@@ -153,12 +154,12 @@ def _seen(
     popularity: NDArray[Any],
     ordered: bool,
     scale: float,
-    samples: int,
+    how: ServerDistillation,
     rng: np.random.Generator,
 ) -> Ragged:
     """Return sampled histories and public ones, these as often as gives them their share."""
     if not len(public):
-        return sampled_histories(teacher, popular_beginnings(popularity, max(1, samples), rng), scale, rng)
-    begun = public_beginnings(public, samples, BEGINNING, ordered, rng)
-    often = max(1, round(PUBLIC_SHARE / (1 - PUBLIC_SHARE) * samples / len(public)))
+        return sampled_histories(teacher, popular_beginnings(popularity, max(1, how.samples), rng), scale, rng)
+    begun = public_beginnings(public, how.samples, BEGINNING, ordered, rng)
+    often = max(1, round(how.public_share / (1 - how.public_share) * how.samples / len(public)))
     return Ragged.concatenate([sampled_histories(teacher, begun, scale, rng), *[public] * often])

@@ -7,6 +7,7 @@ from simulations.benchmark import (
     gate,
     local_training,
     niches,
+    pauses,
     plans,
     private_training,
     scaling,
@@ -22,6 +23,7 @@ app.command("secure-sums")(secure_sums.main)
 app.command("forecast")(forecast.main)
 app.command("gate")(gate.main)
 app.command("niches")(niches.main)
+app.command("pauses")(pauses.main)
 app.command("private-training")(private_training.main)
 app.command("plans")(plans.main)
 app.command("serving")(serving.main)

@@ -1,5 +1,6 @@
 """A device's folder: read once, and again when a file in it has changed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_what_was_written_is_read(folder: Path) -> None:
         [[2], []],
     ]
     assert [device.had.histories[user].tolist() for user in range(2)] == [[3, 1, 4, 2], [0]]
+    assert device.data.train.times is None
+
+
+def test_times_stay_with_their_items(folder: Path) -> None:
+    fold = read_device(folder).data
+    times = [70 + np.arange(len(getattr(fold, part))) for part in ("train", "history", "target")]
+    parts = (fold.train, fold.history, fold.target)
+    write_device(folder, 7, 9, Fold(*(replace(part, times=time) for part, time in zip(parts, times, strict=True))))
+    again = read_device(folder).data
+    assert rows(read_device(folder), "history") == [[3, 1, 4], [0]]
+    for part, time in zip((again.train, again.history, again.target), times, strict=True):
+        np.testing.assert_array_equal(part.times, time)
 
 
 def test_files_are_read_again_only_when_one_of_them_has_changed(folder: Path) -> None:

@@ -85,14 +85,16 @@ def test_a_student_comes_to_speak_like_its_teacher(model: ModelConfig, teacher: 
     assert divergence(student, teacher, scale) < 0.5 * before
 
 
-def test_public_histories_have_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("share", "often"), [(0.0, 1), (0.3, 3), (0.6, 9)])
+def test_public_histories_have_their_share(share: float, often: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Ragged] = []
     monkeypatch.setattr("fedkd.distillation.server_student.distil", lambda student, t, *rest: seen.append(t.histories))
-    public = Ragged.concatenate([histories(25), Ragged.from_rows([[]], np.int32)])
-    server_student(LinearConfig(width=2).build(CATALOGUE, 0), NEXT, public, np.ones(ITEMS), True, HOW, rng())
+    public, how = histories(25), HOW.model_copy(update={"public_share": share})
+    learnt = Ragged.concatenate([public, Ragged.from_rows([[]], np.int32)])
+    server_student(LinearConfig(width=2).build(CATALOGUE, 0), NEXT, learnt, np.ones(ITEMS), True, how, rng())
     (rows,) = seen
-    assert len(rows) == HOW.samples + 3 * 25  # 3 times is nearest to the share of 0.3
-    assert [row.tolist() for row in rows][HOW.samples :] == [row.tolist() for row in histories(25)] * 3
+    assert len(rows) == how.samples + often * 25  # the nearest to the share; each history at least once
+    assert [row.tolist() for row in rows][how.samples :] == [row.tolist() for row in public] * often
 
 
 def test_hard_labels_of_public_users_have_the_last_word() -> None:

@@ -10,21 +10,28 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import session_histories
 from fedkd.distillation import closed_forms
+from fedkd.distillation.pair_models import PairSums
+from fedkd.distillation.transition_prior import transitions
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import score
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.models.gru import GRUConfig
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
-from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion, SessionQuestion
 from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
+from fedkd.training.hard_labels import train_centrally
+from fedkd.training.options import CentralTraining
 
 USERS, PUBLIC = 60, 80
 PROTOCOL = Residual(upload_budget_bytes=1500, rank=4, regularisation=5.0)
@@ -58,7 +65,16 @@ def niches(users: int, seed: int, items: int = 600, sure: bool = False) -> Inter
     return interactions(rows, items)
 
 
-KINDS = {tastes: ScoresQuestion, walks: NextItemQuestion, niches: CoOccurrenceQuestion}
+def visits(users: int, seed: int, items: int = 60, sure: bool = False) -> Interactions:
+    """Everyone goes on by one or two items, or after a night by six; who is sure, by two, or by six."""
+    rng = np.random.default_rng(seed)
+    night = rng.random((users, 10)) < np.append(np.full(9, 0.5), 0)
+    steps = np.where(night, 6, rng.integers(1 + sure, 3, night.shape))
+    walked = interactions(list((np.cumsum(steps, axis=1) + rng.integers(items, size=(users, 1))) % items), items)
+    return replace(walked, times=np.cumsum(np.where(night, 86_400, 60), axis=1).reshape(-1))
+
+
+KINDS = {tastes: ScoresQuestion, walks: NextItemQuestion, niches: CoOccurrenceQuestion, visits: SessionQuestion}
 
 
 def setup(kind, public: int = PUBLIC, ordered: bool = True) -> Setup:
@@ -74,6 +90,24 @@ def test_the_question_follows_from_the_data(kind, seed):
 
 def test_order_is_asked_for_only_where_it_is_measured():
     assert chosen_question(setup(walks, ordered=False), PROTOCOL) is not NextItemQuestion
+
+
+@pytest.mark.parametrize("times", [None, 60, 86_400])
+def test_times_count_only_where_there_are_any_and_pauses_tell(times):
+    known = walks(PUBLIC, 1)
+    timed = replace(known, times=None if times is None else times * np.arange(len(known)))
+    assert chosen_question(replace(setup(walks), public=timed), PROTOCOL) is NextItemQuestion
+
+
+def test_what_was_before_a_pause_is_not_counted():
+    state, _ = contribute(PROTOCOL.begin(setup(visits)), cohort(visits(4, 5), range(4)))
+    question = PROTOCOL.question(state)
+    apart, user = session_histories(visits(4, 5))
+    assert len(apart) > 16
+    asks = PROTOCOL.ask(state, np.arange(4), 1, np.random.default_rng(0))
+    expected = question.update(apart, user, asks).total()
+    np.testing.assert_array_equal(state.arrays["sum"], expected)
+    assert expected.any()
 
 
 def test_what_the_configuration_says_is_no_question():
@@ -152,7 +186,7 @@ def contribute(state: State, group: Cohort, round_number: int = 1) -> tuple[Stat
     return pooled(PROTOCOL, state, asks, answers), learnt
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
 def test_who_leaves_takes_everything_back_and_who_changes_sends_the_difference(kind):
     private = kind(6, 5)
     state, group = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(6)))
@@ -166,8 +200,8 @@ def test_who_leaves_takes_everything_back_and_who_changes_sends_the_difference(k
     np.testing.assert_array_equal(state.arrays["sum"], expected.arrays["sum"])
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
-@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
+@pytest.mark.parametrize("size", [7])
 def test_the_sum_does_not_depend_on_the_cohorts_or_silos(kind, size):
     private = kind(USERS, 5)
     whole, _ = contribute(PROTOCOL.begin(setup(kind)), cohort(private, range(USERS)))
@@ -187,14 +221,14 @@ def quality(model, data: Interactions) -> float:
     return float(ranking_metrics(score(model, shown), shown, wanted)[:, 0].mean())
 
 
-@pytest.mark.parametrize("kind", [walks, niches])
+@pytest.mark.parametrize("kind", [walks, niches, visits])
 def test_teacher_and_student_learn_from_private_users(kind):
     few = Setup(kind(PUBLIC, 1), 300, 300, 1, 0, ordered=True)
     state, _ = contribute(PROTOCOL.begin(few), cohort(kind(300, 5, sure=True), range(300)))
     alone, _ = PROTOCOL.teach(PROTOCOL.begin(few), np.random.default_rng(0))
     state, metrics = PROTOCOL.teach(state, np.random.default_rng(0))
     teacher, student, public = PROTOCOL.teacher(state), PROTOCOL.student(state), PROTOCOL.teacher(alone)
-    assert isinstance(teacher, DecayedLinear if kind is walks else SparseDecayed)
+    assert isinstance(teacher, SparseDecayed if kind is niches else DecayedLinear)
     assert isinstance(student, SparseDecayed)
     assert metrics == {"contributors": 300}
     strangers = kind(100, 77, sure=True)
@@ -216,3 +250,20 @@ def test_the_deployed_student_scores_like_the_server_s_own():
 def test_the_optimum_is_of_the_same_kind(kind):
     train = kind(USERS, 5)
     assert quality(PROTOCOL.centralised(train, setup(kind)), kind(50, 78)) > 0.02
+
+
+@pytest.mark.parametrize("budget", [None, AnswerBudget(USERS, 1.0)])
+def test_a_neural_model_of_public_users_informs_the_teacher(budget):
+    given = replace(setup(walks), answer_budget=budget)
+    settings = {"prior_model": GRUConfig(width=8), "central_teacher": CentralTraining(epochs=3)}
+    informed = PROTOCOL.model_copy(update={**settings, "prior_weight": 50.0})
+    state = informed.begin(given)
+    question = NextItemQuestion(informed)
+    sums = PairSums(question.statistic.layout(60), question.known(given.public))
+    told = question.informed(sums, 2.0, given)
+    model = informed.prior_model.build(given.public.catalogue, 0)
+    train_centrally(model, given.public.histories, informed.central_teacher, stream(0, "prior"))
+    expected = 50 * 2 * transitions(model.eval(), 1.0).toarray() / 2
+    np.testing.assert_allclose((told.targets - sums.targets).toarray(), np.tile(expected, (2, 1)), rtol=1e-4, atol=1e-4)
+    plain, prior = (protocol.teach(state, np.random.default_rng(0))[0] for protocol in (PROTOCOL, informed))
+    assert (informed.teacher(prior).weights - PROTOCOL.teacher(plain).weights).abs().max() > 0.01

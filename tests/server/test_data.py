@@ -35,6 +35,10 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.public.catalogue.ids, setup.public.catalogue.ids)
     assert found.public.catalogue.fingerprint == setup.public.catalogue.fingerprint
     assert (found.num_clients, found.num_private_users) == (setup.num_clients, setup.num_private_users)
+    assert setup.public.times is not None
+    np.testing.assert_array_equal(found.public.times, setup.public.times)
+    write_server_data(tmp_path, replace(setup, public=replace(setup.public, times=None)))
+    assert read_setup(tmp_path, config).public.times is None
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@
    of the Gram matrix, because few numbers survive noise.
 2. Sizes that the configuration gives, or histories as references: scores on references, as configured.
 3. The run's split holds out what came last, and on the public users' own last items the next-item statistic beats the
-   plain one beyond doubt: next-item statistics, on a list or, where the budget allows it, as a whole.
+   plain one beyond doubt: next-item statistics, on a list or, where the budget allows it, as a whole. They are those
+   of sessions where there are times, and these in turn beat those of whole histories there.
 4. The catalogue is too large for arrays of items x items, or a half of the public users shows more of the other half's
    co-occurrences on a list of pairs than on references of the same size, as in catalogues of many niches: pairs.
 5. Scores on references otherwise, and where there are too few public users to tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,22 +22,29 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, ease_teacher, is_dense
 from fedkd.distillation.likely_pairs import likely_pairs, symmetric
-from fedkd.distillation.pair_lists import known_pairs
 from fedkd.distillation.pair_models import PairSums, pair_teacher
 from fedkd.distillation.residual import item_reference, nystroem, ridge, sizes_for_budget
 from fedkd.messages.types import Reference
 from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Setup
-from fedkd.protocols.residual.pair_questions import EVERYTHING, CoOccurrenceQuestion, NextItemQuestion
+from fedkd.protocols.residual.pair_questions import EVERYTHING, CoOccurrenceQuestion, NextItemQuestion, SessionQuestion
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
 from fedkd.protocols.residual.questions import BlockQuestion, Question, ScoresQuestion
 
 Positions = NDArray[np.int64]
+Learner = Callable[[Interactions, ResidualParameters], Recommender]
 
 QUESTIONS: Mapping[int, type[Question]] = {
     kind.code: kind
-    for kind in (ScoresQuestion, BlockQuestion, NextItemQuestion, CoOccurrenceQuestion, ProtectedNextItemQuestion)
+    for kind in (
+        ScoresQuestion,
+        BlockQuestion,
+        NextItemQuestion,
+        CoOccurrenceQuestion,
+        ProtectedNextItemQuestion,
+        SessionQuestion,
+    )
 }
 """All questions by their codes."""
 
@@ -57,7 +65,7 @@ def chosen_question(setup: Setup, parameters: ResidualParameters) -> type[Questi
     if parameters.references or parameters.reference_kind == "histories" or setup.public.num_users < FEWEST:
         return ScoresQuestion
     if order_tells(setup, parameters):
-        return NextItemQuestion
+        return SessionQuestion if sessions_pay(setup.public, parameters) else NextItemQuestion
     return CoOccurrenceQuestion if pairs_pay(setup, parameters) else ScoresQuestion
 
 
@@ -68,28 +76,52 @@ def order_tells(setup: Setup, parameters: ResidualParameters) -> bool:
 
 def order_pays(public: Interactions, parameters: ResidualParameters) -> bool:
     """Say whether next-item statistics rank public users' last items better than the plain Gram matrix does."""
+    return _beats(next_item, plain, public, parameters)
+
+
+def sessions_pay(public: Interactions, parameters: ResidualParameters) -> bool:
+    """Say whether there are times, and next-item statistics of sessions rank better than those of whole histories.
+
+    The histories that are ranked for are whole, because a served history has no times.
+    """
+    return public.times is not None and _beats(next_in_session, next_item, public, parameters)
+
+
+def _beats(first: Learner, second: Learner, public: Interactions, parameters: ResidualParameters) -> bool:
+    """Say whether a model of the public users ranks their last items better than another, beyond doubt."""
+    users, wanted = _last_items(public)
+    if users.num_users < FEWEST:
+        return False
+    gain = _ranks(first(users, parameters), users, wanted) - _ranks(second(users, parameters), users, wanted)
+    return bool(gain.mean() > DOUBT * gain.std() / len(gain) ** 0.5)
+
+
+def _last_items(public: Interactions) -> tuple[Interactions, NDArray[np.int32]]:
+    """Return what public users had of the most popular items before the last one of these, and that one."""
     head = public.most_popular()[:HEAD]
     place = np.full(public.num_items, -1, np.int32)
     place[head] = np.arange(len(head))
-    known = public.histories.where(place[public.histories.values] >= 0)
-    known = replace(known, values=place[known.values])
-    known = known.take(np.flatnonzero(known.lengths > 2))
-    last = np.zeros(len(known.values), bool)
-    last[known.indptr[1:] - 1] = True
-    shown, wanted = known.where(~last), known.values[last]
-    if len(shown) < FEWEST:
-        return False
-    users = Interactions(np.arange(len(shown)).astype(np.str_), shown, Catalogue.numbered(len(head)))
-    gain = _ranks(next_item(users, parameters), users, wanted) - _ranks(plain(users, parameters), users, wanted)
-    return bool(gain.mean() > DOUBT * gain.std() / len(gain) ** 0.5)
+    known = public.where(place[public.histories.values] >= 0)
+    known = known.take(np.flatnonzero(known.histories.lengths > 2))
+    items, last = place[known.histories.values], np.zeros(len(known), bool)
+    last[known.histories.indptr[1:] - 1] = True
+    renamed = replace(known.histories, values=items)
+    return replace(known, histories=renamed, catalogue=Catalogue.numbered(len(head))).where(~last), items[last]
 
 
 def next_item(users: Interactions, parameters: ResidualParameters) -> Recommender:
     """Return the teacher of the next-item statistic of some users."""
-    question = NextItemQuestion(parameters)
-    sums = known_pairs(users.histories, question.statistic, users.num_items)
-    layout = question.statistic.layout(users.num_items)
-    return pair_teacher(PairSums(layout, sums), parameters.regularisation, question.rates)
+    return _teacher(NextItemQuestion(parameters), users)
+
+
+def next_in_session(users: Interactions, parameters: ResidualParameters) -> Recommender:
+    """Return the teacher of the next-item statistic of some users' sessions."""
+    return _teacher(SessionQuestion(parameters), users)
+
+
+def _teacher(question: NextItemQuestion, users: Interactions) -> Recommender:
+    sums = PairSums(question.statistic.layout(users.num_items), question.known(users))
+    return pair_teacher(sums, question.parameters.regularisation, question.rates)
 
 
 def plain(users: Interactions, parameters: ResidualParameters) -> Recommender:
@@ -101,11 +133,11 @@ def plain(users: Interactions, parameters: ResidualParameters) -> Recommender:
 
 
 def _ranks(model: Recommender, users: Interactions, wanted: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the reciprocal rank of every user's wanted item among those that they have not seen."""
+    """Return the reciprocal rank of every user's wanted item among those not seen, behind its equals."""
     scores = score(model, users.histories)
     scores[users.histories.row_index, users.histories.values] = -np.inf
     own = scores[np.arange(len(wanted)), wanted]
-    return np.asarray(1.0 / (1 + (scores > own[:, None]).sum(axis=1)))
+    return np.asarray(1.0 / (scores >= own[:, None]).sum(axis=1))
 
 
 def pairs_pay(setup: Setup, parameters: ResidualParameters) -> bool:
@@ -128,7 +160,7 @@ def pairs_pay(setup: Setup, parameters: ResidualParameters) -> bool:
 
 
 def _pairs(users: Interactions, parameters: ResidualParameters) -> sparse.csr_array:
-    return known_pairs(users.histories, CoOccurrenceQuestion(parameters).statistic, users.num_items)
+    return CoOccurrenceQuestion(parameters).known(users)
 
 
 def _listed(users: Interactions, count: int, parameters: ResidualParameters) -> tuple[Positions, Positions]:

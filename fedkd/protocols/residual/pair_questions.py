@@ -12,20 +12,25 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import session_histories
 from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.likely_pairs import likely_pairs
 from fedkd.distillation.next_item import NextItem
 from fedkd.distillation.pair_lists import Chosen, Coordinates, Everything, Statistic, contributions, known_pairs
 from fedkd.distillation.pair_models import DENSE_INPUTS, PairSums, large_bytes, teacher_and_student
 from fedkd.distillation.residual import ridge
+from fedkd.distillation.transition_prior import transitions, with_prior
 from fedkd.errors import UserError
 from fedkd.messages.types import Asks, Kind, Quantiser, Reference, SparseUpdate, Spec
 from fedkd.models.base import Recommender
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual.questions import RememberedQuestion, state_reference
 from fedkd.ragged import Ragged
+from fedkd.random_streams import stream
+from fedkd.training.hard_labels import train_centrally
 
 MOST_NUMBERS = 1 << 24
 """Numbers of a list where the budget has no limit."""
@@ -62,6 +67,10 @@ class PairQuestion(RememberedQuestion):
     def ridge(self, public: Interactions, listed: bool) -> float:
         """Return the teacher's ridge, in the statistic's units: of a list, or of everything."""
 
+    def known(self, users: Interactions) -> sparse.csr_array:
+        """Return the statistic of some users in its units, shape [inputs, width]."""
+        return known_pairs(self.parts(users)[0], self.statistic, users.num_items)
+
     def reference(self, setup: Setup) -> Reference:
         """Return the list that the byte budget allows; everything, where it allows that."""
         layout = self.statistic.layout(setup.public.num_items)
@@ -74,8 +83,7 @@ class PairQuestion(RememberedQuestion):
             )
         if count >= layout.size:
             return Reference(Ragged.from_rows([], np.int32), np.arange(layout.num_items, dtype=np.int32))
-        known = known_pairs(setup.public.histories, self.statistic, layout.num_items)
-        return Reference(likely_pairs(known, layout, count).columns, NOTHING)
+        return Reference(likely_pairs(self.known(setup.public), layout, count).columns, NOTHING)
 
     def spec(self, reference: Reference, num_users: int) -> Spec:
         """Return a whole number for every place on the list."""
@@ -92,15 +100,19 @@ class PairQuestion(RememberedQuestion):
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
-        sums, listed = self._sums(state, users), not len(state.arrays["reference.panel"])
+        listed = not len(state.arrays["reference.panel"])
         ridge = self.ridge(state.setup.public, listed)
-        return self._teacher_and_student(sums, ridge)
+        return self._teacher_and_student(self.informed(self._sums(state, users), ridge, state.setup), ridge)
+
+    def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
+        """Return the sums with what is believed of them beforehand; nothing here."""
+        del ridge, setup
+        return sums
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the sparse student of everyone's histories."""
         del rank
-        layout = self.statistic.layout(train.num_items)
-        sums = PairSums(layout, known_pairs(train.histories, self.statistic, train.num_items))
+        sums = PairSums(self.statistic.layout(train.num_items), self.known(train))
         return self._teacher_and_student(sums, self.ridge(train, listed=False))[1]
 
     def optimum_bytes(self, train: Interactions) -> int:
@@ -116,7 +128,7 @@ class PairQuestion(RememberedQuestion):
         """Return private and public sums; where nothing was asked for, the public ones count for private users too."""
         public, units = state.setup.public, self.statistic.units()
         coordinates = self._coordinates(state_reference(state))
-        known = known_pairs(public.histories, self.statistic, public.num_items)
+        known = self.known(public)
         answered = coordinates.matrix(state.arrays["sum"], units)
         if isinstance(coordinates, Everything):
             return PairSums(coordinates.layout, answered + known.toarray())
@@ -152,6 +164,26 @@ class NextItemQuestion(PairQuestion):
         """Return the regularisation, as every prefix weighs 1; what a list leaves out is known less well."""
         del public
         return self.parameters.regularisation * (LISTED if listed else 1.0)
+
+    def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
+        """Return the sums with the transitions of a neural model of the public users, where there is one."""
+        how = self.parameters
+        if how.prior_model is None:
+            return sums
+        blank, rng = how.prior_model.build(setup.public.catalogue, setup.seed), stream(setup.seed, "prior")
+        model = train_centrally(blank, setup.public.histories, how.central_teacher, rng).eval()
+        return with_prior(sums, transitions(model, how.prior_temperature), how.prior_weight * ridge)
+
+
+class SessionQuestion(NextItemQuestion):
+    """The same inside sessions: what was chosen before a pause says nothing of what comes after it."""
+
+    code: ClassVar[int] = 5
+    name: ClassVar[str] = "session-transitions"
+
+    def parts(self, users: Interactions) -> tuple[Ragged, NDArray[np.int64]]:
+        """Both: return the sessions, and the position of each one's user."""
+        return session_histories(users)
 
 
 class CoOccurrenceQuestion(PairQuestion):

@@ -1,5 +1,6 @@
 """The hyper-parameters of residual distillation."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -7,10 +8,28 @@ from pydantic import Field, model_validator
 from fedkd.distillation.residual import UserWeights
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.table import MaybeModel
-from fedkd.options import COMPARED, Options, Searched
+from fedkd.options import COMPARED, DataSize, Options, Searched
 from fedkd.training.options import CentralTraining
 
 Decay = Annotated[float, Field(gt=0, le=1000)]
+
+
+def _most_references(own: "ResidualParameters", data: DataSize) -> float:
+    """Return the most references that a search tries: there must be so many histories, or a panel that holds them."""
+    if own.reference_kind == "histories":
+        return data.public_users
+    return min(data.items, _least_panel(own, data) or data.items)
+
+
+def _least_panel(own: "ResidualParameters", data: DataSize) -> float:
+    """Return the smallest panel that a search tries: ranges of both meet between the two."""
+    del data
+    return math.sqrt(own.references * own.panel)
+
+
+def _items(own: "ResidualParameters", data: DataSize) -> float:
+    del own
+    return data.items
 
 
 class ResidualParameters(Options):
@@ -32,6 +51,13 @@ class ResidualParameters(Options):
         The teacher's ridge, over the mean weight of an interaction.
     decays : tuple of float
         Where order counts: the steps after which what was chosen counts less by the factor e, one or more.
+    prior_model : ModelConfig, optional
+        Where order counts: a neural model of public users, trained as ``central-teacher`` says, whose transitions are a
+        prior of the teacher's; without it there is none.
+    prior_weight : float
+        Weight of this prior over the ridge.
+    prior_temperature : float
+        What the scores of its model are divided by.
     density : int
         Weights that a sparse student keeps of every row of its matrix, on average.
     block : int
@@ -49,18 +75,22 @@ class ResidualParameters(Options):
     teaching : ServerDistillation
         How a neural teacher learns from the pooled closed form.
     central_teacher : CentralTraining
-        Training of a neural teacher on hard labels: the public users', and everyone's in the centralised comparison.
+        Training of a neural teacher, and of a prior's model, on hard labels: the public users', and everyone's in the
+        centralised comparison.
     """
 
     reference_kind: Annotated[Literal["items", "histories"], Searched(())] = "items"
-    references: int = Field(default=0, ge=0)
-    panel: int = Field(default=0, ge=0)
+    references: Annotated[int, Searched(most=_most_references)] = Field(default=0, ge=0)
+    panel: Annotated[int, Searched(needs="references", least=_least_panel, most=_items)] = Field(default=0, ge=0)
     upload_budget_bytes: int = Field(default=156_000, ge=0)
     levels: int = Field(default=7, ge=1, le=1000)
     damping: float = Field(default=50.0, gt=0)
     complement: float = Field(default=0.25, ge=0)
     regularisation: float = Field(default=400.0, gt=0)
     decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
+    prior_model: Annotated[MaybeModel, Searched(())] = None
+    prior_weight: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
+    prior_temperature: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None

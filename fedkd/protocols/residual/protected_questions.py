@@ -80,7 +80,8 @@ class ProtectedNextItemQuestion(Question):
         each = setup.num_private_users / max(1, setup.num_clients)
         ratio, (mean, std) = setup.num_private_users / setup.public.num_users, mean_answer(state)
         known = (setup.public.histories, statistic, asked, ratio, std * each)
-        sums, ridge = protected_sums(mean * each, *known), RIDGE * self.parameters.regularisation
+        ridge = RIDGE * self.parameters.regularisation
+        sums = self.exact.informed(protected_sums(mean * each, *known), ridge, setup)
         return teacher_and_student(sums, ridge, self.exact.rates, self.parameters.density * sums.layout.inputs)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:

@@ -116,6 +116,10 @@ class Question(ABC):
 class RememberedQuestion(Question):
     """A question whose answers are exact whole numbers: clients send differences, and can take everything back."""
 
+    def parts(self, users: Interactions) -> tuple[Ragged, NDArray[np.int64]]:
+        """Both: return the histories that count by themselves, and the position of each one's user; whole ones here."""
+        return users.histories, np.arange(users.num_users)
+
     @abstractmethod
     def update(self, histories: Ragged, owner: NDArray[np.int64], asks: Asks) -> Update:
         """Clients: return the answer of some histories, by the position of each one's client."""
@@ -134,14 +138,15 @@ class RememberedQuestion(Question):
     def _differences(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
         assert asks.reference is not None
         accepted, leaving = _about(asks)
-        histories = cohort.data.train.histories
+        histories, user = self.parts(cohort.data.train)
+        owner = cohort.owner[user]
         gone = (leaving > 0) & (accepted > 0)  # a client can only take back what it contributed
-        staying = np.flatnonzero(~gone[cohort.owner])
+        staying = np.flatnonzero(~gone[owner])
         kept = [counted(state, int(last)) for state, last in zip(cohort.states, accepted, strict=True)]
-        new = self.update(histories.take(staying), cohort.owner[staying], asks)
+        new = self.update(histories.take(staying), owner[staying], asks)
         old = self.update(*joined(kept), asks)
         states = tuple(
-            remembered(asks.round, histories.take(staying[cohort.owner[staying] == row]), int(accepted[row]), kept[row])
+            remembered(asks.round, histories.take(staying[owner[staying] == row]), int(accepted[row]), kept[row])
             for row in range(len(cohort))
         )
         values = {self.name: minus(new, old)}

@@ -1,0 +1,69 @@
+"""A neural model's transitions as a prior of the next-item statistic's closed form (LINK, SIGIR 2025).
+
+``B = (G + ridge I)^-1 (K + weight P)``: a row of ``P`` is ``softmax(T / temperature)`` of the scores ``T`` for a
+history of one item. With ``weight = ridge`` this is ridge regression that draws ``B`` towards ``P`` in place of zero.
+The last item of a history is there at every decay, so each decay's rows of ``B`` get an equal part of it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from fedkd.distillation.pair_models import PairSums
+from fedkd.models.base import Recommender
+from fedkd.models.device import beside
+
+MOST = 100
+"""Transitions from every item that are kept, the most likely ones."""
+
+_ITEMS = 256
+
+
+@torch.no_grad()
+def transitions(model: Recommender, temperature: float, most: int = MOST) -> sparse.csr_array:
+    """Return the chance of every next item after a history of one item, shape [items, items].
+
+    Parameters
+    ----------
+    model : Recommender
+        One whose scores are logits.
+    temperature : float
+        The scores are divided by it.
+    most : int
+        At most so many chances of every row are kept; the others are zero.
+    """
+    starts = range(0, model.num_items, _ITEMS)
+    parts = [_rows(model, torch.arange(start, min(model.num_items, start + _ITEMS)), temperature) for start in starts]
+    chances = torch.cat(parts)
+    best = torch.topk(chances, min(most, model.num_items), dim=1)
+    rows = np.repeat(np.arange(model.num_items), best.indices.shape[1])
+    entries = (best.values.reshape(-1).numpy(), (rows, best.indices.reshape(-1).numpy()))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(model.num_items, model.num_items)))
+
+
+def _rows(model: Recommender, items: Tensor, temperature: float) -> Tensor:
+    scores = model(beside(model, items.unsqueeze(1))).cpu() / temperature
+    scores[torch.arange(len(items)), items] = -torch.inf  # nobody chooses an item again
+    return torch.softmax(scores, 1)
+
+
+def with_prior(sums: PairSums, prior: sparse.csr_array, weight: float) -> PairSums:
+    """Return the sums with the prior among the targets.
+
+    Parameters
+    ----------
+    sums : PairSums
+        ``G`` and ``K``.
+    prior : sparse csr array, shape [items, items]
+        ``P``.
+    weight : float
+        In the units of ``G``.
+    """
+    layout = sums.layout
+    share = (prior * np.float32(weight / layout.decays)).astype(np.float32)
+    targets = sparse.vstack([share] * layout.decays)
+    nothing = sparse.csr_array((layout.inputs, layout.inputs), dtype=np.float32)
+    return replace(sums, matrix=sums.matrix + sparse.csr_array(sparse.hstack([nothing, sparse.csr_array(targets)])))
