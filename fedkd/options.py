@@ -1,6 +1,6 @@
 """The base of every part of the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,6 +21,24 @@ def kebab(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class DataSize:
+    """The size of the data that settings are searched for.
+
+    Attributes
+    ----------
+    items, public_users : int
+        Items of the catalogue, and users who share their histories with the server.
+    """
+
+    items: int
+    public_users: int
+
+
+Bound = Callable[[Any, DataSize], float]
+"""An end of a range, from the table of the field and the size of the data."""
+
+
+@dataclass(frozen=True)
 class Searched:
     """Says beside a field's type what a search for settings tries of it; without it, numbers around the field's value.
 
@@ -29,11 +47,18 @@ class Searched:
     values : tuple, optional
         The values to try; an empty one leaves the field, and all inside it, as they are.
     needs : str
-        A field of the same table without which this one does nothing.
+        A field or property of the same table without which this one does nothing.
+    least, most : callable, optional
+        The ends beyond which a number is no setting for these data, or none beside the other fields of the table.
+    multiple_of : str
+        A field of the same table of which this one must be a multiple.
     """
 
     values: tuple[Any, ...] | None = None
     needs: str = ""
+    least: Bound | None = None
+    most: Bound | None = None
+    multiple_of: str = ""
 
 
 COMPARED = Searched(())

@@ -15,6 +15,7 @@ from fedkd.evaluation.rows import ALONE, EASE, IN_REPORT
 from fedkd.evaluation.slices import slices
 from fedkd.lists.adjustment import FILE as LISTS
 from fedkd.lists.adjustment import Adjustment
+from fedkd.lists.base import Asked
 from fedkd.models.base import Recommender
 from fedkd.ragged import Ragged
 from fedkd.runs.config import Config
@@ -31,13 +32,10 @@ def lists_of(model: Recommender, together: Federation, name: str, adjustment: Ad
     return recommend(scorer, together.fold, together.private, watch=lambda s: tracked(s, len(s), f"{name}'s lists"))
 
 
-def adjusted(
-    config: Config, together: Federation, folder: RunFolder, student: Recommender, lists: dict[str, Lists]
-) -> dict[str, Any]:
-    """Add the student's lists after the steps of ``lists.steps``, and return their row of the summary."""
-    adjustment = Adjustment.restore(config.lists.read, folder.read_arrays(LISTS))
-    lists["listed"] = lists_of(student, together, "listed", adjustment)
-    return row(student, lists["listed"], config, together, deployed=True)
+def adjustment_of(config: Config, folder: RunFolder) -> Adjustment:
+    """Return the steps of ``lists.steps`` with what they learnt in a run; none where there are none."""
+    steps = config.lists.read
+    return Adjustment.restore(steps, folder.read_arrays(LISTS)) if steps else Adjustment()
 
 
 def federated_models(config: Config, together: Federation, folder: RunFolder) -> dict[str, Recommender]:
@@ -47,16 +45,24 @@ def federated_models(config: Config, together: Federation, folder: RunFolder) ->
     return {name: model for name, model in models.items() if model is not None}
 
 
-def row(model: Recommender, lists: Lists, config: Config, together: Federation, deployed: bool) -> dict[str, Any]:
+def row(
+    model: Recommender,
+    lists: Lists,
+    config: Config,
+    together: Federation,
+    deployed: bool,
+    adjustment: Adjustment | None = None,
+) -> dict[str, Any]:
     """Return a model's row of the summary; a deployed one has the bytes in which it is sent to devices."""
     accuracy = intervals(measure_lists(lists, together.fold.target), config.seed)
-    size = model_size(model, deployed) | served(model, together)
+    size = model_size(model, deployed) | served(model, together, adjustment)
     return {**size, **accuracy, **beyond_accuracy(lists, together.fold.train)}
 
 
-def served(model: Recommender, together: Federation) -> dict[str, Any]:
+def served(model: Recommender, together: Federation, adjustment: Adjustment | None = None) -> dict[str, Any]:
     """Return what a list costs, for the private user whose history has the median length."""
-    return list_cost(model, typical_history(together)).summary()
+    history, ready = typical_history(together), adjustment or Adjustment()
+    return list_cost(model, history, lambda scores: ready(scores, Asked(history, history))).summary()
 
 
 def typical_history(together: Federation) -> Ragged:

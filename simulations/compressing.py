@@ -11,6 +11,8 @@ from fedkd.deployment.scorers import RUNTIMES, ExportedModel, HistoryForm
 from fedkd.errors import UserError
 from fedkd.evaluation.cost import latency
 from fedkd.evaluation.metrics import DEPTH, top_items
+from fedkd.lists.adjustment import Adjustment
+from fedkd.lists.base import Asked
 from fedkd.models.base import Recommender
 from fedkd.ragged import Ragged
 from fedkd.runs.config import Config
@@ -44,8 +46,8 @@ class Smaller:
     p95: float
 
     @classmethod
-    def of(cls, student: Recommender, compression: str, history: Ragged) -> "Smaller":
-        """Make a student smaller, export it, and time the list of one history.
+    def of(cls, student: Recommender, compression: str, history: Ragged, adjustment: Adjustment) -> "Smaller":
+        """Make a student smaller, export it, and time the list of one history, as people are served it.
 
         Raises
         ------
@@ -55,7 +57,8 @@ class Smaller:
         small = compressed(student, steps(compression))
         program, size = exported(small)
         depth = min(DEPTH, small.num_items)
-        p50, p95 = latency(lambda: top_items(program.score(history), history, depth))
+        asked = Asked(history, history)
+        p50, p95 = latency(lambda: top_items(adjustment(program.score(history), asked), history, depth))
         return cls(compression, program, size, p50, p95)
 
     def row(self) -> dict[str, object]:
@@ -72,11 +75,11 @@ def exported(model: Recommender) -> tuple[ExportedModel, int]:
     return ExportedModel(RUNTIMES[FORMAT](folder, 1), form), len(content)
 
 
-def smaller(config: Config, student: Recommender, history: Ragged) -> Iterator[Smaller]:
+def smaller(config: Config, student: Recommender, history: Ragged, adjustment: Adjustment) -> Iterator[Smaller]:
     """Yield what the steps that a gate may try make of a student; steps that find nothing in it are left out."""
     for compression in config.gate.compression:
         try:
-            yield Smaller.of(student, compression, history)
+            yield Smaller.of(student, compression, history, adjustment)
         except UserError:
             continue
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.data.fold import Fold
+from fedkd.data.sources.scene import Scene
 from fedkd.deployment.students import student_of_run
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import Interval, PerUser, evaluate, over_seeds
@@ -28,6 +29,16 @@ from fedkd.report.run import Interval as Shown
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from simulations.sweep import finished, values_of
+
+MEND = (
+    "name a column of several groups with data.group-column of a table, or make two domains up with --set "
+    "data.source=scene --set data.scene.domains=2"
+)
+SHARES = "data.scene.shared-users=0,0.02,0.1,0.5"
+"""What is compared of a scene where nobody says otherwise."""
+
+AS_GIVEN = "as given"
+"""The line of a configuration of which no setting is varied."""
 
 Values = dict[str, NDArray[np.float64]]
 """One number for each user, by what it is."""
@@ -94,9 +105,7 @@ def domains(config: Config) -> list[Domain]:
     together = federation(config)
     fold = together.fold
     if fold.train.groups is None:
-        raise UserError(
-            "this source names no group of a user, so there are no domains; set data.group-column of a table"
-        )
+        raise UserError(f"this source names no group of a user, so there are no domains; {MEND}")
     names, group = np.unique(fold.train.groups, return_inverse=True)
     histories = fold.train.histories
     counts = np.zeros((len(names), fold.train.num_items), np.int64)
@@ -117,11 +126,17 @@ def domains(config: Config) -> list[Domain]:
     ]
 
 
-def answers(config: Config, seeds: int, out: Path) -> dict[str, Answer]:
-    """Return what the others give to every domain; runs that are there already are read, and not run again."""
+def names_of(config: Config) -> list[str]:
+    """Return the names of the domains, several; a ``UserError`` where there are not."""
     names = [domain.name for domain in domains(config)]
     if len(names) < 2:
-        raise UserError(f"there is one domain alone, {names[0]}, and others are needed; set data.scene.domains=2")
+        raise UserError(f"there is one domain alone, {names[0]}, and others are needed; {MEND}")
+    return names
+
+
+def answers(config: Config, seeds: int, out: Path) -> dict[str, Answer]:
+    """Return what the others give to every domain; runs that are there already are read, and not run again."""
+    names = names_of(config)
     values: dict[str, list[Values]] = {name: [] for name in names}
     for seed in range(seeds):
         seeded = config.model_copy(update={"seed": seed})
@@ -161,6 +176,11 @@ class Students:
         of = {OWN: [domain.name], TOGETHER: self.names, OTHERS: others}
         measured = {key: domain.measured(self.of(names)) for key, names in of.items()}
         values = {key: found.column(PRIMARY) for key, found in measured.items()}
+        if not len(values[OWN]):
+            raise UserError(
+                f"nothing of {domain.name} is held out of its private users' histories (seed {self.config.seed}), so "
+                "nothing can be measured of it; give it more users, or lower partition.public-fraction"
+            )
         return values | {SHARED: domain.shared[measured[OWN].users].astype(np.float64)}
 
 
@@ -195,29 +215,38 @@ def _change(found: Interval) -> str:
     return f"{found['mean']:+.4f} ±{found['high'] - found['mean']:.4f}"
 
 
+def compared(conf: Path, overrides: list[str], over: str | None) -> tuple[str, dict[str, Config]]:
+    """Return the name of what is varied, and the configuration of every value."""
+    given = ["evaluation.baselines=[]", *overrides]
+    plain = load(conf, given)
+    names_of(plain)  # whoever has no domains is told so before any key of theirs is
+    if over is None and not (isinstance(plain.data, Scene) and plain.data.scene.domains > 1):
+        return "setting", {AS_GIVEN: plain}
+    key, values = values_of(over or SHARES)
+    return key.rpartition(".")[2], {value: load(conf, [*given, f"{key}={value}"]) for value in values}
+
+
 @guarded
 def main(
     conf: Annotated[Path, typer.Argument(help="The configuration (TOML).")] = Path(
         "simulations/conf/scene-cross-domain.toml"
     ),
     over: Annotated[
-        str, typer.Option(help="KEY=VALUE,VALUE,...: one line for each value of this key.")
-    ] = "data.scene.shared-users=0,0.02,0.1,0.5",
+        str | None,
+        typer.Option(help=f"KEY=VALUE,VALUE,...: one line for each value of this key; of a scene {SHARES}."),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... of every value.", min=2)] = 3,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/domains"),
 ) -> None:
     """Print what the other domains give to the student of each, measured on its own users and items."""
-    key, values = values_of(over)
-    given = ["evaluation.baselines=[]", *(overrides or [])]
-    configs = {value: load(conf, [*given, f"{key}={value}"]) for value in values}
-    name = key.rpartition(".")[2]
+    name, configs = compared(conf, overrides or [], over)
     rows: dict[tuple[str, str], Answer] = {}
     with going_on(lambda: "the same command goes on where it was"):
         for value, config in configs.items():
-            found = answers(config, seeds, out.absolute() / f"{name}-{value}")
+            found = answers(config, seeds, out.absolute() / f"{name}-{value}".replace(" ", "-"))
             rows |= {(value, domain): one for domain, one in found.items()}
-    say(f"{PRIMARY} of lists of a domain's own items, {configs[values[0]].evaluation.target} part")
+    say(f"{PRIMARY} of lists of a domain's own items, {next(iter(configs.values())).evaluation.target} part")
     show(quality_table(rows, name))
     say("\nall domains over the own domain alone, paired over users:")
     show(gain_table(rows, name))

@@ -17,6 +17,7 @@ from fedkd.evaluation.rows import BASELINES
 from fedkd.evaluation.slices import POPULARITY, history_slices, popularity_targets
 from fedkd.gate.judgement import Check, Decision, decision, judge
 from fedkd.gate.requirements import EPSILON, FACTS, STUDENT
+from fedkd.lists.adjustment import Adjustment
 from fedkd.models.base import Recommender
 from fedkd.runs.config import Config
 from fedkd.runs.federation import Federation
@@ -25,6 +26,9 @@ from simulations.compressing import MENDED, smaller
 
 VALIDATION = "validation"
 """The part of the data on which a gate is judged, and the folder of the run inside a run that reports on another."""
+
+LISTED = "listed"
+"""The row of the student's lists after the steps of ``lists.steps``."""
 
 NOBODY = PerUser(np.zeros(0, np.int64), np.zeros((0, len(METRICS))))
 
@@ -41,14 +45,23 @@ class Measured:
         The data.
     summary : mapping
         The run's summary so far.
-    devices : PerUser, optional
+    devices : PerUser or None
         The student's quality as the devices told it, for protocols whose clients keep students of their own.
+    adjustment : Adjustment
+        The steps between the student's scores and its lists.
     """
 
     lists: Mapping[str, Lists]
     together: Federation
     summary: Mapping[str, Any]
-    devices: PerUser | None = None
+    devices: PerUser | None
+    adjustment: Adjustment
+
+    def as_served(self) -> "Measured":
+        """Return the same of the student's lists as people see them, after the steps of ``lists.steps``."""
+        if LISTED not in self.lists:
+            return self
+        return self.with_lists(self.lists[LISTED], self.summary["models"][LISTED])
 
     def per_user(self, model: str, metric: str, part: str) -> NDArray[np.float64] | None:
         """Return a metric of every private user with a target in a slice, see `fedkd.gate.judgement.Evidence`."""
@@ -74,10 +87,13 @@ class Measured:
 
     def of_program(self, program: ExportedModel, row: Mapping[str, Any]) -> "Measured":
         """Return the same of an exported program, which recommends to everybody first, in the student's place."""
-        fold = self.together.fold
-        own = recommend(lambda histories, _: program.score(histories), fold, self.together.private)
+        scorer = self.adjustment.of(lambda histories, _: program.score(histories))
+        return self.with_lists(recommend(scorer, self.together.fold, self.together.private), row)
+
+    def with_lists(self, own: Lists, row: Mapping[str, Any]) -> "Measured":
+        """Return the same with other lists and numbers of the student."""
         lists = {**self.lists, STUDENT: own}
-        seen = beyond_accuracy(own, fold.train) | agreed(lists)
+        seen = beyond_accuracy(own, self.together.fold.train) | agreed(lists)
         return replace(self.with_student({**row, **seen}), lists=lists)
 
     def _of_devices(self, part: str) -> PerUser | None:
@@ -192,7 +208,7 @@ def judged(config: Config, measured: Measured, student: Recommender | None) -> d
 
 def _smaller(config: Config, measured: Measured, student: Recommender) -> list[Judgement]:
     """Return the judgement of everything that makes a student small enough, or else of what comes nearest to it."""
-    made = list(smaller(config, student, typical_history(measured.together)))
+    made = list(smaller(config, student, typical_history(measured.together), measured.adjustment))
     costs = [Judgement.of(config, measured.with_student(each.row())) for each in made]
     fitting = [each for each, cost in zip(made, costs, strict=True) if not cost.too_costly]
     if made and not fitting:

@@ -18,6 +18,7 @@ from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.evaluation.metrics import METRICS
 from fedkd.evaluation.rows import AT_TERMINAL, OURS
+from fedkd.gate.requirements import STUDENT
 from fedkd.lists.changes import change_text, changes
 from fedkd.models.device import use_device
 from fedkd.report import distillation_table, render
@@ -34,7 +35,7 @@ from simulations.baseline_rows import baseline_rows
 from simulations.compressing import check
 from simulations.dry_run import forecast_cost
 from simulations.forecast import forecast
-from simulations.gate import VALIDATION, Measured, judged, needs_own_run, validation_run
+from simulations.gate import LISTED, VALIDATION, Measured, judged, needs_own_run, validation_run
 from simulations.room import check_room
 from simulations.simulate import simulate
 
@@ -69,12 +70,14 @@ def run(config: Config, folder: RunFolder, watch: Watch | None = None) -> dict[s
         found = {name: analysis.lists_of(model, together, name) for name, model in federated.items()}
     for name in found:
         models[name] |= beyond_accuracy(found[name], together.fold.train) | analysis.served(federated[name], together)
-    if config.lists.steps and "student" in federated:
-        models["listed"] = analysis.adjusted(config, together, folder, federated["student"], found)
-        summary["lists"] = changes(found["student"], found["listed"], together.fold)
+    student, adjustment = federated.get(STUDENT), analysis.adjustment_of(config, folder)
+    if adjustment.steps and student is not None:
+        found[LISTED] = analysis.lists_of(student, together, LISTED, adjustment)
+        models[LISTED] = analysis.row(student, found[LISTED], config, together, deployed=True, adjustment=adjustment)
+        summary["lists"] = changes(found[STUDENT], found[LISTED], together.fold)
     baselines = baseline_rows(config, together, folder)
-    if config.lists.steps and "student" not in federated:
-        baselines.left_out["listed"] = "lists.steps adjusts one student for all, and every client keeps its own"
+    if adjustment.steps and student is None:
+        baselines.left_out[LISTED] = "lists.steps adjusts one student for all, and every client keeps its own"
     models |= baselines.models
     found |= baselines.lists
     summary |= {"left-out": baselines.left_out, "failed": baselines.failed | unmeasured(models)}
@@ -87,7 +90,7 @@ def run(config: Config, folder: RunFolder, watch: Watch | None = None) -> dict[s
     summary["distillation"] = analysis.distillation(found, config, together)
     if config.gate.requirements:
         summary["gate"] = gate or judged(
-            config, Measured(found, together, summary, seen.quality), federated.get("student")
+            config, Measured(found, together, summary, seen.quality, adjustment).as_served(), student
         )
     summary["exchange"] = {"Clients' answers": SUMMED_HERE}
     summary["seconds"] = time.monotonic() - begun

@@ -1,7 +1,6 @@
 """The search for settings whose student passes the gate: what is tried, and how a trial is made."""
 
 import json
-import multiprocessing
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fedkd.errors import UserError
 from fedkd.evaluation.metrics import PRIMARY
 from fedkd.gate.requirements import Requirement
 from fedkd.gate.search import Choices, Dimension, dimension, dimensions
+from fedkd.options import DataSize
 from fedkd.protocols.base import GlobalStudent
 from fedkd.runs.config import Config, changed, dump
 from fedkd.runs.federation import federation
@@ -26,6 +26,7 @@ from simulations.gate import validation_run
 from simulations.run import run
 from simulations.study import abandon, alone, begin, opened, trial_folder
 from simulations.verdicts import WORST, verdict
+from simulations.workers import end_with_parent, helpers
 
 ACCURACY = f"student.{PRIMARY}"
 """The metric of a round by which a trial may be stopped."""
@@ -84,14 +85,17 @@ def _suggested(trial: Trial, wanted: Dimension) -> Any:
     if isinstance(wanted, Choices):
         return trial.suggest_categorical(wanted.key, wanted.values)
     if wanted.whole:
-        return trial.suggest_int(wanted.key, int(wanted.low), int(wanted.high), log=wanted.log)
+        return trial.suggest_int(wanted.key, int(wanted.low), int(wanted.high), step=wanted.step, log=wanted.log)
     return trial.suggest_float(wanted.key, wanted.low, wanted.high, log=wanted.log)
 
 
 def space(config: Config) -> tuple[Dimension, ...]:
-    """Return the settings to search: those that the configuration names, or all of its protocol."""
-    named = tuple(map(dimension, config.gate.search))
-    return named or tuple(dimensions(config.algorithm, "algorithm"))
+    """Return the settings to search: those that the configuration names, or all of its protocol that suit its data."""
+    if named := tuple(map(dimension, config.gate.search)):
+        return named
+    together = federation(config)
+    size = DataSize(together.fold.train.num_items, len(together.partition.public))
+    return tuple(dimensions(config.algorithm, "algorithm", size))
 
 
 def work(search: Search) -> None:
@@ -103,6 +107,7 @@ def work(search: Search) -> None:
 
 def _assist(search: Search) -> None:
     """Make trials in another process; a mistake is said by the first one, which meets it too."""
+    end_with_parent()
     with suppress(UserError):
         work(search)
 
@@ -180,16 +185,8 @@ def tune(search: Search, workers: int) -> str:
 
 def _work_together(search: Search, workers: int) -> None:
     """Make trials in this process and in others; theirs are cut short where the search has ended."""
-    start = multiprocessing.get_context("spawn").Process
-    others = [start(target=_assist, args=(search,)) for _ in range(workers - 1)]
-    for process in others:
-        process.start()
-    try:
+    with helpers(workers - 1, _assist, search) as others:
         work(search)
         while search.verdict(search.study()) is None and any(process.is_alive() for process in others):
             for process in others:
                 process.join(1.0)
-    finally:
-        for process in others:
-            process.terminate()
-            process.join()

@@ -93,10 +93,13 @@ def describe(
         list[str] | None, typer.Option("--set", help="key=value, overrides the file, e.g. data.min-rating=4.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw long tail and history lengths (.png, .svg).")] = None,
+    session_gap: Annotated[
+        float, typer.Option("--session-gap-minutes", min=0, help="A session ends when so long nothing happens.")
+    ] = 30,
 ) -> None:
     """Show what a data set looks like after cleaning, and what cleaning dropped.
 
-    Users, items, density, the long tail, the lengths of histories, times, categories and release years.
+    Users, items, density, the long tail, the lengths of histories, times, sessions, categories and release years.
     """
     given = [*(overrides or []), *([f"data.source={json.dumps(source)}"] if source else [])]
     given += [f"data.path={json.dumps(str(path.absolute()))}"] if path else []
@@ -107,7 +110,7 @@ def describe(
 
     if plot is not None:
         check_picture(plot)
-    description = measure(read(conf, given).data.cleaned())
+    description = measure(read(conf, given).data.cleaned(), session_gap)
     show(description_table(description))
     if not description.dropped:
         say("cleaning dropped nothing")

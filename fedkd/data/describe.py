@@ -1,4 +1,4 @@
-"""Statistics of a data set: its size, its long tail, the lengths of its histories."""
+"""Statistics of a data set: its size, its long tail, the lengths of its histories and sessions."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from fedkd.data.interactions import Interactions
-from fedkd.data.sessions import sessions
+from fedkd.data.sessions import PAUSE_MINUTES, Sessions, sessions
 from fedkd.data.sources.base import Loaded
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 HEAD, TOP = 0.2, 0.01
 """Shares of the items that count as the most popular ones, and as the top of them."""
+
+UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Description:
         Interactions of every item, most popular first.
     times : tuple of int, optional
         First and last time, seconds since 1970; absent where the source has none.
-    session_lengths : ndarray of int64, shape [sessions]
-        Interactions of every session, which ends where a user does nothing for half an hour; empty without times.
+    sessions : Sessions
+        Lengths of the sessions and times between interactions; empty where the source has no times.
     categories : tuple of str
         Categories of the items, possibly none.
     years : ndarray of int64, shape [items with one]
@@ -58,15 +59,15 @@ class Description:
     history_lengths: NDArray[np.int64]
     popularity: NDArray[np.int64]
     times: tuple[int, int] | None
-    session_lengths: NDArray[np.int64]
+    sessions: Sessions
     categories: tuple[str, ...]
     years: NDArray[np.int64]
     dropped: dict[str, int]
     how: str = ""
 
 
-def describe(loaded: Loaded) -> Description:
-    """Return the statistics of a data set."""
+def describe(loaded: Loaded, pause: float = PAUSE_MINUTES) -> Description:
+    """Return the statistics of a data set, whose sessions end after so many minutes without any interaction."""
     data = loaded.interactions
     popularity = np.sort(data.popularity())[::-1]
     return Description(
@@ -80,7 +81,7 @@ def describe(loaded: Loaded) -> Description:
         history_lengths=data.histories.lengths,
         popularity=popularity,
         times=None if data.times is None else (int(data.times.min()), int(data.times.max())),
-        session_lengths=session_lengths(data),
+        sessions=sessions(data, pause),
         categories=data.catalogue.categories,
         years=_known(data.catalogue.years),
         dropped=loaded.dropped,
@@ -98,11 +99,6 @@ def gini(counts: NDArray[np.int64]) -> float:
     return float(((2 * rank - len(rising) - 1) * rising).sum() / (len(rising) * rising.sum()))
 
 
-def session_lengths(data: Interactions) -> NDArray[np.int64]:
-    """Return the number of interactions of every session, shape [sessions]; empty where there are no times."""
-    return np.zeros(0, np.int64) if data.times is None else sessions(data)[0].lengths
-
-
 def _share(popularity: NDArray[np.int64], part: float) -> float:
     """Return the share of the interactions with so large a part of the items, the most popular first."""
     return float(popularity[: max(1, round(part * len(popularity)))].sum() / popularity.sum())
@@ -113,7 +109,6 @@ def description_table(description: Description) -> Table:
     shown = Table(show_header=False, box=None, pad_edge=False)
     shown.add_column(no_wrap=True)
     shown.add_column(overflow="fold")
-    lengths = np.quantile(description.history_lengths, QUANTILES)
     for name, value in (
         ("users", f"{description.users:,}"),
         ("items", f"{description.items:,}"),
@@ -125,9 +120,9 @@ def description_table(description: Description) -> Table:
         ),
         ("Gini of popularity", f"{description.gini:.3f}"),
         ("top of it", f"{description.top_share:.1%} with the most popular {TOP:.0%}"),
-        ("history lengths", ", ".join(f"{_quantile(q)} {x:g}" for q, x in zip(QUANTILES, lengths, strict=True))),
+        ("history lengths", _lengths(description.history_lengths)),
         ("times", _period(description.times)),
-        ("sessions", _sessions(description.session_lengths)),
+        *_sessions(description.sessions),
         ("categories", ", ".join(description.categories) or "none"),
         ("release years", _span(description.years, description.items)),
         *([("read as", description.how)] if description.how else []),
@@ -135,6 +130,11 @@ def description_table(description: Description) -> Table:
     ):
         shown.add_row(name, value)
     return shown
+
+
+def _lengths(lengths: NDArray[np.int64]) -> str:
+    quantiles = zip(QUANTILES, np.quantile(lengths, QUANTILES), strict=True)
+    return ", ".join([f"mean {lengths.mean():.1f}", *(f"{_quantile(share)} {x:g}" for share, x in quantiles)])
 
 
 def _quantile(share: float) -> str:
@@ -147,10 +147,25 @@ def _period(times: tuple[int, int] | None) -> str:
     return " to ".join(datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d") for time in times)
 
 
-def _sessions(lengths: NDArray[np.int64]) -> str:
-    if not len(lengths):
-        return "none; there are no times"
-    return f"{len(lengths):,}, {lengths.mean():.1f} interactions each, median {np.median(lengths):g}"
+def _sessions(found: Sessions) -> list[tuple[str, str]]:
+    if not len(found.lengths):
+        return [("sessions", "none; there are no times")]
+    of_users = f"{found.of_users.mean():.1f} of a user, median {np.median(found.of_users):g}"
+    ends = f"{found.pause:g} minutes without any interaction end one"
+    return [
+        ("sessions", f"{len(found.lengths):,}, {of_users}; {ends}"),
+        ("session lengths", _lengths(found.lengths)),
+        ("gaps", f"median {_median(found.within)} within a session, {_median(found.between)} between two"),
+    ]
+
+
+def _median(seconds: NDArray[np.int64]) -> str:
+    """Return the median in the largest unit of which it has one."""
+    if not len(seconds):
+        return "unknown"
+    median = float(np.median(seconds))
+    size, unit = next(((size, unit) for size, unit in UNITS if median >= size), UNITS[-1])
+    return f"{median / size:.3g} {unit}"
 
 
 def _known(years: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fedkd.evaluation.metrics import DEPTH, top_items
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.models.flops import flops
 from fedkd.ragged import Ragged
+
+Scores = NDArray[np.float32]
 
 REPETITIONS, WARM = 200, 5
 """Lists that are timed at most, and those made before."""
@@ -43,7 +46,9 @@ class ListCost:
         return {"flops": self.flops, "latency-ms": {"p50": self.p50, "p95": self.p95}}
 
 
-def list_cost(model: Recommender, history: Ragged) -> ListCost:
+def list_cost(
+    model: Recommender, history: Ragged, adjusted: Callable[[Scores], Scores] = lambda scores: scores
+) -> ListCost:
     """Count and time the making of a list.
 
     Parameters
@@ -52,9 +57,11 @@ def list_cost(model: Recommender, history: Ragged) -> ListCost:
         In main memory.
     history : Ragged of int32
         One row: the user's items.
+    adjusted : callable
+        Returns the scores that make the list, from the model's; its time counts, its arithmetic does not.
     """
     model.eval()
-    p50, p95 = latency(lambda: _list(model, history))
+    p50, p95 = latency(lambda: _list(model, history, adjusted))
     return ListCost(flops(model, padded_histories(history, model.num_items)), p50, p95)
 
 
@@ -91,6 +98,6 @@ def _timed(make: Callable[[], object]) -> list[float]:
     return found[WARM:]
 
 
-def _list(model: Recommender, history: Ragged) -> None:
+def _list(model: Recommender, history: Ragged, adjusted: Callable[[Scores], Scores]) -> None:
     scores = model(padded_histories(history, model.num_items)).numpy()
-    top_items(scores, history, min(DEPTH, model.num_items))
+    top_items(adjusted(scores), history, min(DEPTH, model.num_items))

@@ -24,7 +24,8 @@ class GateOptions(Options):
     ----------
     requirements : tuple of str
         Such as ``ndcg@10 >= 0.98 of teacher``, ``bytes <= 300000``, ``tail recall not below the public-only student``
-        or ``epsilon <= 8``; none by default. Text holds several, separated by semicolons. They are judged on the
+        or ``epsilon <= 8``; none by default. Text holds several, separated by semicolons. The student's lists are those
+        that people are served, after ``lists.steps``; those of other models are as scored. They are judged on the
         validation part: a run that reports on the test part makes another run for it, in its folder ``validation``.
     confidence : float
         How sure the gate must be: a student that fails a requirement passes it with at most one minus this probability.

@@ -1,15 +1,16 @@
 """The settings that a search tries, written as ``algorithm.rank in 8, 16, 32`` or ``... from 50 to 2000 log``."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from fedkd.errors import UserError
-from fedkd.options import Options, Searched, kebab
+from fedkd.options import DataSize, Options, Searched, kebab
 
 REACH = 5.0
 """The factor, both ways, by which a setting is searched around its value where nobody gave a range."""
@@ -48,6 +49,8 @@ class Range:
         Whether it is searched on a logarithmic scale.
     whole : bool
         Whether it is a whole number.
+    step : int
+        Whole numbers from ``low`` on are that far apart; more than 1 goes with no logarithmic scale.
     """
 
     key: str
@@ -55,6 +58,7 @@ class Range:
     high: float
     log: bool
     whole: bool
+    step: int = 1
 
 
 Dimension = Choices | Range
@@ -78,12 +82,12 @@ def dimension(text: str) -> Dimension:
     return Range(found["key"], ends[0], ends[1], log, whole=all(isinstance(end, int) for end in ends))
 
 
-def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
+def dimensions(options: Options, prefix: str, data: DataSize) -> Iterator[Dimension]:
     """Yield every setting of a part of the configuration, in ranges around its value.
 
     The values of a field are those that its `Searched` names. Without it they are numbers around the field's own value,
-    inside its limits, or all names of a closed choice; a number that is 0 stands for a rule of its own, and free text
-    chooses other classes: neither is searched.
+    inside its limits and those of the data, or all names of a closed choice; a number that is 0 stands for a rule of
+    its own, and free text chooses other classes: neither is searched.
 
     Parameters
     ----------
@@ -91,6 +95,8 @@ def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
         The part.
     prefix : str
         Its key.
+    data : DataSize
+        The size of the data that the settings are for.
     """
     for name, field in type(options).model_fields.items():
         key, value = f"{prefix}.{kebab(name)}", getattr(options, name)
@@ -100,11 +106,11 @@ def dimensions(options: Options, prefix: str) -> Iterator[Dimension]:
         if told.values is not None:
             yield from [Choices(key, told.values)] if told.values else []
         elif isinstance(value, Options):
-            yield from dimensions(value, key)
+            yield from dimensions(value, key, data)
         elif isinstance(value, bool):
             yield Choices(key, (False, True))
         elif isinstance(value, int | float) and value > 0:
-            yield _around(key, value, field.metadata)
+            yield from _possible(_around(key, value, field.metadata), told, options, data)
         elif get_origin(field.annotation) is Literal and len(names := get_args(field.annotation)) > 1:
             yield Choices(key, names)
 
@@ -117,6 +123,16 @@ def _around(key: str, value: float, limits: list[Any]) -> Range:
         low = max(low, _end(limit, (Ge, "ge"), (Gt, "gt"), low))
         high = min(high, _end(limit, (Le, "le"), (Lt, "lt"), high))
     return Range(key, max(1, round(low)) if whole else low, round(high) if whole else high, log=True, whole=whole)
+
+
+def _possible(found: Range, told: Searched, options: Options, data: DataSize) -> Iterator[Range]:
+    """Yield the part of a range that is possible for the data and the other fields; nothing where none is."""
+    least = max(found.low, told.least(options, data)) if told.least else found.low
+    most = min(found.high, told.most(options, data)) if told.most else found.high
+    step = int(getattr(options, told.multiple_of)) if told.multiple_of else 1
+    low, high = (step * math.ceil(least / step), step * math.floor(most / step)) if found.whole else (least, most)
+    if low <= high:
+        yield replace(found, low=low, high=high, log=step == 1, step=step)
 
 
 def _end(limit: Any, closed: tuple[Any, str], strict: tuple[Any, str], otherwise: float) -> float:

@@ -4,7 +4,7 @@ In the line of Caser (Tang & Wang, WSDM 2018, without its user embedding) and Ne
 convolutional layers with rectifiers, 32 and 64 channels in a teacher, 16 and 32 in a student.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -15,6 +15,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.models.base import ModelConfig, Recommender, at_places, lookup
 from fedkd.models.item_table import FULL, ItemTableOptions, item_scores, item_tables
+from fedkd.options import Searched
 
 KERNEL = 3
 DILATIONS = (1, 2)
@@ -38,11 +39,16 @@ class CNNConfig(ModelConfig):
     """
 
     family: Literal["cnn"] = "cnn"
-    width: int = Field(32, ge=1)
+    width: Annotated[int, Searched(needs="any_width")] = Field(32, ge=1)
     channels: tuple[PositiveInt, PositiveInt] = (16, 32)
     length: int = Field(100, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     items: ItemTableOptions = ItemTableOptions()
+
+    @property
+    def any_width(self) -> bool:
+        """Whether items may be of any width at the input."""
+        return not self.items.tied
 
     def untrained(self, catalogue: Catalogue) -> "CausalCNN":
         """Return a new model."""

@@ -5,7 +5,7 @@ Rows are of several kinds (`fedkd.models.item_rows`), and one table may serve bo
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fedkd.data.catalogue import Catalogue
 from fedkd.models.content import content_features
 from fedkd.models.item_rows import OWN, ContentRows, EightBitRows, FactorisedRows, FullRows, HashedRows, ItemRows
-from fedkd.options import Options
+from fedkd.options import Options, Searched
 
 
 class ItemTableOptions(Options):
@@ -37,7 +37,7 @@ class ItemTableOptions(Options):
     """
 
     kind: Literal["full", "8-bit", "factorised", "hashed"] = "full"
-    tied: bool = False
+    tied: Annotated[bool, Searched(())] = False
     rank: int = Field(8, ge=1)
     buckets: int = Field(512, ge=1)
     content: bool = False

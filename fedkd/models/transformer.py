@@ -5,7 +5,7 @@ network, ``x + dropout(g(norm(x)))`` each. Positions count from the most recent 
 nothing.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -15,6 +15,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.models.base import ModelConfig
 from fedkd.models.item_table import ItemTableOptions, item_scores
 from fedkd.models.sequential import SequentialRecommender
+from fedkd.options import Searched
 
 HIDDEN = -1e9
 """Score of a position that attention must not see."""
@@ -40,9 +41,9 @@ class TransformerConfig(ModelConfig):
     """
 
     family: Literal["transformer"] = "transformer"
-    width: int = Field(64, ge=1)
+    width: Annotated[int, Searched(multiple_of="heads")] = Field(64, ge=1)
     blocks: int = Field(2, ge=1)
-    heads: int = Field(1, ge=1)
+    heads: Annotated[int, Searched(())] = Field(1, ge=1)
     length: int = Field(100, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     items: ItemTableOptions = ItemTableOptions(tied=True)

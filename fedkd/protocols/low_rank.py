@@ -1,6 +1,6 @@
 """The common part of protocols whose student is the low-rank distillate of a teacher in closed form."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.models.linear import LowRank
+from fedkd.options import Searched
 from fedkd.protocols.base import GlobalStudent, Protocol, State
 
 CLOSED_FORM = {"regularisation": (1.0, 0.125, 0.25, 0.5, 2.0, 4.0), "rank": (1.0, 0.25, 0.5)}
@@ -24,7 +25,7 @@ class LowRankStudent(GlobalStudent):
     """
 
     learns_from_public: ClassVar[bool] = True
-    rank: int = Field(default=32, ge=1)
+    rank: Annotated[int, Searched(needs="closed_form", most=lambda _, data: data.items - 1)] = Field(default=32, ge=1)
 
     @property
     def closed_form(self) -> bool:

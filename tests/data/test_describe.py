@@ -16,14 +16,14 @@ from fedkd.data.sources.base import Loaded
 from fedkd.ragged import Ragged
 
 
-def tiny(times: bool = True, years: np.ndarray | None = None) -> Description:
+def tiny(times: bool = True, years: np.ndarray | None = None, pause: float = 30) -> Description:
     data = Interactions(
         np.array(["u", "v", "w"]),
         Ragged.from_rows([[0, 1], [0, 2, 3], [0]], np.int32),
         Catalogue(np.array(list("abcde")), None, ("News", "Sport"), np.zeros((5, 2), bool), years=years),
         np.array([0, 86400, 5, 6, 7, 90000]) if times else None,
     )
-    return describe(Loaded(data, {"negative user or item id": 1234}, "made up", "none"))
+    return describe(Loaded(data, {"negative user or item id": 1234}, "made up", "none"), pause)
 
 
 def text(description: Description) -> str:
@@ -47,7 +47,7 @@ def test_statistics_are_those_counted_by_hand() -> None:
     assert found.head_share == pytest.approx(0.5)  # one item of five is a fifth
     assert found.top_share == pytest.approx(0.5)
     assert found.history_lengths.tolist() == [2, 3, 1]
-    assert found.session_lengths.tolist() == [1, 1, 3, 1]  # a day between the first two; w begins where v ended
+    assert found.sessions.lengths.tolist() == [1, 1, 3, 1]
     assert found.times == (0, 90000)
 
 
@@ -55,7 +55,10 @@ def test_the_table_says_it_all_and_what_was_dropped() -> None:
     shown = text(tiny())
     for words in (
         "50.0% with the most popular 1%",
-        "4, 1.5 interactions each, median 1",
+        "4, 1.3 of a user, median 1; 30 minutes without any interaction end one",
+        "mean 1.5, least 1, 25% 1, median 1",
+        "median 1 seconds within a session, 1 days between two",
+        "mean 2.0, least 1",
         "40.00%",
         "50% of the interactions",
         "median 2",
@@ -69,6 +72,12 @@ def test_the_table_says_it_all_and_what_was_dropped() -> None:
 
 def test_without_times_there_are_no_sessions() -> None:
     assert "none; there are no times" in text(tiny(times=False))
+
+
+def test_sessions_end_after_the_gap_that_is_asked_for() -> None:
+    long = text(tiny(pause=1440))
+    assert "3, 1.0 of a user, median 1; 1440 minutes without any interaction end one" in long
+    assert "unknown between two" in long
 
 
 def test_release_years_are_told_with_how_many_are_unknown() -> None:

@@ -10,7 +10,7 @@ from fedkd.aggregation.answer_budget import AnswerBudget
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
-from fedkd.data.sessions import sessions
+from fedkd.data.sessions import session_histories
 from fedkd.distillation import closed_forms
 from fedkd.distillation.pair_models import PairSums
 from fedkd.distillation.transition_prior import transitions
@@ -102,7 +102,7 @@ def test_times_count_only_where_there_are_any_and_pauses_tell(times):
 def test_what_was_before_a_pause_is_not_counted():
     state, _ = contribute(PROTOCOL.begin(setup(visits)), cohort(visits(4, 5), range(4)))
     question = PROTOCOL.question(state)
-    apart, user = sessions(visits(4, 5))
+    apart, user = session_histories(visits(4, 5))
     assert len(apart) > 16
     asks = PROTOCOL.ask(state, np.arange(4), 1, np.random.default_rng(0))
     expected = question.update(apart, user, asks).total()

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from fedkd.cli.terminal import command_line
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.models.popularity import fit_popularity
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
-from simulations.domains import OTHERS, OWN, TOGETHER, Students, answers, domains, gain_table, quality_table
+from simulations.domains import OTHERS, OWN, TOGETHER, Students, answers, domains, gain_table, main, quality_table
 
 TINY = [
     "data.source=scene",
@@ -93,3 +95,48 @@ def test_what_is_no_two_domains_is_refused(
     monkeypatch.setattr("simulations.domains.federation", lambda config: grouped)
     with pytest.raises(UserError, match=said):
         answers(scene(), 2, tmp_path)
+
+
+def printed(conf: Path, *settings: str) -> tuple[int, str]:
+    given = [f"--set={each}" for each in settings]
+    done = CliRunner().invoke(command_line(main), [str(conf), *given, "--seeds=2", f"--out={conf.parent / 'runs'}"])
+    return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The configuration of a table whose column ``shop`` may be named; students are popularity."""
+    monkeypatch.setattr(Students, "of", popular)
+    data = scene().data.load().interactions
+    rows = data.histories.row_index
+    assert data.groups is not None
+    columns = [data.users[rows], data.catalogue.ids[data.histories.values], data.groups[rows]]
+    lines = [",".join(map(str, line)) for line in zip(*columns, strict=True)]
+    (tmp_path / "rows.csv").write_text("user,item,shop\n" + "\n".join(lines))
+    conf = tmp_path / "conf.toml"
+    conf.write_text(
+        f"[data]\nsource = 'table'\npath = '{tmp_path / 'rows.csv'}'\nuser-column = 'user'\nitem-column = 'item'\n"
+        "time-column = ''\n[split]\nkind = 'ratio'\n"
+    )
+    return conf
+
+
+def test_whoever_has_no_domains_is_told_what_mends_it(table: Path) -> None:
+    status, said = printed(table)
+    assert status == 2
+    assert "this source names no group of a user" in said
+    mend = ["data.source=scene", "data.scene.domains=2"]
+    assert all(f"--set {each}" in said for each in mend)
+    small = ["data.scene.users=80", "data.scene.items=60", "data.scene.mean-history=8"]
+    plain = table.with_name("plain.toml")
+    plain.write_text("")
+    assert "nothing of g" in printed(plain, mend[0], *small)[1]  # ten groups, and few users in each
+    status, said = printed(plain, *mend, *small)
+    assert status == 0, said
+    assert "0.02 domain-1" in said
+
+
+def test_a_table_needs_no_key_to_vary(table: Path) -> None:
+    status, said = printed(table, "data.group-column=shop")
+    assert status == 0, said
+    assert "as given domain-0" in said

@@ -98,3 +98,17 @@ def test_an_error_of_whoever_watches_ends_a_run_after_a_round(tmp_path: Path) ->
     with pytest.raises(InterruptedError):
         run(config(tmp_path / "run", CHEAP, "num-server-rounds=2"), RunFolder(tmp_path / "run"), watch)
     assert seen == [1]
+
+
+@pytest.mark.parametrize("limit", ["bytes <= 1e9", "bytes <= 9600"])
+def test_the_gate_judges_the_lists_that_people_are_served(tmp_path: Path, limit: str) -> None:
+    wanted = f'gate.requirements=["ndcg@20 >= 0","coverage@10 >= 0","{limit}"]'
+    steps = ("algorithm.rank=32", "lists.steps=cold-users:strength=500,until=1000", 'gate.compression=["int8"]')
+    summary = run(config(tmp_path, wanted, *steps, CHEAP, "evaluation.target=validation"), RunFolder(tmp_path))
+    found = {check["requirement"]: check["value"] for check in summary["gate"]["checks"]}
+    student, listed = summary["models"]["student"], summary["models"]["listed"]
+    assert found["ndcg@20 >= 0"] == pytest.approx(listed["ndcg@20"]["mean"], abs=0.005)
+    assert found["ndcg@20 >= 0"] != pytest.approx(student["ndcg@20"]["mean"], abs=0.005)
+    assert found["coverage@10 >= 0"] == pytest.approx(listed["coverage@10"], abs=0.03)
+    assert student["coverage@10"] > listed["coverage@10"] + 0.03  # popularity alone covers little
+    assert summary["gate"]["compression"] == ("" if limit == "bytes <= 1e9" else "int8")

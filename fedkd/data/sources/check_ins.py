@@ -42,7 +42,9 @@ AT_HOME = 0.7
 NEAR, IN_CITY = 0.5, 0.3
 """Shares of the visits near the start and anywhere in its city; the others are anywhere."""
 STAY = 0.6
-"""Probability that the next visit has the same start."""
+"""Probability that the next visit has the same start: such visits are an outing."""
+NEXT_VISIT, NEXT_OUTING = (7.8, 1.0), (11.8, 1.2)
+"""Mean and spread of the logarithm of the seconds between visits of an outing, and between two outings."""
 TRIES = 1.8
 """Visits drawn for every one that is wanted, as a place counts once."""
 
@@ -160,14 +162,14 @@ def generate(options: CheckInOptions) -> Interactions:
     lengths = options.lengths(stream(seed, "check-ins", "activity"))
     atlas = draw_atlas(options.items, stream(seed, "check-ins", "places"))
     starts = _starts(atlas, options.users, stream(seed, "check-ins", "starts"))
-    users, places = _visits(atlas, starts, lengths, stream(seed, "check-ins", "visits"))
+    users, places, outings = _visits(atlas, starts, lengths, stream(seed, "check-ins", "visits"))
     counts = np.bincount(users, minlength=options.users)
     width = len(str(options.users - 1))
     return Interactions(
         users=np.array([f"u{user:0{width}}" for user in range(options.users)]),
         histories=Ragged(places.astype(np.int32), offsets(counts)),
         catalogue=Catalogue(np.array([f"p{place:0{len(str(options.items - 1))}}" for place in range(options.items)])),
-        times=_times(counts, stream(seed, "check-ins", "times")),
+        times=_times(counts, outings, stream(seed, "check-ins", "times")),
         groups=np.array([f"city-{city}" for city in atlas.city[starts[:, 0]]]),
     )
 
@@ -195,11 +197,14 @@ def _starts(atlas: Atlas, users: int, rng: np.random.Generator) -> Ints:
     return np.column_stack([home, others.reshape(users, -1)])
 
 
-def _visits(atlas: Atlas, starts: Ints, lengths: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return user and place of first visits, in order of users, at most as many of a user as the length says."""
+def _visits(atlas: Atlas, starts: Ints, lengths: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+    """Return user, place and outing of first visits, in order of users, at most as many of a user as the length says.
+
+    Outings rise.
+    """
     tries = np.ceil(TRIES * lengths).astype(np.int64) + 6
     user, first = np.repeat(np.arange(len(lengths)), tries), offsets(tries)[:-1]
-    start = _stayed(starts, user, first, rng)
+    start, outing = _stayed(starts, user, first, rng)
     place, how = atlas.near(start, rng), rng.random(len(user))
     city, world = (how >= NEAR) & (how < NEAR + IN_CITY), how >= NEAR + IN_CITY
     place[city] = atlas.in_city(atlas.city[start[city]], rng)
@@ -207,24 +212,25 @@ def _visits(atlas: Atlas, starts: Ints, lengths: Ints, rng: np.random.Generator)
     place[first + 1] += place[first + 1] == place[first]
     place %= len(atlas.fame)
     kept = np.sort(np.unique(user * len(atlas.fame) + place, return_index=True)[1])
-    user, place = user[kept], place[kept]
-    few = np.arange(len(user)) - np.searchsorted(user, user) < lengths[user]
-    return user[few], place[few]
+    kept = kept[np.arange(len(kept)) - np.searchsorted(user[kept], user[kept]) < lengths[user[kept]]]
+    return user[kept], place[kept], outing[kept]
 
 
-def _stayed(starts: Ints, user: Ints, first: Ints, rng: np.random.Generator) -> Ints:
-    """Return the start of every visit: the one before, or another of the user's, the first ones more often."""
+def _stayed(starts: Ints, user: Ints, first: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return start and outing of every visit: those before, or another start of the user's, more often a first one."""
     leaves = rng.random(len(user)) >= STAY
     leaves[first] = True
     law = np.cumsum(1.0 / np.arange(1, STARTS + 1))
     which = np.searchsorted(law, law[-1] * rng.random(len(user)), side="right")
     latest = np.maximum.accumulate(np.where(leaves, np.arange(len(user)), 0))
-    return np.asarray(starts[user, np.minimum(which, STARTS - 1)[latest]])
+    return starts[user, np.minimum(which, STARTS - 1)[latest]], latest
 
 
-def _times(counts: Ints, rng: np.random.Generator) -> Ints:
-    """Return seconds since 1970, hours or days apart, rising within every user."""
-    elapsed = np.cumsum(1 + rng.lognormal(11.0, 1.5, int(counts.sum())).astype(np.int64))
+def _times(counts: Ints, outings: Ints, rng: np.random.Generator) -> Ints:
+    """Return seconds since 1970, rising within every user: most of a day or more between outings, less within one."""
+    begins = np.diff(outings, prepend=-1) > 0
+    wait = np.where(begins, rng.lognormal(*NEXT_OUTING, len(outings)), rng.lognormal(*NEXT_VISIT, len(outings)))
+    elapsed = np.cumsum(1 + wait.astype(np.int64))
     begin = offsets(counts)[:-1]
     arrival = rng.integers(365 * 86_400, size=len(counts))
     return np.asarray(FIRST_DAY + elapsed + np.repeat(arrival - elapsed[begin], counts))

@@ -5,7 +5,7 @@ ones more often, and took the one of the greatest random utility: the nearest of
 well the price fits. Favourites lie near those of a community, in a taste space that all domains share.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,7 +16,10 @@ from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.data.sources.base import Source
 from fedkd.data.sources.made import MadeOptions
+from fedkd.data.sources.made_sessions import draw_slots, draw_times
+from fedkd.data.sources.scene_choice import FAVOURITES, Looks, People, Stock, taken
 from fedkd.data.sources.synthetic_content import Shelf, describe, draw_shelf
+from fedkd.errors import UserError
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
 
@@ -26,21 +29,9 @@ Ints = NDArray[np.int64]
 OPENING = 1_704_067_200
 """The scene opens on 2024-01-01, in seconds since 1970."""
 DAY = 86_400
-COMMUNITIES, STARS, FAVOURITES = 10, 3, 5
+COMMUNITIES, STARS = 10, 3
 SPREAD = 0.15
 """Standard deviation of a favourite around a star of its community, in every direction of taste space."""
-LOOKED_AT = 20
-"""Items that are looked at for one that is taken."""
-FAME = 0.6
-"""Items are looked at in proportion to their fame to this power."""
-TASTE, REACH = 8.0, 1.3
-"""Utility at a favourite, and the distance from it at which a user still likes an item."""
-PRICE = 2.5
-"""Utility lost by each step between the price of an item and what a user spends."""
-TRIES = 2.5
-"""Looks for every item that is wanted, as a pair of user and item counts once."""
-CHUNK = 1 << 15
-"""Looks whose utilities are in memory at once."""
 
 
 class SceneOptions(MadeOptions):
@@ -58,6 +49,14 @@ class SceneOptions(MadeOptions):
         Number of domains, each with items of its own, such as films and books. They are the users' groups.
     shared_users : float
         Share of the users who take items of every domain; the others have one.
+    fame : float
+        Items are looked at in proportion to their fame to this power.
+    session_mean : float
+        Mean number of interactions of a session, at most ``mean_history``; 1: every interaction is by itself.
+    session_spread : float
+        Standard deviation of the logarithm of a session's length; from 1 on its tail is heavy.
+    session_gap_seconds : float
+        Median time between two interactions of a session. Between sessions lie hours to weeks.
     """
 
     key: ClassVar[str] = "data.scene"
@@ -71,6 +70,18 @@ class SceneOptions(MadeOptions):
     price_tiers: int = Field(1, ge=1, le=10)
     domains: int = Field(1, ge=1, le=10)
     shared_users: float = Field(0.1, ge=0, le=1)
+    fame: float = Field(0.65, ge=0, le=3)
+    session_mean: float = Field(1.0, ge=1)
+    session_spread: float = Field(1.0, ge=0, le=3)
+    session_gap_seconds: float = Field(60.0, gt=0, le=600)
+
+    def check_sessions(self) -> None:
+        """Refuse sessions that are longer than histories, with a ``UserError``."""
+        if self.session_mean > self.mean_history:
+            raise UserError(
+                f"data.scene.session-mean is {self.session_mean:g}, but a user has {self.mean_history:g} interactions "
+                "on average: lower it, or raise data.scene.mean-history"
+            )
 
 
 class Scene(Source):
@@ -96,47 +107,6 @@ class Scene(Source):
         return generate(self.scene)
 
 
-@dataclass(frozen=True)
-class Stock:
-    """The items, ordered by domain and then by birth.
-
-    Attributes
-    ----------
-    shelf : Shelf
-        Their genres, series, styles and fame.
-    domain, price : ndarray of int64, shape [items]
-    birth : ndarray of float64, shape [items]
-        Days after the opening.
-    """
-
-    shelf: Shelf
-    domain: Ints
-    price: Ints
-    birth: Floats
-
-
-@dataclass(frozen=True)
-class People:
-    """The users.
-
-    Attributes
-    ----------
-    home : ndarray of int64, shape [users]
-        Their domain.
-    shared : ndarray of bool, shape [users]
-        Whether they take items of every domain.
-    favourites : ndarray of float64, shape [users, favourites, 8]
-        Points in taste space.
-    spends : ndarray of int64, shape [users]
-        The price that they look for.
-    """
-
-    home: Ints
-    shared: NDArray[np.bool_]
-    favourites: Floats
-    spends: Ints
-
-
 def generate(options: SceneOptions) -> Interactions:
     """Return the data set; the same options give the same one.
 
@@ -154,16 +124,20 @@ def generate(options: SceneOptions) -> Interactions:
     Raises
     ------
     UserError
-        The mean history exceeds 80 % of the catalogue, or the memory of this machine cannot hold the data.
+        The mean history exceeds 80 % of the catalogue, sessions exceed the mean history, or the memory of this machine
+        cannot hold the data.
     """
+    options.check_sessions()
     options.check_memory()
     seed = options.seed
     lengths = options.lengths(stream(seed, "scene", "activity"))
     stock = _stock(options, stream(seed, "scene", "items"))
     community, people = _people(options, stock, stream(seed, "scene", "people"))
-    looks = _looks(options, people, lengths, stream(seed, "scene", "looks"))
-    user, item, day = _taken(options, stock, people, looks, stream(seed, "scene", "choice"))
-    user, item, day = _first_ones(user, item, day, lengths, options.items)
+    looks = _looks(options, people, lengths)
+    choice = stream(seed, "scene", "choice")
+    item = taken(stock, people, looks, options.lifetime_days, options.fame, choice)
+    had = item >= 0
+    user, item, day = looks.user[had], item[had], looks.day[had]
     return Interactions(
         users=_names("u", options.users),
         histories=Ragged(item.astype(np.int32), offsets(np.bincount(user, minlength=options.users))),
@@ -202,64 +176,19 @@ def _people(options: SceneOptions, stock: Stock, rng: np.random.Generator) -> tu
     return community, People(home, shared, favourites, rng.integers(options.price_tiers, size=options.users))
 
 
-def _looks(options: SceneOptions, people: People, lengths: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Floats]:
-    """Return user, domain and day of every look, in order of users and days."""
-    count = np.ceil(TRIES * lengths).astype(np.int64) + 4
-    user = np.repeat(np.arange(options.users), count)
-    day = rng.uniform(0, options.days, len(user))
-    day = day[np.lexsort((day, user))]
-    away = people.shared[user] & (rng.random(len(user)) < 0.5)
-    domain = np.where(away, rng.integers(options.domains, size=len(user)), people.home[user])
-    return user, domain, day
-
-
-def _taken(
-    options: SceneOptions, stock: Stock, people: People, looks: tuple[Ints, Ints, Floats], rng: np.random.Generator
-) -> tuple[Ints, Ints, Floats]:
-    """Return user, item and day of what is taken, in order; nothing where nothing was there."""
-    user, domain, day = looks
-    first, last = _window(options, stock, domain, day)
-    some = first < last
-    user, day, first, last = user[some], day[some], first[some], last[some]
-    edges = np.concatenate([[0.0], np.cumsum(stock.shelf.appeal**FAME)])
-    item = np.empty(len(user), np.int64)
-    for start in range(0, len(user), CHUNK):
-        part = slice(start, start + CHUNK)
-        low, high = edges[first[part]], edges[last[part]]
-        point = low[:, None] + (high - low)[:, None] * rng.random((len(low), LOOKED_AT))
-        seen = np.searchsorted(edges, point, side="right") - 1
-        seen = np.clip(seen, first[part, None], last[part, None] - 1)
-        worth = _utility(stock, people, user[part], seen) + rng.gumbel(size=seen.shape)
-        item[part] = seen[np.arange(len(seen)), worth.argmax(1)]
-    return user, item, day
-
-
-def _window(options: SceneOptions, stock: Stock, domain: Ints, day: Floats) -> tuple[Ints, Ints]:
-    """Return the range of items of a domain that are there on a day."""
-    step = 4 * (options.days + options.lifetime_days + 1)
-    births = stock.domain * step + stock.birth
-    if not options.lifetime_days:
-        return np.searchsorted(stock.domain, domain), np.searchsorted(stock.domain, domain, side="right")
-    now = domain * step + day
-    return np.searchsorted(births, now - options.lifetime_days), np.searchsorted(births, now, side="right")
-
-
-def _utility(stock: Stock, people: People, user: Ints, seen: Ints) -> Floats:
-    """Return the utility of items for the users who look at them, shape [looks, items]."""
-    near = np.full(seen.shape, np.inf)
-    for favourite in range(FAVOURITES):
-        gap = stock.shelf.style[seen] - people.favourites[user, favourite][:, None]
-        near = np.minimum(near, np.einsum("nkd,nkd->nk", gap, gap))
-    step = np.abs(stock.price[seen] - people.spends[user][:, None])
-    return np.asarray(TASTE * np.exp(-near / (2 * REACH**2)) - PRICE * step)
-
-
-def _first_ones(user: Ints, item: Ints, day: Floats, lengths: Ints, items: int) -> tuple[Ints, Ints, Floats]:
-    """Return what every user takes first, each item once, at most as many as their length says."""
-    kept = np.sort(np.unique(user * items + item, return_index=True)[1])
-    user, item, day = user[kept], item[kept], day[kept]
-    few = np.arange(len(user)) - np.searchsorted(user, user) < lengths[user]
-    return user[few], item[few], day[few]
+def _looks(options: SceneOptions, people: People, lengths: Ints) -> Looks:
+    """Return who looks when, in which domain and with which favourite in mind."""
+    seed = options.seed
+    slots = draw_slots(lengths, options.session_mean, options.session_spread, stream(seed, "scene", "sessions"))
+    rng, first = stream(seed, "scene", "looks"), np.flatnonzero(slots.begins)
+    who, count = slots.user[first], len(first)
+    away = people.shared[who] & (rng.random(count) < 0.5)
+    domain = np.where(away, rng.integers(options.domains, size=count), people.home[who])
+    about = rng.integers(FAVOURITES, size=count)
+    seconds = draw_times(
+        slots, options.users, DAY * options.days, options.session_gap_seconds, stream(seed, "scene", "times")
+    )
+    return Looks(slots.user, domain[slots.session], about[slots.session], seconds / DAY)
 
 
 def _catalogue(options: SceneOptions, stock: Stock) -> Catalogue:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedkd.data.interactions import Interactions
-from fedkd.data.sessions import sessions
+from fedkd.data.sessions import session_histories
 from fedkd.distillation.co_occurrence import CoOccurrence
 from fedkd.distillation.likely_pairs import likely_pairs
 from fedkd.distillation.next_item import NextItem
@@ -183,7 +183,7 @@ class SessionQuestion(NextItemQuestion):
 
     def parts(self, users: Interactions) -> tuple[Ragged, NDArray[np.int64]]:
         """Both: return the sessions, and the position of each one's user."""
-        return sessions(users)
+        return session_histories(users)
 
 
 class CoOccurrenceQuestion(PairQuestion):

@@ -7,10 +7,28 @@ from pydantic import Field, model_validator
 from fedkd.distillation.residual import UserWeights
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.models.table import MaybeModel
-from fedkd.options import COMPARED, Options, Searched
+from fedkd.options import COMPARED, DataSize, Options, Searched
 from fedkd.training.options import CentralTraining
 
 Decay = Annotated[float, Field(gt=0, le=1000)]
+
+
+def _most_references(own: "ResidualParameters", data: DataSize) -> float:
+    """Return the most references that a search tries: there must be so many histories, or a panel that holds them."""
+    if own.reference_kind == "histories":
+        return data.public_users
+    return min(data.items, _least_panel(own, data) or data.items)
+
+
+def _least_panel(own: "ResidualParameters", data: DataSize) -> float:
+    """Return the smallest panel that a search tries: ranges of both meet between the two."""
+    del data
+    return float(own.references * own.panel) ** 0.5
+
+
+def _items(own: "ResidualParameters", data: DataSize) -> float:
+    del own
+    return data.items
 
 
 class ResidualParameters(Options):
@@ -61,8 +79,8 @@ class ResidualParameters(Options):
     """
 
     reference_kind: Annotated[Literal["items", "histories"], Searched(())] = "items"
-    references: int = Field(default=0, ge=0)
-    panel: int = Field(default=0, ge=0)
+    references: Annotated[int, Searched(most=_most_references)] = Field(default=0, ge=0)
+    panel: Annotated[int, Searched(needs="references", least=_least_panel, most=_items)] = Field(default=0, ge=0)
     upload_budget_bytes: int = Field(default=156_000, ge=0)
     levels: int = Field(default=7, ge=1, le=1000)
     damping: float = Field(default=50.0, gt=0)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import sessions
 from fedkd.data.sources.check_ins import CheckInOptions, draw_atlas, generate
 from fedkd.errors import UserError
 
@@ -56,6 +57,17 @@ def test_histories_and_popularity_have_heavy_tails(data: Interactions) -> None:
     assert np.median(lengths) < 0.8 * lengths.mean()
     assert popularity.max() > 20 * popularity.mean()
     assert (popularity == 0).mean() < 0.01
+
+
+def test_visits_come_in_outings(data: Interactions) -> None:
+    outings = sessions(data, 24 * 60)
+    assert 2 < outings.lengths.mean() < 4
+    assert np.median(outings.within) < 2 * 3600
+    assert np.median(outings.between) > 2 * 86_400
+    assert data.times is not None
+    first, last = data.histories.indptr[:-1], data.histories.indptr[1:] - 1
+    days = (data.times[last] - data.times[first]).sum() / 86_400
+    assert len(data) / days == pytest.approx(0.68, rel=0.1)  # Foursquare of New York, as published
 
 
 def test_neighbours_tell_far_more_than_popularity(data: Interactions) -> None:

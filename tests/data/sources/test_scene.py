@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fedkd.data.interactions import Interactions
+from fedkd.data.sessions import sessions
 from fedkd.data.sources.scene import DAY, OPENING, SceneOptions, generate
 from fedkd.errors import UserError
 
@@ -12,7 +13,9 @@ def made(**options: float) -> Interactions:
     return generate(SceneOptions(**{"users": 200, "items": 150, "mean_history": 12, **options}))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("options", [{}, {"price_tiers": 3}, {"domains": 3}, {"lifetime_days": 20, "days": 60}])
+@pytest.mark.parametrize(
+    "options", [{}, {"price_tiers": 3}, {"domains": 3}, {"lifetime_days": 20, "days": 60}, {"session_mean": 4}]
+)
 def test_histories_keep_the_contract(options: dict[str, float]) -> None:
     data = made(**options)
     assert data.matrix().max() == 1
@@ -43,6 +46,25 @@ def test_users_buy_near_the_price_that_they_spend() -> None:
     assert within < 0.6 * bought.var()
 
 
+def test_interactions_come_in_sessions_about_one_interest() -> None:
+    data = made(users=1200, items=600, mean_history=20, session_mean=5, session_gap_seconds=100)
+    found = sessions(data)
+    assert found.lengths.mean() == pytest.approx(5, rel=0.03)
+    assert found.lengths.max() > 4 * np.median(found.lengths)
+    assert np.median(found.within) == pytest.approx(100, rel=0.1)
+    assert np.median(found.between) > DAY
+    assert data.times is not None
+    look = data.catalogue.vectors["text"][data.histories.values]
+    near, same = (look[1:] * look[:-1]).sum(1), np.diff(data.histories.row_index) == 0
+    within = same & (np.diff(data.times) < 1800)
+    assert near[within].mean() > 1.15 * near[same & ~within].mean()
+
+
+def test_fame_makes_the_tail_of_popularity_steep() -> None:
+    flat, steep = (np.sort(made(fame=fame).popularity()) for fame in (0.0, 1.2))
+    assert steep[-15:].sum() > 1.5 * flat[-15:].sum()
+
+
 def test_domains_have_items_of_their_own_and_few_common_users() -> None:
     data = made(domains=2, shared_users=0.2, users=400)
     assert data.groups is not None
@@ -62,3 +84,8 @@ def test_domains_have_items_of_their_own_and_few_common_users() -> None:
 def test_a_history_longer_than_the_catalogue_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.scene\.mean-history is 200"):
         made(mean_history=200)
+
+
+def test_sessions_longer_than_histories_are_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.scene\.session-mean is 13, but a user has 12.*lower it"):
+        made(session_mean=13)
