@@ -64,6 +64,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
         "fedkd/protocols/federated_ease.py": HINT,
+        "simulations/benchmark/pauses.py": "whose statistics are compared",
         "simulations/convergence.py": "it alone distils a student from the teacher of a finished round, step by step",
         "simulations/feedback_policies.py": HINT,
     },
