@@ -10,7 +10,7 @@ from rich.table import Table
 from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import PRIMARY
-from fedkd.evaluation.rows import EASE, title
+from fedkd.evaluation.rows import EASE
 from fedkd.report.differences import Measured, difference
 from fedkd.report.formatting import difference_text, interval_text, share_text
 from fedkd.report.run import Interval, Run
@@ -19,8 +19,8 @@ from fedkd.runs.config import load
 from simulations.sweep import finished
 
 CONFIGURATIONS = Path("simulations/conf")
-BESIDE = ("undistilled", "tuned", "fedavg", "local-only")
-"""The ways to have the student without distillation or without federation."""
+BESIDE = {"undistilled": "undistilled", "tuned": "tuned", "fedavg": "FedAvg", "local-only": "local only"}
+"""The ways to have the student without distillation or without federation, and words for a column."""
 
 Scenes = dict[str, list[Run]]
 """The runs of every scene, one for each seed."""
@@ -29,17 +29,18 @@ Scenes = dict[str, list[Run]]
 def scenes(names: Sequence[str], overrides: Sequence[str], seeds: int, out: Path) -> Scenes:
     """Return the runs of scenes; those that are there already are read, and not run again."""
     configs = {name: load(CONFIGURATIONS / f"scene-{name}.toml", overrides) for name in names}
-    return {
-        name: [finished(config, out / f"{name}-seed-{seed}", seed) for seed in range(seeds)]
-        for name, config in configs.items()
-    }
+    found: Scenes = {name: [] for name in names}
+    for seed in range(seeds):
+        for name, config in configs.items():
+            found[name].append(finished(config, out / f"{name}-seed-{seed}", seed))
+    return found
 
 
 def quality_table(found: Scenes) -> Table:
-    """Return the primary metric of the student, and of the other ways to have one."""
-    shown = plain_table("scene", numbers=("student", "of EASE", *map(title, BESIDE)))
+    """Return the primary metric of the student, without distillation, and by FedAvg."""
+    shown = plain_table("scene", numbers=("student", "of EASE", "undistilled", "FedAvg"))
     for name, runs in found.items():
-        cells = [_quality(runs, model) for model in ("student", *BESIDE)]
+        cells = [_quality(runs, model) for model in ("student", "undistilled", "fedavg")]
         shares = joined([run.ratio("student", EASE, PRIMARY) for run in runs])
         shown.add_row(name, cells[0], _text(shares and share_text(shares)), *cells[1:])
     return shown
@@ -47,7 +48,7 @@ def quality_table(found: Scenes) -> Table:
 
 def gain_table(found: Scenes) -> Table:
     """Return what the student has more than each of the other ways, paired over seeds, and where that is nothing."""
-    shown = plain_table("scene", numbers=tuple(f"over {title(model).lower()}" for model in BESIDE))
+    shown = plain_table("scene", numbers=tuple(f"over {words}" for words in BESIDE.values()))
     for name, runs in found.items():
         gains = [difference(Measured("student", runs), Measured(model, runs), PRIMARY) for model in BESIDE]
         shown.add_row(name, *(_text(gain and difference_text(gain)) for gain in gains))
@@ -57,9 +58,9 @@ def gain_table(found: Scenes) -> Table:
 def does_not_pay(found: Scenes) -> list[str]:
     """Return a sentence for every scene and way beside which the student shows no gain."""
     return [
-        f"{name}: no gain over {title(model).lower()} is shown"
+        f"{name}: no gain over {words} is shown"
         for name, runs in found.items()
-        for model in BESIDE
+        for model, words in BESIDE.items()
         if (gain := difference(Measured("student", runs), Measured(model, runs), PRIMARY)) and gain.low <= 0
     ]
 

@@ -112,6 +112,7 @@ def test_a_run_without_such_rows_says_nothing(make_run: MakeRun) -> None:
     found = distillation_table([Run.read(two)])
     assert found is not None
     assert found.verdict is None
+    assert "This run does not tell: it measured no student without" in render(two).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0"), (999, "999"), (64_000, "64 k"), (2.5e6, "2.5 M"), (3e9, "3 G")])

@@ -184,7 +184,8 @@ def _looks(options: SceneOptions, people: People, lengths: Ints) -> Looks:
     who, count = slots.user[first], len(first)
     away = people.shared[who] & (rng.random(count) < 0.5)
     domain = np.where(away, rng.integers(options.domains, size=count), people.home[who])
-    about = rng.integers(FAVOURITES, size=count)
+    law = 1.0 / np.arange(1, FAVOURITES + 1)
+    about = rng.choice(FAVOURITES, count, p=law / law.sum())
     seconds = draw_times(
         slots, options.users, DAY * options.days, options.session_gap_seconds, stream(seed, "scene", "times")
     )

@@ -13,11 +13,10 @@ Ints = NDArray[np.int64]
 FAVOURITES = 5
 LOOKED_AT = 20
 """Items that are looked at for one that is taken."""
-TASTE, REACH = 8.0, 1.3
+TASTE, REACH = 12.0, 1.3
 """Utility at a favourite, and the distance from it at which a user still likes an item."""
-ASIDE = 0.3
-"""Utility at a favourite that the session is not about, as a share of what it has otherwise. So the items of a session
-are about as much nearer to each other, beside a user's items, as in MovieLens-100K."""
+ASIDE = 0.4
+"""Utility at a favourite that the session is not about, as a share of what it has otherwise."""
 PRICE = 2.5
 """Utility lost by each step between the price of an item and what a user spends."""
 TRIES = 12

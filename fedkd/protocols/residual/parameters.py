@@ -1,5 +1,6 @@
 """The hyper-parameters of residual distillation."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,7 +24,7 @@ def _most_references(own: "ResidualParameters", data: DataSize) -> float:
 def _least_panel(own: "ResidualParameters", data: DataSize) -> float:
     """Return the smallest panel that a search tries: ranges of both meet between the two."""
     del data
-    return float(own.references * own.panel) ** 0.5
+    return math.sqrt(own.references * own.panel)
 
 
 def _items(own: "ResidualParameters", data: DataSize) -> float:
