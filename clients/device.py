@@ -145,7 +145,8 @@ def _read(folder: Path, versions: tuple[tuple[int, int, int] | None, ...]) -> De
         raise UserError(f"{folder}: items must be in 0..{items - 1} and users in 0..{users - 1}; {MADE}")
     table, catalogue = table.drop_duplicates(COLUMNS), Catalogue.numbered(items)
     held.remove("part")
-    chosen = (table.loc[table["part"] == part, held].to_numpy(np.int64).T for part in PARTS)
+    said, columns = table["part"].to_numpy(), table[held].to_numpy(np.int64)
+    chosen = (columns[said == part].T for part in PARTS)
     parts = (_interactions(owner, item, users, catalogue, *time) for owner, item, *time in chosen)
     return Device(folder, client, registered, Fold(*parts), profile, read_identity(folder))
 

@@ -108,7 +108,12 @@ def main(
     log: Annotated[Path, typer.Option(help="The log of feedback of fedkd serve MODEL --feedback FILE.")],
     out: Annotated[Path, typer.Option(help="The folder of the updated run.")],
 ) -> None:
-    """Let what people did with the lists of a service teach the models of a run, in a new run's folder."""
+    """Let what people did with the lists of a service teach the models of a run, in a new run's folder.
+
+    What was chosen joins the history that the list was made for, once and with equal weight. Propensities, places and
+    what was shown in vain are not used: a history says what somebody had, however they found it, and weights would
+    make sums inexact that can otherwise be taken back.
+    """
     done = update(RunFolder.open(run.absolute()), log, out)
     for remark in done.heard.remarks():
         say(remark, style="yellow")

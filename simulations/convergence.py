@@ -18,7 +18,7 @@ from rich.table import Table
 from fedkd.cli.progress import tracked
 from fedkd.cli.terminal import guarded, plain_table, say, show, start
 from fedkd.distillation.held_out import FEWEST
-from fedkd.distillation.server_student import LOOK
+from fedkd.distillation.server_student import LOOK, looked_at_by
 from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import evaluate, model_scores
 from fedkd.evaluation.metrics import PRIMARY
@@ -95,7 +95,8 @@ def course(config: Config, folder: RunFolder) -> list[Point]:
     assert teacher is not None
     how = algorithm.distillation.model_copy(update={"patience": algorithm.distillation.steps})  # looks, and never stops
     looks = Looks(together, how.steps)
-    algorithm.model_copy(update={"distillation": how}).distilled(state, teacher, looks)
+    with looked_at_by(looks):
+        algorithm.model_copy(update={"distillation": how}).distilled(state, teacher)
     if not looks.points:
         raise UserError(
             f"{len(together.partition.public)} public users are too few to hold one out, at least {FEWEST} are needed; "

@@ -11,8 +11,8 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fedkd.cli.terminal import say
+from fedkd.distillation.server_student import looked_at_by
 from fedkd.errors import UserError
-from fedkd.evaluation.metrics import PRIMARY
 from fedkd.gate.requirements import Requirement
 from fedkd.gate.search import Choices, Dimension, dimension, dimensions
 from fedkd.options import DataSize
@@ -23,13 +23,11 @@ from fedkd.runs.folder import RunFolder
 from server.run_writer import model_size
 from simulations.compressing import smallest_bytes
 from simulations.gate import validation_run
+from simulations.pruning import OnItsWay
 from simulations.run import run
 from simulations.study import abandon, alone, begin, opened, trial_folder
 from simulations.verdicts import WORST, verdict
 from simulations.workers import end_with_parent, helpers
-
-ACCURACY = f"student.{PRIMARY}"
-"""The metric of a round by which a trial may be stopped."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,10 @@ def _begun(study: optuna.Study) -> int:
 
 def _told(study: optuna.Study, trial: FrozenTrial) -> None:
     """Say how a trial ended, and the best so far."""
-    if trial.state is TrialState.PRUNED:
-        say(f"trial {trial.number}: stopped after round {trial.last_step}, worse than half of the others there")
-        return
     attributes = trial.user_attrs
+    if trial.state is TrialState.PRUNED:
+        say(f"trial {trial.number}: {attributes['why']}")
+        return
     how = attributes.get("why") or " with ".join(filter(None, (attributes["decision"], attributes["compression"])))
     say(f"trial {trial.number}: margin {trial.value:+.4f}, best {study.best_value:+.4f} ({how})")
 
@@ -134,7 +132,9 @@ def margin(search: Search, trial: Trial) -> float:
             trial.set_user_attr("why", "its size alone fails, so it was not trained")
             return max(WORST, excess)
         folder = RunFolder(trial_folder(search.folder, trial.number))
-        summary = run(config, folder, lambda record, _: stop_if_worse(trial, record, config.num_server_rounds))
+        way = OnItsWay(trial, config)
+        with looked_at_by(way.look):
+            summary = run(config, folder, way.round)
     except UserError as error:
         trial.set_user_attr("why", str(error))
         return WORST
@@ -145,15 +145,6 @@ def margin(search: Search, trial: Trial) -> float:
     for name in ("decision", "checks", "compression"):
         trial.set_user_attr(name, gate[name])
     return max(WORST, min(float(check["margin"]) for check in gate["checks"]))
-
-
-def stop_if_worse(trial: Trial, record: Mapping[str, Any], rounds: int) -> None:
-    """Tell the study how good a student is after a round, and stop the trial if others were better there."""
-    if ACCURACY not in record["metrics"] or record["round"] >= rounds:
-        return
-    trial.report(record["metrics"][ACCURACY], record["round"])
-    if trial.should_prune():
-        raise optuna.TrialPruned
 
 
 def too_large(config: Config) -> float:

@@ -39,8 +39,7 @@ def row(trial: FrozenTrial) -> TrialRow:
     """Return a trial for people."""
     told = trial.user_attrs
     if "checks" not in told:
-        stopped = f"stopped after round {trial.last_step}, worse than half of the others there"
-        return TrialRow(trial.number, told.get("why", stopped), None, settings=settings(trial))
+        return TrialRow(trial.number, told["why"], None, settings=settings(trial))
     values = tuple(plain(check["value"]) for check in told["checks"])
     return TrialRow(trial.number, told["decision"], trial.value, values, told["compression"], settings(trial))
 

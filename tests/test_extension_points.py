@@ -56,6 +56,7 @@ CONFIG, BASELINES, ROWS = "fedkd/runs/config.py", "simulations/baselines.py", "f
 DEFAULT, HINT, WORD = "the default", "a message advises it", "the same word in another sense"
 FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is foretold and measured"
 EQUATION = "the paper's own equation has this loss"
+SCENES, DOMAINS = "simulations/scenes.py", "simulations/domains.py"
 GATE, TRIED = "fedkd/gate/options.py", "what a gate tries on a student where nobody says otherwise"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
@@ -64,14 +65,16 @@ ALLOWED: dict[str, dict[str, str]] = {
         BASELINES: "public-student follows the same rule where residual is compared; see unanswered",
         "fedkd/protocols/iterated.py": WORD,  # the array of residuals
         "fedkd/protocols/federated_ease.py": HINT,
+        "simulations/benchmark/pauses.py": "whose statistics are compared",
         "simulations/convergence.py": "it alone distils a student from the teacher of a finished round, step by step",
         "simulations/feedback_policies.py": HINT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},
-    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE, FORECAST: MEASURED},
+    "FedAvg": {ROWS: BASELINE, BASELINES: BASELINE, SCENES: BASELINE, FORECAST: MEASURED},
     "FedMD": {FORECAST: MEASURED},
-    "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE},
+    "LocalOnly": {ROWS: BASELINE, BASELINES: BASELINE, SCENES: BASELINE},
+    "Scene": {SCENES: WORD, DOMAINS: "made scenes with domains can vary their users"},
     "LinearConfig": {
         "fedkd/api.py": DEFAULT,
         BASELINES: "the student of baselines where the protocol has no model of its own",

@@ -1,6 +1,8 @@
 """A student of any family that the server distils from its teacher, from public data and the teacher alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +34,23 @@ LOOK = 50
 """Steps between two looks at the users held out."""
 
 Look = Callable[[Recommender, float], None]
+
+_look: ContextVar[Look | None] = ContextVar("look", default=None)
+
+
+def observer() -> Look | None:
+    """Return who wants to see the run's student at every look at the users held out."""
+    return _look.get()
+
+
+@contextmanager
+def looked_at_by(look: Look) -> Iterator[None]:
+    """Let a function see the student that a run distils inside, and its quality; an error of its own ends the run."""
+    before = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(before)
 
 
 class ServerDistillation(Training):

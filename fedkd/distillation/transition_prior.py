@@ -62,8 +62,9 @@ def with_prior(sums: PairSums, prior: sparse.csr_array, weight: float) -> PairSu
     weight : float
         In the units of ``G``.
     """
-    layout = sums.layout
-    share = (prior * np.float32(weight / layout.decays)).astype(np.float32)
-    targets = sparse.vstack([share] * layout.decays)
-    nothing = sparse.csr_array((layout.inputs, layout.inputs), dtype=np.float32)
-    return replace(sums, matrix=sums.matrix + sparse.csr_array(sparse.hstack([nothing, sparse.csr_array(targets)])))
+    layout, entries = sums.layout, sparse.coo_array(prior)
+    rows = entries.row + layout.num_items * np.arange(layout.decays)[:, None]
+    columns, shares = (np.tile(part, layout.decays) for part in (entries.col + layout.inputs, entries.data))
+    values = np.asarray(shares * (weight / layout.decays), np.float32)
+    added = sparse.coo_array((values, (rows.ravel(), columns)), shape=(layout.inputs, layout.width))
+    return replace(sums, matrix=sums.matrix + sparse.csr_array(added))

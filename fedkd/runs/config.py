@@ -1,7 +1,9 @@
 """One configuration: defaults, then a TOML file, then ``key=value``; frozen and typed."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -201,7 +203,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
         The file is missing or broken, a key is unknown, or a value is out of range; the message says how to correct it.
     """
     tree = read_toml(path) if path is not None else {}
-    change(tree, map(pair, overrides), flatten(Config()))
+    change(tree, map(pair, overrides), defaults())
     if path is not None:
         anchor(tree, path.parent)
     return validate(tree)
@@ -210,7 +212,7 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 def changed(config: Config, overrides: Iterable[str]) -> Config:
     """Return a configuration with ``key=value`` overrides; a ``UserError`` lists everything wrong in it."""
     tree = dump(config)
-    change(tree, map(pair, overrides), flatten(Config()))
+    change(tree, map(pair, overrides), defaults())
     return validate(tree)
 
 
@@ -229,9 +231,15 @@ def flatten(config: Config) -> dict[str, bool | int | float | str]:
 
     Absent values of keys that the default configuration has are ``""``; those of other keys are left out.
     """
-    declared = dict(leaves(Config().model_dump(mode="json", by_alias=True)))
     given = leaves(config.model_dump(mode="json", by_alias=True))
-    return {key: "" if value is None else value for key, value in given if value is not None or key in declared}
+    return {key: "" if value is None else value for key, value in given if value is not None or key in defaults()}
+
+
+@cache
+def defaults() -> Mapping[str, bool | int | float | str]:
+    """Return the default configuration as Flower's run configuration."""
+    given = leaves(Config().model_dump(mode="json", by_alias=True))
+    return MappingProxyType({key: "" if value is None else value for key, value in given})
 
 
 def unflatten(flat: Mapping[str, Any]) -> Config:
@@ -241,17 +249,16 @@ def unflatten(flat: Mapping[str, Any]) -> Config:
     disturb another one. The key ``overrides`` holds ``key=value`` pairs, separated by blanks, for keys that are not
     declared in Flower's configuration.
     """
-    defaults = flatten(Config())
     others = map(pair, str(flat.get("overrides", "")).split())
-    given = [(key, value) for key, value in flat.items() if key not in defaults or defaults[key] != value]
+    given = [(key, value) for key, value in flat.items() if defaults().get(key) != value]
     tree: dict[str, Any] = {}
-    change(tree, [each for each in (*given, *others) if each[0] != "overrides"], defaults)
+    change(tree, [each for each in (*given, *others) if each[0] != "overrides"], defaults())
     return validate(tree)
 
 
 def flower_settings(config: Config) -> dict[str, bool | int | float | str]:
     """Return the settings for ``flwr run -c``: declared keys that differ, and all others as ``overrides``."""
-    declared, given = flatten(Config()), flatten(config)
+    declared, given = defaults(), flatten(config)
     settings = {key: value for key, value in given.items() if key in declared and value != declared[key]}
     others = [f"{key}={as_toml(value)}" for key, value in given.items() if key not in declared]
     return settings | ({"overrides": " ".join(others)} if others else {})

@@ -18,6 +18,8 @@ from fedkd.serving.requests import Feedback
 MALFORMED = "not a line that the service writes"
 STRANGE = "ids that the catalogue does not have"
 
+UNWEIGHTED = "propensities of {} lines are not used: what was chosen counts once each, however likely it was shown"
+
 NAMED = 10
 """Lines that are named of every kind of fault."""
 
@@ -38,17 +40,21 @@ class Heard:
         The lines that can be used, the oldest first.
     unusable : mapping of str to list of str
         Where the others are, by the reason.
+    weighted : int
+        Usable lines that hold propensities.
     """
 
     lines: tuple[Line, ...]
     unusable: Mapping[str, Sequence[str]]
+    weighted: int = 0
 
     def remarks(self) -> list[str]:
-        """Return a sentence on every kind of line that cannot be used, without what it holds."""
-        return [
+        """Return a sentence on every kind of line that cannot be used, without what it holds, and on what is unused."""
+        left_out = [
             f"left out, {reason}: {len(places)}, {', '.join(places[:NAMED])}{' ...' if len(places) > NAMED else ''}"
             for reason, places in self.unusable.items()
         ]
+        return [*left_out, UNWEIGHTED.format(self.weighted)] if self.weighted else left_out
 
 
 def read_log(path: Path, catalogue: Catalogue) -> Heard:
@@ -63,14 +69,17 @@ def read_log(path: Path, catalogue: Catalogue) -> Heard:
     if not files:
         raise UserError(f"there is no log {path}; fedkd serve MODEL --feedback {path} writes one")
     position = {str(item): place for place, item in enumerate(catalogue.ids.tolist())}
-    lines, unusable = list[Line](), defaultdict[str, list[str]](list)
+    lines, unusable, weighted = list[Line](), defaultdict[str, list[str]](list), 0
     for place, content in _lines(files):
-        found = _read(content, position)
-        if isinstance(found, Line):
-            lines.append(found)
-        else:
-            unusable[found].append(place)
-    heard = Heard(tuple(lines), dict(unusable))
+        try:
+            kept = Kept.model_validate_json(content)
+            lines.append(_line(content, kept, position))
+            weighted += kept.propensities is not None
+        except ValidationError:
+            unusable[MALFORMED].append(place)
+        except KeyError:
+            unusable[STRANGE].append(place)
+    heard = Heard(tuple(lines), dict(unusable), weighted)
     if not lines:
         said = "; ".join(heard.remarks()) or "it is empty"
         raise UserError(
@@ -85,16 +94,9 @@ def _lines(files: list[Path]) -> Iterator[tuple[str, bytes]]:
             yield from ((f"{file.name} line {number}", line.rstrip(b"\n")) for number, line in enumerate(opened, 1))
 
 
-def _read(content: bytes, position: Mapping[str, int]) -> Line | str:
-    """Return the line, or why it cannot be used."""
-    try:
-        kept = Kept.model_validate_json(content)
-    except ValidationError:
-        return MALFORMED
-    try:
-        history, chosen = (_positions(ids, position) for ids in (kept.history or [], kept.chosen))
-    except KeyError:
-        return STRANGE
+def _line(content: bytes, kept: Kept, position: Mapping[str, int]) -> Line:
+    """Return the line; a ``KeyError`` where the catalogue lacks an id."""
+    history, chosen = (_positions(ids, position) for ids in (kept.history or [], kept.chosen))
     return Line(hashlib.sha256(content).digest(), history, chosen)
 
 

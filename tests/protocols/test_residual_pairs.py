@@ -263,7 +263,7 @@ def test_a_neural_model_of_public_users_informs_the_teacher(budget):
     told = question.informed(sums, 2.0, given)
     model = informed.prior_model.build(given.public.catalogue, 0)
     train_centrally(model, given.public.histories, informed.central_teacher, stream(0, "prior"))
-    expected = 50 * 2 * transitions(model.eval(), 1.0).toarray() / 2
+    expected = 50 * 2 * transitions(model.eval(), informed.prior_temperature).toarray() / 2
     np.testing.assert_allclose((told.targets - sums.targets).toarray(), np.tile(expected, (2, 1)), rtol=1e-4, atol=1e-4)
     plain, prior = (protocol.teach(state, np.random.default_rng(0))[0] for protocol in (PROTOCOL, informed))
     assert (informed.teacher(prior).weights - PROTOCOL.teacher(plain).weights).abs().max() > 0.01

@@ -147,6 +147,19 @@ def test_lines_that_cannot_be_used_are_named_by_number_alone(finished: RunFolder
     assert not (tmp_path / "none").exists()
 
 
+def test_propensities_change_nothing_and_this_is_said(finished: RunFolder, model: Path, tmp_path: Path) -> None:
+    log = posted(model, tmp_path / "log", [([1, 5], [7]), ([4], [6])])
+    plain = update(finished, log, tmp_path / "plain")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps({**line, "propensities": [0.01]}) + "\n" for line in lines))
+    code, said = invoked(finished.path, "--log", log, "--out", tmp_path / "new")
+    assert code == 0, said
+    assert "propensities of 2 lines are not used" in said
+    assert not plain.heard.remarks()
+    assert student(tmp_path / "new") == student(tmp_path / "plain")
+    assert "Propensities, places and what was shown in vain are not used" in invoked("--help")[1]
+
+
 def test_the_older_half_of_a_log_is_read_first(finished: RunFolder, model: Path, tmp_path: Path) -> None:
     log = posted(model, tmp_path / "log", [([1, 5], [7])])
     log.rename(tmp_path / "log.old")

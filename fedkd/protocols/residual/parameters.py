@@ -90,7 +90,7 @@ class ResidualParameters(Options):
     decays: tuple[Decay, ...] = Field(default=(1.0, 10.0), min_length=1)
     prior_model: Annotated[MaybeModel, Searched(())] = None
     prior_weight: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
-    prior_temperature: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
+    prior_temperature: Annotated[float, Searched(needs="prior_model")] = Field(default=2.0, gt=0)
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.server_student import Look, ServerDistillation, server_student
+from fedkd.distillation.server_student import Look, ServerDistillation, observer, server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
@@ -176,11 +176,11 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return a neural teacher trained on everyone's hard labels in one place."""
         return self._pretrained(train, setup) if self.neural_teacher else None
 
-    def distilled(self, state: State, teacher: Recommender, look: Look | None = None) -> Recommender:
-        """Return a new student of the teacher."""
+    def distilled(self, state: State, teacher: Recommender) -> Recommender:
+        """Return a new student of the teacher, which an observer may look at on its way."""
         assert self.model is not None
         blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
-        return self._learner(state, blank, teacher, self.distillation, "distil", look)
+        return self._learner(state, blank, teacher, self.distillation, "distil", observer())
 
     def centralised_bytes(self, train: Interactions, setup: Setup) -> int:
         """Return about the memory of the statistic of everyone's histories."""
