@@ -184,8 +184,10 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_data_is_read(tmp_path:
 
 
 def test_describe_makes_up_data_without_any_option() -> None:
-    shown = fine("data", "describe", "--set", "data.synthetic.users=20", "--set", "data.synthetic.mean-history=9")
+    small = ("--set", "data.synthetic.users=20", "--set", "data.synthetic.mean-history=9")
+    shown = fine("data", "describe", *small, "--session-gap-minutes", "60")
     assert shown.split()[:2] == ["users", "20"]
+    assert "60 minutes without any interaction end one" in " ".join(shown.split())
     assert "cleaning dropped nothing" in shown
 
 
