@@ -15,7 +15,7 @@ from fedkd.runs.config import load
 from fedkd.testing.protocols import assert_same, play, toy_fold, toy_setup
 from fedkd.training.options import CentralTraining
 
-QUICK = ServerDistillation(samples=40, steps=60, batch_size=16)
+QUICK = ServerDistillation(samples=40, public_share=0.3, steps=60, batch_size=16)  # eight public users tell little
 SHORT = CentralTraining(epochs=5)
 PROTOCOL = Residual(
     references=20,
