@@ -18,7 +18,7 @@ from fedkd.report.seeds import joined
 from fedkd.runs.config import load
 from simulations.sweep import finished
 
-CONFIGURATIONS = Path("simulations/conf")
+CONFIGURATIONS = Path(__file__).with_name("conf")
 BESIDE = {"undistilled": "undistilled", "tuned": "tuned", "fedavg": "FedAvg", "local-only": "local only"}
 """The ways to have the student without distillation or without federation, and words for a column."""
 

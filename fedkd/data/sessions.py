@@ -59,14 +59,7 @@ def sessions(data: Interactions, pause: float = PAUSE_MINUTES) -> Sessions:
 def session_histories(data: Interactions, pause: float = PAUSE_MINUTES) -> tuple[Ragged, Ints]:
     """Return all sessions in the order of the histories, and the position of each one's user, shape [sessions].
 
-    Without times a history is one session, and an empty one too.
-
-    Parameters
-    ----------
-    data : Interactions
-        A data set, with times or without.
-    pause : float
-        Minutes without any interaction that end a session.
+    Parameters are those of `sessions`. Without times a history is one session, and an empty one too.
     """
     whole = data.histories
     if data.times is None:

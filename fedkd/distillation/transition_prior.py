@@ -20,6 +20,7 @@ MOST = 100
 """Transitions from every item that are kept, the most likely ones."""
 
 _ITEMS = 256
+"""Rows of scores that are in memory at once."""
 
 
 @torch.no_grad()
@@ -35,12 +36,10 @@ def transitions(model: Recommender, temperature: float, most: int = MOST) -> spa
     most : int
         At most so many chances of every row are kept; the others are zero.
     """
-    starts = range(0, model.num_items, _ITEMS)
-    parts = [_rows(model, torch.arange(start, min(model.num_items, start + _ITEMS)), temperature) for start in starts]
-    chances = torch.cat(parts)
-    best = torch.topk(chances, min(most, model.num_items), dim=1)
-    rows = np.repeat(np.arange(model.num_items), best.indices.shape[1])
-    entries = (best.values.reshape(-1).numpy(), (rows, best.indices.reshape(-1).numpy()))
+    items, kept = torch.arange(model.num_items), min(most, model.num_items)
+    best = [torch.topk(_rows(model, part, temperature), kept, dim=1) for part in items.split(_ITEMS)]
+    chances, following = (torch.cat(parts).reshape(-1).numpy() for parts in zip(*best, strict=True))
+    entries = (chances, (np.repeat(np.arange(model.num_items), kept), following))
     return sparse.csr_array(sparse.coo_array(entries, shape=(model.num_items, model.num_items)))
 
 
