@@ -36,11 +36,12 @@ def transitions(model: Recommender, temperature: float, most: int = MOST) -> spa
     most : int
         At most so many chances of every row are kept; the others are zero.
     """
-    items, kept = torch.arange(model.num_items), min(most, model.num_items)
-    best = [torch.topk(_rows(model, part, temperature), kept, dim=1) for part in items.split(_ITEMS)]
+    items, kept = model.num_items, min(most, model.num_items)
+    parts = (torch.arange(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS))
+    best = [torch.topk(_rows(model, part, temperature), kept, dim=1) for part in parts]
     chances, following = (torch.cat(parts).reshape(-1).numpy() for parts in zip(*best, strict=True))
-    entries = (chances, (np.repeat(np.arange(model.num_items), kept), following))
-    return sparse.csr_array(sparse.coo_array(entries, shape=(model.num_items, model.num_items)))
+    entries = (chances, (np.repeat(np.arange(items), kept), following))
+    return sparse.csr_array(sparse.coo_array(entries, shape=(items, items)))
 
 
 def _rows(model: Recommender, items: Tensor, temperature: float) -> Tensor:
