@@ -43,7 +43,8 @@ def data(tmp_path: Path, dealt: Path) -> Path:
 def flwr_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, list[str]], None]]:
     """Run settings into a folder with ``flwr run``, all of them on one SuperLink with Flower's simulation engine."""
     home, port = tmp_path_factory.mktemp("flower"), free_port()
-    env = environment(home, {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port), "PYTHONPATH": str(ROOT)})
+    own = {"FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    env = environment(home, own | {"RAY_worker_niceness": "0"})  # at Ray's own 15 it waits until other tests are done
     superlink = [program("flower-superlink"), "--insecure", "--simulation", "--host", "127.0.0.1", "--port", str(port)]
     log = home / "superlink.log"
 
