@@ -19,8 +19,8 @@ from unittest import mock
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from fedkd.models.threads import limited_threads
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder, processor
@@ -266,7 +266,7 @@ def one_thread() -> Iterator[None]:
 
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), mock.patch.object(ThreadPoolExecutor, "__init__", begin_alone):
+        with limited_threads(1), mock.patch.object(ThreadPoolExecutor, "__init__", begin_alone):
             yield
     finally:
         torch.set_num_threads(threads)
