@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from fedkd.evaluation import cost
 from fedkd.models.threads import limited_threads
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
@@ -249,7 +250,8 @@ def result(case: Case, place: Path, name: str) -> Result:
     name : str
         From which noise, masks and keys are drawn; they come from the operating system otherwise.
     """
-    with one_thread(), drawn_from(name, case.one_key):
+    once = {"REPETITIONS": 1, "WARM": 0}  # times are no part of a result
+    with one_thread(), drawn_from(name, case.one_key), mock.patch.multiple(cost, **once):
         return dict(flat(PLAYED[case.how](case, place)))
 
 
