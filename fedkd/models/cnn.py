@@ -34,8 +34,11 @@ class CNNConfig(ModelConfig):
         The most recent items of a history that are looked at.
     dropout : float
         Dropout on the embedded items and on the features in training.
+    skip : bool
+        Whether an item's embedding is added to what the second convolution says there; this needs a width that equals
+        its channels, and adds no parameters.
     items : ItemTableOptions
-        The item tables; tied ones need a width that equals the channels of the second convolution.
+        The item tables; tied ones need such a width, too.
     """
 
     family: Literal["cnn"] = "cnn"
@@ -43,16 +46,17 @@ class CNNConfig(ModelConfig):
     channels: tuple[PositiveInt, PositiveInt] = (16, 32)
     length: int = Field(100, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    skip: bool = False
     items: ItemTableOptions = ItemTableOptions()
 
     @property
     def any_width(self) -> bool:
         """Whether items may be of any width at the input."""
-        return not self.items.tied
+        return not (self.items.tied or self.skip)
 
     def untrained(self, catalogue: Catalogue) -> "CausalCNN":
         """Return a new model."""
-        return CausalCNN(catalogue, self.width, self.channels, self.length, self.dropout, self.items)
+        return CausalCNN(catalogue, self.width, self.channels, self.length, self.dropout, self.items, self.skip)
 
 
 class CausalCNN(Recommender):
@@ -75,6 +79,9 @@ class CausalCNN(Recommender):
         Dropout on the embedded items and on the features in training.
     items : ItemTableOptions
         The item tables.
+    skip : bool
+        Whether an item's embedding is added to what the second convolution says there (He et al., Deep residual
+        learning for image recognition, CVPR 2016): 16 channels are few for all that an item tells.
     """
 
     layers: ClassVar[tuple[int, ...]] = (0, 1, 2)
@@ -87,15 +94,17 @@ class CausalCNN(Recommender):
         length: int = 100,
         dropout: float = 0.0,
         items: ItemTableOptions = FULL,
+        skip: bool = False,
     ) -> None:
         super().__init__(len(catalogue))
         first, second = channels
-        if items.tied and width != second:
+        if (items.tied or skip) and width != second:
+            what, key = ("a tied item table", "items.tied") if items.tied else ("an item with skip", "skip")
             raise UserError(
-                f"a tied item table is {width} wide at the input and {second} at the output; set width to {second}, or "
-                "items.tied = false"
+                f"{what} is {width} wide at the input and {second} at the output; set width to {second}, or "
+                f"{key} = false"
             )
-        self.length = length
+        self.length, self.skip = length, skip
         self.embedding = items.rows(catalogue, width, width**-0.5)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(before, after, KERNEL, dilation=dilation)
@@ -137,8 +146,13 @@ class CausalCNN(Recommender):
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the second layer at the most recent item plus its mean over the history, shape [batch, channels]."""
-        maps, real = self.feature_maps(history, len(self.convolutions))
+        maps, real = self._last_maps(history)
         return maps[..., -1] + maps.sum(-1) / real.sum(-1).clamp(min=1.0)
+
+    def _last_maps(self, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps from which the features are made, and which positions are real."""
+        maps, real = self.feature_maps(history, len(self.convolutions))
+        return maps + self.feature_maps(history, 0)[0] if self.skip else maps, real
 
     @property
     def reach(self) -> int:
@@ -147,7 +161,7 @@ class CausalCNN(Recommender):
 
     def scores_after(self, history: Tensor, places: Tensor) -> Tensor:
         """Return the scores after parts of every history: the convolutions see no later item, and the mean need not."""
-        maps, real = self.feature_maps(history, len(self.convolutions))
+        maps, real = self._last_maps(history)
         hidden = maps + maps.cumsum(-1) / real.cumsum(-1).clamp(min=1.0)
         chosen = at_places(hidden.transpose(-1, -2), places, history.shape[1])
         scores: Tensor = self.head(self.dropout(chosen))

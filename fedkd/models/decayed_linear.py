@@ -65,7 +65,8 @@ class DecayedLinear(Decayed):
 
     def __init__(self, weights: NDArray[Any], rates: NDArray[Any]) -> None:
         super().__init__(weights.shape[1], rates)
-        self.register_buffer("weights", torch.from_numpy(np.asarray(weights, np.float32)))
+        by_rows = np.ascontiguousarray(weights, np.float32)  # else torch copies all of them at every call
+        self.register_buffer("weights", torch.from_numpy(by_rows))
 
     def forward(self, history: Tensor) -> Tensor:
         """Return scores, shape [batch, items]; of the matrix only the rows of a history's items are read."""

@@ -5,16 +5,17 @@ import pytest
 import torch
 
 from fedkd.data.catalogue import Catalogue
-from fedkd.models.cnn import CausalCNN
+from fedkd.errors import UserError
+from fedkd.models.cnn import CausalCNN, CNNConfig
 from fedkd.models.linear import LowRank
 
 ITEMS = 30
 
 
-def small(length: int = 100) -> CausalCNN:
+def small(length: int = 100, skip: bool = False) -> CausalCNN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CausalCNN(Catalogue.numbered(ITEMS), 5, (4, 6), length).eval()
+        return CausalCNN(Catalogue.numbered(ITEMS), 6 if skip else 5, (4, 6), length, skip=skip).eval()
 
 
 @pytest.mark.parametrize("layer", [1, 2])
@@ -32,7 +33,7 @@ def test_a_feature_sees_no_later_item(layer: int, changed: int) -> None:
 def test_parts_of_a_history_are_scored_as_they_are_alone() -> None:
     history = torch.tensor([[ITEMS, ITEMS, 3, 7, 1, 9, 4], [5, 2, 8, 11, 6, 0, 12]])
     places = torch.tensor([[6, 2, 3], [6, 0, 4]])
-    for model in (small(), LowRank(Catalogue.numbered(ITEMS), 3)):
+    for model in (small(), small(skip=True), LowRank(Catalogue.numbered(ITEMS), 3)):
         found = model.scores_after(history, places)
         for row, part in np.ndindex(2, 3):
             alone = model(history[row : row + 1, : places[row, part] + 1])[0]
@@ -64,6 +65,18 @@ def test_feature_maps_equal_a_naive_loop() -> None:
         np.testing.assert_allclose(actual[0].detach().numpy(), maps, atol=1e-5)
     expected = maps[:, -1] + maps[:, 2:].mean(1)
     np.testing.assert_allclose(model.hidden(history)[0].detach().numpy(), expected, atol=1e-5)
+
+
+def test_with_skip_the_items_themselves_join_what_the_convolutions_say_of_them() -> None:
+    model, history = small(skip=True), torch.tensor([[ITEMS, 3, 7, 1]])
+    last, embedded = model.feature_maps(history, 2)[0][0], model.embedding()[history[0, 1:]]
+    expected = last[:, -1] + last[:, 1:].mean(1) + embedded[-1] + embedded.mean(0)
+    torch.testing.assert_close(model.hidden(history)[0], expected)
+
+
+def test_skip_needs_items_as_wide_as_the_last_convolution() -> None:
+    with pytest.raises(UserError, match="skip is 8 wide at the input and 32 at the output; set width to 32"):
+        CNNConfig(width=8, skip=True).build(Catalogue.numbered(ITEMS), 0)
 
 
 def test_items_older_than_the_length_are_forgotten() -> None:

@@ -26,6 +26,14 @@ def test_scores_equal_the_formula(rates: tuple[float, ...], length: int) -> None
     torch.testing.assert_close(model(history), model.hidden(history) @ model.weights, atol=1e-5, rtol=0)
 
 
+def test_a_solution_by_columns_is_kept_by_rows() -> None:
+    """Every call reads rows; of another order torch would first copy the whole matrix."""
+    weights = np.asfortranarray(np.random.default_rng(0).normal(size=(2 * ITEMS, ITEMS)).astype(np.float32))
+    model = DecayedLinear(weights, np.array([1.0, 0.1]))
+    assert model.weights.is_contiguous()
+    np.testing.assert_array_equal(model.weights, weights)
+
+
 def test_standardised_scores_have_one_size_and_the_same_order() -> None:
     model = DecayedLinear(np.random.default_rng(0).normal(size=(ITEMS, ITEMS)), np.zeros(1))
     history = torch.tensor([[ITEMS, ITEMS, 4], [1, 2, 3], [ITEMS, ITEMS, ITEMS]])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulations.deployment import PATIENCE, SMALL, Deployment, in_process, means, programs_of, read
 
-SETTINGS = [*SMALL, "privacy.sums=clear", "num-server-rounds=6", "evaluation.every=0", "runtime.wait-seconds=60"]
+SETTINGS = [*SMALL, "privacy.sums=clear", "num-server-rounds=6", "evaluation.every=0", "runtime.wait-seconds=30"]
 
 
 @pytest.mark.network
