@@ -184,10 +184,16 @@ def open_node(context: Context, message: Message | None = None) -> ClientNode:
 def device_node(config: Config, device: Device, policy: ClientPolicy, run: str = "") -> ClientNode:
     """Return the node of a device; the server chooses neither its ledger nor the students of other settings or runs."""
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"ledger": None})})
-    settings = json.dumps([_settings(config), device.profile, run], sort_keys=True, default=str).encode()
-    store = StateStore(device.folder / "state" / hashlib.sha256(settings).hexdigest()[:16])
+    store = StateStore(device.folder / "state" / _name_of_states(config, device.profile, run))
     clients, folder = np.array([device.client]), device.folder
     return ClientNode(config, clients, device, store, device.registered, folder, "device", policy, run)
+
+
+@lru_cache(maxsize=64)
+def _name_of_states(config: Config, profile: str, run: str) -> str:
+    """Return the name under which a device keeps the students of some settings, of its profile, and of a run."""
+    settings = json.dumps([_settings(config), profile, run], sort_keys=True, default=str).encode()
+    return hashlib.sha256(settings).hexdigest()[:16]
 
 
 def _settings(config: Config) -> dict[str, object]:

@@ -27,7 +27,7 @@ class Ragged:
     def __post_init__(self) -> None:
         if self.indptr.ndim != 1 or self.indptr.size == 0 or self.indptr[0] != 0:
             raise ValueError("indptr must be one-dimensional and begin with 0")
-        if np.any(np.diff(self.indptr) < 0) or self.indptr[-1] != len(self.values):
+        if (self.lengths < 0).any() or self.indptr[-1] != len(self.values):
             raise ValueError(f"indptr must rise to len(values) = {len(self.values)}, it ends at {self.indptr[-1]}")
 
     @classmethod
@@ -53,7 +53,7 @@ class Ragged:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Length of every row, shape [rows]."""
-        return np.diff(self.indptr)
+        return self.indptr[1:] - self.indptr[:-1]  # ``np.diff`` takes ten times as long where rows are few
 
     @property
     def row_index(self) -> NDArray[np.int64]:

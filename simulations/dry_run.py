@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from fedkd.evaluation.device import DEVICE_METRICS
 from fedkd.messages.catalogue import catalogue_bytes
 from fedkd.messages.flower import answer_bytes, ask_bytes
 from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
+from fedkd.models.threads import limited_threads
 from fedkd.protocols.base import State
 from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
@@ -97,7 +97,7 @@ class CostForecast:
 def forecast_cost(config: Config, together: Federation) -> CostForecast:
     """Let one cohort play the first round with the run's threads, send nothing, and predict the run from it."""
     torch.set_num_threads(config.runtime.threads)
-    with threadpool_limits(config.runtime.threads):
+    with limited_threads(config.runtime.threads):
         return _forecast_cost(config, together)
 
 

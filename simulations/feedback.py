@@ -8,13 +8,13 @@ from typing import Annotated
 import pandas as pd
 import typer
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
 from fedkd.cli.progress import tracked
 from fedkd.cli.terminal import going_on, guarded, plain_table, say, show, start
 from fedkd.data.sources.synthetic import Synthetic
 from fedkd.errors import UserError
 from fedkd.feedback.world import World
+from fedkd.models.threads import limited_threads
 from fedkd.random_streams import stream
 from fedkd.report.feedback import CAVEAT, by_iteration, release_text, summary, write_feedback
 from fedkd.report.formatting import interval_text
@@ -76,7 +76,7 @@ def play(config: Config, folder: Path) -> pd.DataFrame:
     cases = [(seed, name) for seed in seeds for name in POLICIES]
     for seed, name in tracked(cases, len(cases), "worlds and policies"):
         own, (world, memory) = config.model_copy(update={"seed": seed}), worlds[seed]
-        with threadpool_limits(config.runtime.threads):
+        with limited_threads(config.runtime.threads):
             found = loop(POLICIES[name](own, world, books), world, memory)
             rows += [{"policy": name, "seed": seed, **measured} for measured in found]
     return pd.DataFrame(rows)

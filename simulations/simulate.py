@@ -1,9 +1,9 @@
 """One federation on the in-process grid: ServerApp, Strategy and ClientApp in this process."""
 
 from flwr.app import Context, RecordDict
-from threadpoolctl import threadpool_limits
 
 from clients.app import app as client_app
+from fedkd.models.threads import limited_threads
 from fedkd.runs.config import Config, flatten
 from fedkd.runs.federation import federation
 from fedkd.runs.watching import Watch, watched_by
@@ -21,5 +21,5 @@ def simulate(config: Config, watch: Watch | None = None) -> None:
     settings = flatten(config)
     grid = InProcessGrid(client_app, settings, nodes, config.runtime.workers)
     context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=settings)
-    with threadpool_limits(config.runtime.threads), watched_by(watch):
+    with limited_threads(config.runtime.threads), watched_by(watch):
         server_app(grid, context)

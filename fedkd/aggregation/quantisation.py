@@ -29,7 +29,8 @@ def quantised(values: Any, spec: Spec) -> Any:
     if isinstance(values, SparseUpdate):
         return replace(values, value=_rounded(values.value, quantiser))
     if isinstance(values, LowRankUpdate):
-        if not np.isin(stored(values.right), (0, 1)).all():
+        right = stored(values.right)
+        if not ((right == 0) | (right == 1)).all():
             raise ValueError("an outer product can be coded only if its right factor holds zeros and ones")
         left = values.left.copy()
         if isinstance(left, sparse.csr_array):

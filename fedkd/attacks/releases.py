@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fedkd.aggregation.aggregator import Aggregator
 from fedkd.attacks.canaries import Floats
 from fedkd.attacks.canaries import Mechanism as Attacked
 from fedkd.messages.types import Answers, Kind, LowRankUpdate, Spec
@@ -32,9 +33,16 @@ def release_path(mechanism: Mechanism, clips: Mapping[str, float], factored: boo
         if mechanism.quorum > len(contributions):  # the least number of clients that carry all the noise
             absent = np.zeros((mechanism.quorum - len(contributions), contributions.shape[1]))
             contributions = np.vstack([contributions, absent])
+        dim = contributions.shape[1]
+        shape = (dim, 1) if factored else (dim,)
+        aggregator = mechanism.aggregator({name: Spec(Kind.SCORES, shape, clip=clip) for name, clip in clips.items()})
+
+        def released(rows: Floats) -> Floats:
+            return np.concatenate([_released(aggregator, clips, rows, factored) for _ in range(mechanism.releases)])
+
         if not mechanism.alone:
-            return _released(mechanism, clips, contributions, factored)
-        rows = [_released(mechanism, clips, own[None], factored) for own in contributions]
+            return released(contributions)
+        rows = [released(own[None]) for own in contributions]
         return np.concatenate([row[:, [i]] for i, row in enumerate(rows)] + [rows[0][:, len(rows) :]], axis=1)
 
     return attacked
@@ -62,19 +70,11 @@ def joined(mechanisms: Sequence[tuple[Attacked, float]]) -> Attacked:
     return mechanism
 
 
-def _released(mechanism: Mechanism, clips: Mapping[str, float], contributions: Floats, factored: bool) -> Floats:
-    """Return every released array over its clip, shape [releases x arrays, dim]."""
-    count, dim = contributions.shape
-    shape = (dim, 1) if factored else (dim,)
-    specs = {name: Spec(Kind.SCORES, shape, clip=clip) for name, clip in clips.items()}
-    aggregator = mechanism.aggregator(specs)
+def _released(aggregator: Aggregator, clips: Mapping[str, float], contributions: Floats, factored: bool) -> Floats:
+    """Return every array of one release over its clip, shape [arrays, dim]."""
     values = {name: _sent(contributions * clip, factored) for name, clip in clips.items()}
-    answers = Answers(1, np.arange(count), values)
-    rows = []
-    for _ in range(mechanism.releases):
-        summed = aggregator.decode(aggregator.encode(answers)).values
-        rows += [np.asarray(summed[name].value, np.float64).ravel() / clip for name, clip in clips.items()]
-    return np.stack(rows)
+    summed = aggregator.decode(aggregator.encode(Answers(1, np.arange(len(contributions)), values))).values
+    return np.stack([np.asarray(summed[name].value, np.float64).ravel() / clip for name, clip in clips.items()])
 
 
 def _sent(contributions: Floats, factored: bool) -> Any:

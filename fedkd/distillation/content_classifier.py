@@ -17,6 +17,7 @@ from fedkd.losses.binary import binary_cross_entropy
 from fedkd.models.base import Recommender, padded_histories
 from fedkd.models.content import content_features
 from fedkd.ragged import Ragged
+from fedkd.training.adam import Adam
 from fedkd.training.central import Rows
 from fedkd.training.options import StepTraining
 
@@ -97,12 +98,10 @@ def fit_classifier(
     layer = nn.Linear(features.shape[1], len(catalogue.categories), device="meta").to_empty(device="cpu")
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    adam = torch.optim.Adam(layer.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    adam = Adam(layer.parameters(), training.learning_rate, training.weight_decay)
     for _ in range(training.steps):
         rows: Rows = rng.choice(items, min(training.batch_size, len(items)), replace=False)
-        adam.zero_grad()
-        torch.autograd.backward(binary_cross_entropy(layer(features[rows]), labels[rows]).sum(-1).mean())
-        adam.step()
+        adam.step(binary_cross_entropy(layer(features[rows]), labels[rows]).sum(-1).mean())
     logits = layer(features[items]).detach().numpy()
     return ContentClassifier(catalogue.categories, layer, _thresholds(logits, catalogue.membership[items]))
 

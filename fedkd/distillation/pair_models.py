@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from threadpoolctl import threadpool_limits
 
 from fedkd.distillation.likely_pairs import symmetric
 from fedkd.distillation.pair_lists import Layout
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
+from fedkd.models.threads import limited_threads
 from fedkd.models.watching import watched
 
 DENSE_INPUTS = 12_288
@@ -151,7 +151,7 @@ def neighbour_weights(inputs: Any, targets: Any, ridge: float, most: int = NEIGH
     """
     columns, items = sparse.csc_array(targets), targets.shape[1]
     solve = partial(_solved, _Blocks(inputs), columns, ridge, most)
-    with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with limited_threads(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         pieces = [range(start, min(items, start + _ITEMS)) for start in range(0, items, _ITEMS)]
         parts = list(watched(pool.map(solve, pieces), len(pieces), "weights of neighbours"))
     rows, values, counts = (np.concatenate(part) for part in zip(*parts, strict=True))

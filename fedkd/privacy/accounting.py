@@ -99,7 +99,7 @@ def calibrated(template: Schedule, at_epsilon: float, delta: float) -> float:
     check_budget(at_epsilon, delta)
 
     def enough(factor: float) -> bool:
-        return epsilon(template.scaled_noise(factor), delta) <= at_epsilon
+        return _of_schedule(template.scaled_noise(factor), delta, at_epsilon) <= at_epsilon
 
     high = 1.0
     while not enough(high):
@@ -134,21 +134,24 @@ def _as_schedule(cost: Cost) -> Schedule:
     return Schedule((*plain, *steps), adjacency, "poisson")
 
 
-def _of_schedule(schedule: Schedule, delta: float) -> float:
+def _of_schedule(schedule: Schedule, delta: float, enough: float = 0.0) -> float:
+    """Return epsilon of a schedule from above, or any bound on it that is not above ``enough``."""
     if not (schedule.sampled or schedule.responds):
         return epsilon(total(part.cost(schedule.adjacency) for part in schedule.releases), delta)
     if not (parts := _parts(schedule)):
         return 0.0
     if delta < SMALLEST_DELTA:
         raise UserError(f"delta {delta:g} is too small to account sampling; use at least {SMALLEST_DELTA:g}")
-    return _converged(parts, schedule.adjacency, delta)
+    return _converged(parts, schedule.adjacency, delta, enough)
 
 
-def _converged(parts: list[Release | Response], adjacency: Adjacency, delta: float) -> float:
-    """Return epsilon of some releases from above, on a grid that is fine enough."""
+def _converged(parts: list[Release | Response], adjacency: Adjacency, delta: float, enough: float) -> float:
+    """Return epsilon of some releases from above, on a grid that is fine enough, or whose bound is ``enough``."""
     interval = _interval(parts, adjacency)
     last = _numeric(parts, adjacency, delta, interval)
     for _ in range(HALVINGS):
+        if last <= enough:
+            break
         interval /= 2
         last, before = min(last, _numeric(parts, adjacency, delta, interval)), last
         if last == before or before - last <= CLOSE * last:

@@ -13,6 +13,8 @@ one history. The protected unit is one of two:
 import importlib
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -40,6 +42,9 @@ SHOWN: dict[Unit, str] = {
     "user": "",
 }
 """Facts that the budget does not hide."""
+
+WHOLE_ORDERS = range(2, 64)
+"""Those of Opacus' own orders that are whole."""
 
 TOLERANCE = 0.01
 """Distance below the budget that a calibrated epsilon may stay, over the smaller of the budget and 1."""
@@ -169,8 +174,10 @@ def calibrated(adjacency: Adjacency, epsilon: float, delta: float, rate: float, 
 
 
 def _by_opacus(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    with warnings.catch_warnings(action="ignore"):  # of divisions and orders inside its search, which nobody can act on
-        found = _opacus().utils.get_noise_multiplier(
+    accountants = _opacus()
+    # Warnings are of divisions and orders inside its search, which nobody can act on.
+    with warnings.catch_warnings(action="ignore"), _whole_orders(accountants.RDPAccountant):
+        found = accountants.utils.get_noise_multiplier(
             target_epsilon=epsilon,
             target_delta=delta,
             sample_rate=rate,
@@ -179,6 +186,19 @@ def _by_opacus(epsilon: float, delta: float, rate: float, steps: int) -> float:
             epsilon_tolerance=TOLERANCE * min(1.0, epsilon),
         )
     return float(found)
+
+
+@contextmanager
+def _whole_orders(accountant: Any) -> Iterator[None]:
+    """Let Opacus' ``PRVAccountant`` lay its grid by whole orders of the Renyi divergence, so that it takes a quarter.
+
+    Orders bound how far the grid must reach, any of them from above. Divergences of fractional orders are long series.
+    """
+    kept, accountant.DEFAULT_ALPHAS = accountant.DEFAULT_ALPHAS, WHOLE_ORDERS
+    try:
+        yield
+    finally:
+        accountant.DEFAULT_ALPHAS = kept
 
 
 def _opacus() -> Any:

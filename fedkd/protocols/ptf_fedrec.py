@@ -22,6 +22,7 @@ from fedkd.protocols.rated_uploads import UploadRule, chosen, remembered, swap_t
 from fedkd.protocols.server_optimiser import named, part
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
+from fedkd.training.adam import Adam
 from fedkd.training.chunks import Model, Parameters
 from fedkd.training.cohort import ClientState, Cohort
 from fedkd.training.engine import train
@@ -217,7 +218,7 @@ class PTFFedRec(Protocol):
         rng: np.random.Generator,
     ) -> float:
         """Train on triples by the summed cross entropy, in place; return the mean loss of a triple in the last pass."""
-        adam = torch.optim.Adam(server.parameters(), lr=self.learning_rate)
+        adam = Adam(server.parameters(), self.learning_rate)
         columns = [torch.from_numpy(np.array(column)) for column in (user, item, score)]
         total = 0.0
         for _ in range(self.server_epochs):
@@ -226,10 +227,7 @@ class PTFFedRec(Protocol):
             for start in range(0, len(user), self.server_batch_size):
                 users, items, labels = (column[order[start : start + self.server_batch_size]] for column in columns)
                 loss = functional.binary_cross_entropy_with_logits(server(items, users), labels, reduction="sum")
-                adam.zero_grad()
-                torch.autograd.backward(loss)
-                adam.step()
-                total += float(loss.detach())
+                total += adam.step(loss)
         return total / len(user)
 
     def _upload(

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender
 from fedkd.models.device import use_device
+from fedkd.models.threads import limited_threads
 from fedkd.privacy.mechanisms.base import ANSWERS
 from fedkd.protocols.base import State
 from fedkd.protocols.rounds import Round
@@ -60,7 +60,7 @@ def play(config: Config) -> FederatedRun:
     use_device(config.runtime.device)
     data = federation(config)
     simulation = DrySimulation(config, data, np.arange(data.partition.num_clients))
-    with threadpool_limits(config.runtime.threads):
+    with limited_threads(config.runtime.threads):
         return _finished(simulation, list(simulation.play()))
 
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedkd.secure_aggregation.keys import Directory, Identity
+from fedkd.secure_aggregation.keys import Directory, Identity, is_signed
 from fedkd.secure_aggregation.party import Party
 from fedkd.secure_aggregation.sums import SecureSum
 
@@ -83,10 +84,23 @@ def simulate_round(
     return measured
 
 
-def new_parties(clients: int, minimum: int) -> tuple[Directory, dict[int, Party]]:
+class SharedDirectory(Directory):
+    """The directory of parties that share a process: a signature that one of them has checked is checked for all."""
+
+    def verifies(self, place: int, signature: bytes, message: bytes) -> bool:
+        """Say whether the client at a position signed a message."""
+        return _is_signed(self.public(place), signature, message)
+
+
+_is_signed = lru_cache(maxsize=4096)(is_signed)
+
+
+def new_parties(
+    clients: int, minimum: int, kind: type[Directory] = SharedDirectory
+) -> tuple[Directory, dict[int, Party]]:
     """Return new clients numbered from 0 and the directory of their identities."""
     identities = {client: Identity.generate() for client in range(clients)}
-    directory = Directory({client: identity.public for client, identity in identities.items()})
+    directory = kind({client: identity.public for client, identity in identities.items()})
     return directory, {client: Party(one, client, directory, minimum) for client, one in identities.items()}
 
 
@@ -108,7 +122,7 @@ def measure(
         ``sent_ratio``: the most bytes a client sends, divided by those of its plain vector; ``received_bytes``: the
         most bytes a client receives.
     """
-    directory, parties = new_parties(clients, 2)
+    directory, parties = new_parties(clients, 2, Directory)  # every client checks for itself
     vectors = {client: np.full(count, client) for client in parties}
     leaving = dict.fromkeys(range(int(gone * clients)), "mask")
     times, served, measured = [], [], SimulatedRound()

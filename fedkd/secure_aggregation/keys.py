@@ -100,17 +100,22 @@ class Directory:
 
     def verifies(self, place: int, signature: bytes, message: bytes) -> bool:
         """Say whether the client at a position signed a message."""
-        if len(signature) != SIGNATURE:
-            return False
-        try:
-            crypto_sign_open(signature + message, self._publics[place])
-        except (BadSignatureError, ValueError):
-            return False
-        return True
+        return is_signed(self._publics[place], signature, message)
 
     def context(self, run: str, round: int) -> bytes:
         """Return the 32 bytes that stand for one round of one run among these clients."""
         return hashlib.sha256(b"fedkd secure sum 1" + self.digest + struct.pack(">Q", round) + run.encode()).digest()
+
+
+def is_signed(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Say whether the owner of an identity signed a message."""
+    if len(signature) != SIGNATURE:
+        return False
+    try:
+        crypto_sign_open(signature + message, public)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
 
 
 def of_cohort(context: bytes, cohort: bytes) -> bytes:

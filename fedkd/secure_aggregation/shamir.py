@@ -8,6 +8,7 @@ Dealer and holder can therefore derive those from a key they have in common, and
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import factorial, prod
 
 import numpy as np
 
@@ -93,12 +94,10 @@ def _value(points: tuple[int, ...], values: Sequence[int], x: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _weights(points: tuple[int, ...], x: int) -> tuple[int, ...]:
-    """Lagrange's weights: what each point contributes to the value at x."""
-    weights = []
-    for point in points:
-        top = bottom = 1
-        for other in points:
-            if other != point:
-                top, bottom = top * (x - other), bottom * (point - other)
-        weights.append(top * pow(bottom, -1, PRIME) % PRIME)
-    return tuple(weights)
+    """Lagrange's weights: what each of some whole points contributes to the value at another, x."""
+    # What a weight is divided by divides this factorial, so that one inverse, which takes long, serves all.
+    common = factorial(max(points) - min(points))
+    top, inverse = prod(x - point for point in points), pow(common, -1, PRIME)
+    bottoms = (prod(point - other for other in points if other != point) for point in points)
+    tops = (top // (x - point) * inverse % PRIME for point in points)
+    return tuple(above * (common // bottom) % PRIME for above, bottom in zip(tops, bottoms, strict=True))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fedkd.models.base import Recommender
 from fedkd.models.device import computing
 from fedkd.models.watching import watched
+from fedkd.training.adam import Adam
 from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
@@ -116,12 +117,13 @@ def train(
         return None
     with computing(model, helper), torch.random.fork_rng(devices=[]):
         parameters = [*model.parameters(), *(helper.parameters() if helper is not None else ())]
-        adam = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
+        adam = Adam(parameters, training.learning_rate, training.weight_decay)
         torch.manual_seed(int(rng.integers(2**62)))
         batches = _batches(num_rows, steps, training.batch_size, rng)
         for step, rows in enumerate(watched(batches, steps, phase or "training"), start=1):
-            adam.param_groups[0]["lr"] = training.rate(step, steps)
-            loss = _step(model.train(), adam, loss_of, rows)
+            adam.learning_rate = training.rate(step, steps)
+            model.train()
+            loss = adam.step(loss_of(rows))
             if step % watch.every == 0 or step == steps:
                 quality = watch.evaluate(model.eval()) if watch.evaluate is not None else None
                 best = _better(best, quality, step, model)
@@ -133,14 +135,6 @@ def train(
         model.load_state_dict(best.state)
     model.eval()
     return None if best is None else best.quality
-
-
-def _step(model: Recommender, adam: torch.optim.Adam, loss_of: Callable[[Rows], Tensor], rows: Rows) -> float:
-    adam.zero_grad()
-    loss = loss_of(rows)
-    torch.autograd.backward(loss)
-    adam.step()
-    return float(loss.detach())
 
 
 def _batches(num_rows: int, steps: int, batch_size: int, rng: np.random.Generator) -> Iterator[Rows]:

@@ -16,7 +16,7 @@ Mechanism = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 def clip_rows(contributions: NDArray[np.float64], clip: float) -> NDArray[np.float64]:
     """Zero what is not finite, then shorten."""
     finite = np.where(np.isfinite(contributions), contributions, 0.0)
-    norms = np.linalg.norm(finite, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("ij,ij->i", finite, finite))[:, None]
     return finite * np.minimum(1.0, clip / np.maximum(norms, 1e-300))
 
 

@@ -22,7 +22,7 @@ def test_no_false_alarm_in_200_seeds(correct_mechanism, epsilon):
     for seed in range(200):
         rng = np.random.default_rng([seed, int(epsilon)])
         mechanism = correct_mechanism(CLIP, deviation, rng)
-        found.append(audit(mechanism, Claim(epsilon, DELTA), CLIP, rng, canaries=2400, together=300))
+        found.append(audit(mechanism, Claim(epsilon, DELTA), CLIP, rng, canaries=2400, together=100))
     assert not any(one.exceeded for one in found)
     assert found[0].confidence == CONFIDENCE == 1 - 2.5e-4
 
@@ -44,7 +44,8 @@ def test_the_real_release_is_correct_and_not_wasteful(mode, adjacency, factored)
     options = PrivacyOptions(mode=mode, epsilon=4, delta=DELTA, adjacency=adjacency)
     mechanism = release_path(options.planned(math.ceil(100 / options.honest_fraction), 2), {"x": CLIP}, factored)
     claim = Claim(4.0, DELTA, adjacency=adjacency)
-    found = audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=3000, together=100)
+    many = 1500 if mode == "local" else 3000  # half the noise, or twice as much, shows with either
+    found = audit(mechanism, claim, 1.0, np.random.default_rng(0), canaries=many, together=100)
     assert not found.broken
     assert 0.3 * 4 < found.measured <= 4
 

@@ -19,8 +19,9 @@ from unittest import mock
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from fedkd.evaluation import cost
+from fedkd.models.threads import limited_threads
 from fedkd.runs.config import Config, load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder, processor
@@ -249,7 +250,8 @@ def result(case: Case, place: Path, name: str) -> Result:
     name : str
         From which noise, masks and keys are drawn; they come from the operating system otherwise.
     """
-    with one_thread(), drawn_from(name, case.one_key):
+    once = {"REPETITIONS": 1, "WARM": 0}  # times are no part of a result
+    with one_thread(), drawn_from(name, case.one_key), mock.patch.multiple(cost, **once):
         return dict(flat(PLAYED[case.how](case, place)))
 
 
@@ -266,7 +268,7 @@ def one_thread() -> Iterator[None]:
 
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), mock.patch.object(ThreadPoolExecutor, "__init__", begin_alone):
+        with limited_threads(1), mock.patch.object(ThreadPoolExecutor, "__init__", begin_alone):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -94,9 +94,9 @@ def test_250_schedules_without_sampling_cost_what_the_closed_form_says() -> None
 
 
 @pytest.mark.slow
-def test_fifty_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_two_per_cent_above() -> None:
-    """A release left out, one release too few, a rate 2 % too high, the other adjacency: each shows in ten or more."""
-    for seed in range(50):
+def test_sampled_schedules_are_never_below_a_finer_accountant_and_at_most_two_per_cent_above() -> None:
+    """A release left out, one release too few, a rate 2 % too high, the other adjacency: each shows in 19 or more."""
+    for seed in range(25):
         schedule, delta = sampled(seed), float(10 ** np.random.default_rng(seed).uniform(-8, -4))
         found = epsilon(schedule, delta)
         exact = fine(schedule, delta, 6e-4 * found)
@@ -133,7 +133,7 @@ def test_published_renyi_bounds_are_never_exceeded(rounds: int, published: float
 def test_extreme_rates(rate: float, count: int, delta: float) -> None:
     found = epsilon(one(1.0, rate, count), delta)
     assert 0 <= found <= 1.005 * epsilon(one(1.0, 1.0, count), delta)
-    exact = fine(one(1.0, rate, count), delta, 0.05 * rate)
+    exact = fine(one(1.0, rate, count), delta, 0.1 * rate)
     assert exact * (1 - 1e-4) <= found <= 1.02 * exact
 
 

@@ -70,20 +70,20 @@ def _remembered_agreements(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_remembered_agreements")
-def test_nine_hundred_patterns_among_few() -> None:
+def test_six_hundred_patterns_among_few() -> None:
     rng = np.random.default_rng(1)
     seen: Counter[str] = Counter()
-    for number in range(45):
+    for number in range(60):
         clients, bits = int(rng.integers(4, 14)), int(rng.integers(8, 65))
         handshake = Handshake(clients, bits, 8, f"run {number}")
-        for _ in range(20):
+        for _ in range(10):
             vectors = {c: rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 8) for c in range(clients)}
             out = leaving(rng, clients)
             seen.update(out.values())
             total, survivors = handshake.play(out, vectors)
             assert survivors == {c for c in range(clients) if out.get(c) not in ("share", "mask")}
             assert (total == expected(vectors, survivors, bits)).all()
-    assert min(seen[phase] for phase in LATE) > 200
+    assert min(seen[phase] for phase in LATE) > 130
 
 
 @pytest.mark.slow
