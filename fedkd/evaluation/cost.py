@@ -17,8 +17,8 @@ from fedkd.ragged import Ragged
 
 Scores = NDArray[np.float32]
 
-REPETITIONS, WARM = 60, 5
-"""Lists that are timed at most, and those made before; three of those timed take longer than the 95th percentile."""
+REPETITIONS, WARM = 200, 5
+"""Lists that are timed at most, and those made before."""
 
 SECONDS = 0.5
 """Time after which no further list is made."""
