@@ -46,7 +46,7 @@ class CNNConfig(ModelConfig):
     channels: tuple[PositiveInt, PositiveInt] = (16, 32)
     length: int = Field(100, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    skip: bool = False
+    skip: Annotated[bool, Searched(())] = False
     items: ItemTableOptions = ItemTableOptions()
 
     @property
