@@ -1,4 +1,4 @@
-"""A Gram matrix in factors, and the two closed forms on it: EASE as the teacher, its low-rank distillate.
+"""A Gram matrix in factors, and closed forms on it: EASE or a denoising one as the teacher, its low-rank distillate.
 
 With ``H = F^T F + diag(d)`` nothing of size items x items need exist: by Woodbury's identity, with
 ``s = (d + ridge)^-1/2`` and ``I + F diag(s^2) F^T = L L^T``, the inverse of ``H + ridge I`` is
@@ -15,7 +15,7 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fedkd.data.interactions import Interactions
-from fedkd.models.ease import EASE, ease_weights
+from fedkd.models.ease import EASE, denoising_weights, ease_weights
 from fedkd.models.linear import LowRank
 from fedkd.models.watching import watched
 from fedkd.models.woodbury import WoodburyEASE
@@ -76,6 +76,11 @@ class Gram:
         """Size of the catalogue."""
         return int(self.factor.shape[1])
 
+    def diagonal(self) -> Floats:
+        """Return how often every item is there, shape [items]."""
+        whole = np.einsum("ij,ij->j", self.factor, self.factor)
+        return np.asarray(whole if self.rest is None else whole + self.rest)
+
     def dense(self) -> Floats:
         """Return the matrix itself, shape [items, items]."""
         whole = np.asarray(self.factor.T @ self.factor)
@@ -109,6 +114,30 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
     scale **= -0.5
     return WoodburyEASE(_root(gram.factor, scale), scale)
+
+
+def denoising_teacher(gram: Gram, ridge: float, dropout: float, dense: bool | None = None) -> EASE | WoodburyEASE:
+    """Return the linear autoencoder of histories from which items were dropped, the diagonal of its weights 0.
+
+    What an item says of others is trusted the less the more often it is there, over what EASE's ridge does: noise on
+    a sum over many users moves the relations of frequent items most.
+
+    Parameters
+    ----------
+    gram : Gram
+        Histories that the teacher learns from.
+    ridge : float
+        Added to the diagonal, in the units of the Gram matrix; positive.
+    dropout : float
+        Share of the items that are dropped, at least 0 and less than 1.
+    dense : bool, optional
+        As for `ease_teacher`.
+    """
+    ridges = np.asarray(ridge + dropout / (1 - dropout) * gram.diagonal(), np.float64)
+    if is_dense(gram.num_items) if dense is None else dense:
+        return EASE(denoising_weights(np.asarray(gram.dense(), np.float64), ridges))
+    scale = ((0.0 if gram.rest is None else gram.rest) + ridges) ** -0.5
+    return WoodburyEASE(_root(gram.factor, scale), scale, ridges)
 
 
 def is_compressed(users: int, items: int, rank: int = RANK) -> bool:
@@ -153,11 +182,13 @@ def low_rank_student(teacher: EASE | WoodburyEASE, gram: Gram, rank: int) -> Low
 
 def _taught(rows: NDArray[np.float32], teacher: WoodburyEASE) -> NDArray[np.float32]:
     """Return the teacher's scores ``F B`` of dense rows, shape [rank, items], in the place of a copy of them."""
-    root, scale, stiffness = (t.numpy() for t in (teacher.root, teacher.scale, teacher.stiffness))
+    root, scale, stiffness, own = (t.numpy() for t in (teacher.root, teacher.scale, teacher.stiffness, teacher.own))
     scaled = rows * scale
     scaled -= (scaled @ root) @ root.T
     scaled *= scale * stiffness
-    return np.asarray(np.subtract(rows, scaled, out=scaled))
+    for row, taken in zip(rows, scaled, strict=True):  # a row at a time: a copy of all of them is large
+        np.subtract(row * own, taken, out=taken)
+    return np.asarray(scaled)
 
 
 def _right_singular(rows: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
@@ -192,13 +223,13 @@ def teacher_operator(teacher: EASE | WoodburyEASE) -> LinearOperator:
     if isinstance(teacher, EASE):
         weights = teacher.weights.numpy()
         return _operator(len(weights), lambda v: weights @ v, lambda v: weights.T @ v)
-    root, scale, stiffness = (t.numpy() for t in (teacher.root, teacher.scale, teacher.stiffness))
+    root, scale, stiffness, own = (t.numpy() for t in (teacher.root, teacher.scale, teacher.stiffness, teacher.own))
 
     def inverse(vector: NDArray[Any]) -> NDArray[Any]:
         scaled = scale * vector
         return np.asarray(scale * (scaled - root @ (root.T @ scaled)))
 
-    return _operator(len(scale), lambda v: v - inverse(stiffness * v), lambda v: v - stiffness * inverse(v))
+    return _operator(len(scale), lambda v: own * v - inverse(stiffness * v), lambda v: own * v - stiffness * inverse(v))
 
 
 def _operator(size: int, product: Product, transposed: Product) -> LinearOperator:

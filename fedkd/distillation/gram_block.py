@@ -32,6 +32,9 @@ PRIOR_VARIANCE = 3.0
 RIDGE_MULTIPLIER = 3.0
 """The teacher's ridge under noise over that without; chosen on validation."""
 
+DROPOUT = 0.5
+"""Share of the items that the teacher learns to do without under noise; chosen on validation."""
+
 CONTENT = 0.15
 """Weight of each kind of content over that of all users together; chosen on validation."""
 

@@ -75,14 +75,24 @@ def ease_weights(gram_matrix: Floats, l2: float) -> Floats:
         ``B``, its diagonal exactly 0.
     """
     _check_ridge(l2)
-    matrix = np.require(gram_matrix, np.float64, ["C", "W"])
-    np.einsum("ii->i", matrix)[:] += l2
-    _invert(matrix)
-    diagonal = -np.diag(matrix)
-    for rows in _blocks(len(matrix)):
-        matrix[rows] /= diagonal
-    np.fill_diagonal(matrix, 0.0)
-    return matrix
+    inverse = _inverse(gram_matrix, l2)
+    return _off_diagonal(inverse, 1 / np.diag(inverse))
+
+
+def denoising_weights(gram_matrix: Floats, ridges: Floats) -> Floats:
+    """Return ``(G + diag(ridges))^-1 G`` without its diagonal, solved in the place of ``G``.
+
+    It is the linear autoencoder of histories from which items were dropped, where the ridge of an item grows with how
+    often it is there: Steck, Autoencoders that don't overfit towards the identity, NeurIPS 2020, section 2.
+
+    Parameters
+    ----------
+    gram_matrix : ndarray of float64, shape [items, items]
+        Symmetric and positive semi-definite. In C order it is overwritten.
+    ridges : ndarray, shape [items]
+        In the units of the Gram matrix; positive.
+    """
+    return _off_diagonal(_inverse(gram_matrix, ridges), ridges)
 
 
 def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.floating] | None = None) -> EASE:
@@ -99,6 +109,22 @@ def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.flo
         sum of weights wants a smaller ``l2``.
     """
     return EASE(ease_weights(gram(interactions, user_weights), l2))
+
+
+def _inverse(gram_matrix: Floats, ridge: float | Floats) -> Floats:
+    """Return the inverse of a Gram matrix with a ridge, in its place where it is in C order."""
+    matrix = np.require(gram_matrix, np.float64, ["C", "W"])
+    np.einsum("ii->i", matrix)[:] += ridge
+    _invert(matrix)
+    return matrix
+
+
+def _off_diagonal(inverse: Floats, stiffness: Floats) -> Floats:
+    """Return ``-P diag(stiffness)`` with a diagonal of exactly 0, in the place of ``P``."""
+    for rows in _blocks(len(inverse)):
+        inverse[rows] *= -stiffness
+    np.fill_diagonal(inverse, 0.0)
+    return inverse
 
 
 def _invert(matrix: Floats) -> None:

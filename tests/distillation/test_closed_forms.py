@@ -1,9 +1,11 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from fedkd.distillation import closed_forms
-from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student, teacher_operator
+from fedkd.distillation.closed_forms import Gram, denoising_teacher, ease_teacher, low_rank_student, teacher_operator
 from fedkd.models.base import score
 from fedkd.ragged import Ragged
 
@@ -62,6 +64,42 @@ def test_a_factored_student_of_more_rows_than_its_rank_is_the_dense_ones() -> No
     gram = make_gram(items=60, rank=25, seed=4)
     dense, thin = (low_rank_student(ease_teacher(gram, 2.0, form), gram, 7) for form in (True, False))
     np.testing.assert_allclose(score(thin, every_item(60)), score(dense, every_item(60)), atol=1e-4)
+
+
+def denoised_by_hand(histories, dropout):
+    """Regress histories on every copy of them from which items were dropped, each as likely as it is."""
+    inputs, targets, likely = [], [], []
+    for history in histories:
+        for kept in product((0, 1), repeat=len(history)):
+            inputs.append(history * kept)
+            targets.append(history)
+            likely.append((1 - dropout) ** sum(kept) * dropout ** (len(kept) - sum(kept)))
+    root = np.sqrt(likely)[:, None]
+    return np.linalg.lstsq(np.array(inputs) * root, np.array(targets) * root, rcond=None)[0]
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_denoising_teacher_has_learnt_histories_from_which_items_were_dropped(dense):
+    histories = (np.random.default_rng(3).random((30, 6)) < 0.5).astype(float)
+    expected = denoised_by_hand(histories, 0.4) * (1 - 0.4)  # what is kept stands for what was dropped as well
+    np.fill_diagonal(expected, 0)
+    teacher = denoising_teacher(Gram(histories), 1e-9, 0.4, dense)
+    np.testing.assert_allclose(score(teacher, every_item(6)), expected, atol=1e-5)
+
+
+def test_denoising_teachers_in_both_forms_have_the_same_students():
+    gram = Gram(make_gram(rank=20).factor, np.linspace(0.5, 2, 40))
+    dense, thin = (denoising_teacher(gram, 3.0, 0.5, form) for form in (True, False))
+    weights = score(dense, every_item(40))
+    np.testing.assert_allclose(score(thin, every_item(40)), weights, atol=1e-5)
+    np.testing.assert_allclose(teacher_operator(thin) @ np.eye(40), weights, atol=1e-5)
+    np.testing.assert_allclose(teacher_operator(thin).T @ np.eye(40), weights.T, atol=1e-5)
+    factored = Gram(make_gram(rank=20).factor)
+    first, second = (
+        score(low_rank_student(denoising_teacher(factored, 3.0, 0.5, form), factored, 5), every_item(40))
+        for form in (True, False)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
 
 
 def sparse_rows(users=90, items=70, seed=1):

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, ease_teacher, low_rank_student, weighted_gram
-from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
+from fedkd.distillation.closed_forms import Gram, denoising_teacher, ease_teacher, low_rank_student, weighted_gram
+from fedkd.distillation.gram_block import DROPOUT, RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
 from fedkd.distillation.residual import (
     UserWeights,
     answer,
@@ -29,6 +29,8 @@ from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
 from fedkd.models.base import Recommender
+from fedkd.models.ease import EASE
+from fedkd.models.woodbury import WoodburyEASE
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual.contributions import Update, counted, joined, minus, remembered, remembers
 from fedkd.protocols.residual.parameters import ResidualParameters
@@ -166,10 +168,14 @@ class GramQuestion(Question):
         """Server: return the estimate of everyone's Gram matrix, and the ridge that suits it."""
 
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
-        """Return EASE for the pooled Gram matrix, and its distillate of low rank."""
+        """Return the teacher of the pooled Gram matrix, and its distillate of low rank."""
         gram, strength = self.gram(state, users)
-        teacher = ease_teacher(gram, strength)
+        teacher = self.teacher(gram, strength)
         return teacher, low_rank_student(teacher, gram, rank)
+
+    def teacher(self, gram: Gram, strength: float) -> EASE | WoodburyEASE:
+        """Return the teacher of a Gram matrix: EASE."""
+        return ease_teacher(gram, strength)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the distillate of EASE of everyone's histories."""
@@ -251,6 +257,10 @@ class BlockQuestion(GramQuestion):
         strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
         return protected_gram(mean, state.arrays["reference.panel"], *known), float(strength)
+
+    def teacher(self, gram: Gram, strength: float) -> EASE | WoodburyEASE:
+        """Return a denoising teacher."""
+        return denoising_teacher(gram, strength, DROPOUT)
 
     @property
     def permanent(self) -> str | None:

@@ -22,4 +22,4 @@ def restored(arrays: Mapping[str, NDArray[Any]], num_items: int) -> Recommender 
         return DecayedLinear(arrays["weights"], arrays["rates"])
     if "weights" in arrays:
         return EASE(arrays["weights"])
-    return WoodburyEASE(arrays["root"].T, arrays["scale"]) if "root" in arrays else None
+    return WoodburyEASE(arrays["root"].T, arrays["scale"], arrays["stiffness"]) if "root" in arrays else None
