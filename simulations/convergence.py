@@ -91,12 +91,12 @@ def course(config: Config, folder: RunFolder) -> list[Point]:
         )
     together = federation(config)
     state = RunWriter(folder, config).progress(together.setup(config)).state
-    teacher = algorithm.teacher(state)
+    teacher, linear = algorithm.teacher(state), algorithm.closed_forms(state)[1]
     assert teacher is not None
     how = algorithm.distillation.model_copy(update={"patience": algorithm.distillation.steps})  # looks, and never stops
     looks = Looks(together, how.steps)
     with looked_at_by(looks):
-        algorithm.model_copy(update={"distillation": how}).distilled(state, teacher)
+        algorithm.model_copy(update={"distillation": how}).distilled(state, teacher, linear)
     if not looks.points:
         raise UserError(
             f"{len(together.partition.public)} public users are too few to hold one out, at least {FEWEST} are needed; "

@@ -22,6 +22,7 @@ from fedkd.distillation.sampled_histories import (
 from fedkd.losses.soft_labels import soft_label_loss
 from fedkd.models.base import Recommender
 from fedkd.models.standardised import Standardised
+from fedkd.models.wide_deep import WideDeep
 from fedkd.ragged import Ragged
 from fedkd.training.central import Watch
 from fedkd.training.hard_labels import nonempty
@@ -148,6 +149,26 @@ def server_student(
     distil(student, targets, options, rng, watch)
     optimise(student, known, how.training(how.public_steps, ordered), rng)
     return student
+
+
+def beside_linear(
+    linear: Recommender, deep: Recommender, histories: Ragged, ordered: bool, rng: np.random.Generator
+) -> WideDeep:
+    """Return a student that has a linear one as its wide part, which at first says what suits some hard labels best.
+
+    Parameters
+    ----------
+    linear : Recommender
+        The linear student.
+    deep : Recommender
+        The part that is still to learn.
+    histories : Ragged of int32
+        Histories that may be known, whose latest items say how sure the linear student is at first.
+    ordered : bool
+        Whether it says what comes next.
+    rng : numpy.random.Generator
+    """
+    return WideDeep(linear, deep, sampling_scale(Standardised(linear), nonempty(histories), ordered, rng))
 
 
 def _judged(

@@ -65,6 +65,8 @@ class ResidualParameters(Options):
     model : ModelConfig, optional
         A student of another family, which the server distils from the teacher by gradient; without it the student is a
         closed form.
+    wide : bool
+        Whether such a student has the closed form's, of ``rank`` or ``density``, as a wide part that does not learn.
     distillation : ServerDistillation
         The distillation of such a student.
     central : CentralTraining
@@ -94,6 +96,7 @@ class ResidualParameters(Options):
     density: int = Field(default=32, ge=1)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None
+    wide: Annotated[bool, Searched(())] = False
     distillation: Annotated[ServerDistillation, Searched(needs="model")] = ServerDistillation()
     central: Annotated[CentralTraining, COMPARED] = CentralTraining()
     teacher_model: MaybeModel = None
@@ -106,6 +109,15 @@ class ResidualParameters(Options):
             raise ValueError(
                 "a neural teacher teaches a student that is trained; name its family with algorithm.model.family, for "
                 "example cnn, or leave algorithm.teacher-model out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_wide_part_stands_beside_a_deep_one(self) -> Self:
+        if self.wide and self.model is None:
+            raise ValueError(
+                "a wide part stands beside a student that is trained; name its family with algorithm.model.family, for "
+                "example cnn, or leave algorithm.wide out"
             )
         return self
 

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.server_student import Look, ServerDistillation, observer, server_student
+from fedkd.distillation.server_student import Look, ServerDistillation, beside_linear, observer, server_student
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks, Estimates, Spec
 from fedkd.models.arrays import load_arrays, model_arrays
 from fedkd.models.base import Recommender
+from fedkd.models.wide_deep import WideDeep
 from fedkd.protocols.base import Metrics, Setup, State
 from fedkd.protocols.low_rank import CLOSED_FORM, LowRankStudent
 from fedkd.protocols.residual.choice import QUESTIONS, chosen_question
 from fedkd.protocols.residual.parameters import ResidualParameters
 from fedkd.protocols.residual.questions import Question, state_reference
 from fedkd.protocols.residual.restoring import restored
+from fedkd.protocols.server_optimiser import under
 from fedkd.protocols.trained import tunable_training
 from fedkd.ragged import Ragged, offsets
 from fedkd.random_streams import stream
@@ -125,16 +127,19 @@ class Residual(ResidualParameters, LowRankStudent):
     def teach(self, state: State, rng: np.random.Generator) -> tuple[State, Metrics]:
         """Solve for the teacher, and distil it into the student."""
         del rng
-        setup = state.setup
-        contributors = len(self.contributors(state))
-        users = round(setup.num_private_users * contributors / setup.num_clients)
-        teacher, student = self.question(state).models(state, users, self.rank)
+        teacher, student = self.closed_forms(state)
         if self.teacher_model is not None:
             teacher = self._taught(state, teacher)
         if self.model is not None:
-            student = self.distilled(state, teacher)
+            student = self.distilled(state, teacher, student)
         taught = state.with_arrays(**_arrays("teacher", teacher), **_arrays("student", student))
-        return taught, {"contributors": contributors}
+        return taught, {"contributors": len(self.contributors(state))}
+
+    def closed_forms(self, state: State) -> tuple[Recommender, Recommender]:
+        """Return the teacher of the pooled answers and its closed-form student."""
+        setup = state.setup
+        users = round(setup.num_private_users * len(self.contributors(state)) / setup.num_clients)
+        return self.question(state).models(state, users, self.rank)
 
     def teacher(self, state: State) -> Recommender | None:
         """Return the teacher: a neural one, or the closed form."""
@@ -148,8 +153,12 @@ class Residual(ResidualParameters, LowRankStudent):
         return self._student(_of("student", state), state.setup.public.catalogue)
 
     def blank_student(self, catalogue: Catalogue) -> Recommender:
-        """Return a student of the right shape, of low rank where it is a closed form."""
-        return super().blank_student(catalogue) if self.model is None else self.model.build(catalogue, seed=0)
+        """Return a student of the right shape, of low rank where it is a closed form or has one."""
+        linear = super().blank_student(catalogue)
+        if self.model is None:
+            return linear
+        deep = self.model.build(catalogue, seed=0)
+        return WideDeep(linear, deep, gain=1.0) if self.wide else deep
 
     def restored_student(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]]) -> Recommender:
         """Return the student that some arrays are, of the kind that their names tell."""
@@ -162,10 +171,14 @@ class Residual(ResidualParameters, LowRankStudent):
 
         A closed form is that of the same question with nothing left out; any other student learns from hard labels.
         """
+        question = chosen_question(setup, self)(self)
         if self.model is None:
-            return chosen_question(setup, self)(self).optimum(train, self.rank)
-        blank = self.model.build(train.catalogue, setup.seed)
-        return train_centrally(blank, train.histories, self.central, stream(setup.seed, "central"))
+            return question.optimum(train, self.rank)
+        blank, rng = self.model.build(train.catalogue, setup.seed), stream(setup.seed, "central")
+        if self.wide:
+            linear = question.optimum(train, self.rank)
+            blank = beside_linear(linear, blank, train.histories, question.ordered, rng)
+        return train_centrally(blank, train.histories, self.central, rng)
 
     @property
     def neural_teacher(self) -> bool:
@@ -176,10 +189,14 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return a neural teacher trained on everyone's hard labels in one place."""
         return self._pretrained(train, setup) if self.neural_teacher else None
 
-    def distilled(self, state: State, teacher: Recommender) -> Recommender:
-        """Return a new student of the teacher, which an observer may look at on its way."""
+    def distilled(self, state: State, teacher: Recommender, linear: Recommender) -> Recommender:
+        """Return a new student of the teacher, beside the linear one where it is wide; an observer may look at it."""
         assert self.model is not None
-        blank = self.model.build(state.setup.public.catalogue, state.setup.seed)
+        setup = state.setup
+        blank = self.model.build(setup.public.catalogue, setup.seed)
+        if self.wide:
+            ordered, rng = self.question(state).ordered, stream(setup.seed, "wide")
+            blank = beside_linear(linear, blank, setup.public.histories, ordered, rng)
         return self._learner(state, blank, teacher, self.distillation, "distil", observer())
 
     def centralised_bytes(self, train: Interactions, setup: Setup) -> int:
@@ -260,7 +277,12 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return the student that some arrays are; None where there are none."""
         if self.model is None or not arrays:
             return restored(arrays, len(catalogue))
-        return load_arrays(self.blank_student(catalogue), arrays).eval()
+        blank = self.model.build(catalogue, seed=0)
+        if self.wide:
+            linear = restored(under("wide.model.", arrays), len(catalogue))
+            assert linear is not None
+            blank = WideDeep(linear, blank, gain=1.0)
+        return load_arrays(blank, arrays).eval()
 
     def _named(self, asks: Asks) -> Question:
         """Return the question that the asks name by its code."""
