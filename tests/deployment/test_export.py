@@ -23,11 +23,13 @@ from fedkd.deployment.students import student_of_run
 from fedkd.errors import UserError
 from fedkd.lists.adjustment import Adjustment
 from fedkd.models.base import Recommender, score
+from fedkd.models.cnn import CNNConfig
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
 from fedkd.models.popularity import Popularity
 from fedkd.models.table import MODELS
+from fedkd.models.wide_deep import WideDeep
 from fedkd.models.woodbury import WoodburyEASE
 from fedkd.ragged import Ragged
 from fedkd.runs.federation import federation
@@ -81,20 +83,22 @@ def test_what_becomes_of_scores_goes_with_the_student(tmp_path: Path, kind: str)
     assert "cold-users:strength=2" in (tmp_path / "out" / "MODEL_CARD.md").read_text()
 
 
-def linear_students() -> dict[str, Recommender]:
+def other_students() -> dict[str, Recommender]:
     weights = sparse.random_array((80, 40), density=0.3, format="csr", rng=np.random.default_rng(0))
     return {
         "sparse": SparseDecayed(weights, np.array([0.0, 1.0])),
         "decayed": DecayedLinear(weights.toarray(), np.array([0.0, 1.0])),
         "ease": EASE(seeded((40, 40))),
         "woodbury": WoodburyEASE(0.1 * seeded((5, 40)), np.ones(40)),
+        "wide": WideDeep(SparseDecayed(weights, np.array([0.0, 1.0])), CNNConfig().build(catalogue(), 0), 2.0),
     }
 
 
-@pytest.mark.parametrize("kind", linear_students())
-def test_every_linear_student_is_exported(tmp_path: Path, kind: str) -> None:
-    model = linear_students()[kind]
-    run = finished_run(tmp_path / "run", student=model)
+@pytest.mark.parametrize("kind", other_students())
+def test_students_that_are_written_down_are_exported(tmp_path: Path, kind: str) -> None:
+    model = other_students()[kind]
+    settings = (*SMALL, "algorithm.model.family=cnn", "algorithm.wide=true") if kind == "wide" else SMALL
+    run = finished_run(tmp_path / "run", settings, model)
     steps = [] if kind == "woodbury" else [step("int8")]
     export(run, tmp_path / "out", "onnx", steps)
     expected = score(model, HISTORIES)

@@ -14,10 +14,12 @@ from fedkd.messages.types import Answers, Asks
 from fedkd.models.base import score
 from fedkd.models.cnn import CNNConfig
 from fedkd.models.linear import LinearConfig
+from fedkd.models.standardised import Standardised
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
+from fedkd.runs.config import load
 from fedkd.testing.protocols import pooled
 from fedkd.training.cohort import Cohort
 from fedkd.training.hard_labels import train_centrally
@@ -155,9 +157,11 @@ def test_nobody_takes_back_what_was_never_given() -> None:
     np.testing.assert_array_equal(told.values["residual"].total(), asked.values["residual"].total())
 
 
-def test_a_student_of_another_family_is_distilled_on_the_server_and_forgets_who_left() -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_student_of_another_family_is_distilled_on_the_server_and_forgets_who_left(wide: bool) -> None:
     how = ServerDistillation(samples=30, steps=5, batch_size=8)
-    neural = PROTOCOL.model_copy(update={"model": CNNConfig(width=4, channels=(4, 4)), "distillation": how})
+    model = CNNConfig(width=4, channels=(4, 4))
+    neural = PROTOCOL.model_copy(update={"model": model, "distillation": how, "wide": wide})
     rng = np.random.default_rng(0)
     state, group = contribute(begin(neural), cohort(np.arange(5)))
     assert neural.student(state) is None
@@ -175,6 +179,25 @@ def test_a_student_of_another_family_is_distilled_on_the_server_and_forgets_who_
     students = [neural.student(neural.teach(kept, rng)[0]) for kept in (left, never)]
     for name, array in students[0].state_dict().items():  # type: ignore[union-attr]
         assert torch.equal(array, students[1].state_dict()[name])  # type: ignore[union-attr]
+
+
+def test_a_wide_part_is_the_closed_form_student_and_what_is_learnt_stands_beside_it() -> None:
+    how = ServerDistillation(samples=30, steps=1, learning_rate=1e-9)
+    model = CNNConfig(width=4, channels=(4, 4))
+    neural = PROTOCOL.model_copy(update={"model": model, "distillation": how, "wide": True})
+    state, _ = contribute(begin(neural), cohort(np.arange(5)))
+    student = neural.student(neural.teach(state, np.random.default_rng(0))[0])
+    linear = PROTOCOL.student(PROTOCOL.teach(state, np.random.default_rng(0))[0])
+    histories = PRIVATE.histories
+    expected = float(student.gain.detach()) * score(Standardised(linear), histories)  # type: ignore
+    expected += score(model.build(PRIVATE.catalogue, state.setup.seed), histories)
+    np.testing.assert_allclose(score(student, histories), expected, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_a_wide_part_without_a_deep_one_is_refused_and_the_hint_mends_it() -> None:
+    with pytest.raises(UserError, match=r"algorithm\.model\.family, for example cnn"):
+        load(None, ["algorithm.wide=true"])
+    assert load(None, ["algorithm.wide=true", "algorithm.model.family=cnn"]).algorithm.wide  # type: ignore[union-attr]
 
 
 def test_without_private_answers_the_centralised_student_of_another_family_learns_from_hard_labels() -> None:

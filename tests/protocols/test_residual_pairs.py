@@ -13,11 +13,13 @@ from fedkd.data.interactions import Interactions
 from fedkd.data.sessions import session_histories
 from fedkd.distillation import closed_forms
 from fedkd.distillation.pair_models import PairSums
+from fedkd.distillation.server_student import ServerDistillation
 from fedkd.distillation.transition_prior import transitions
 from fedkd.errors import UserError
 from fedkd.evaluation.metrics import ranking_metrics
 from fedkd.messages.types import Estimate, Estimates
 from fedkd.models.base import score
+from fedkd.models.cnn import CNNConfig
 from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.gru import GRUConfig
 from fedkd.protocols.base import Setup, State
@@ -236,12 +238,21 @@ def test_teacher_and_student_learn_from_private_users(kind):
     assert quality(student, strangers) > 0.9 * quality(teacher, strangers)
 
 
-def test_the_deployed_student_scores_like_the_server_s_own():
-    state, _ = contribute(PROTOCOL.begin(setup(walks)), cohort(walks(USERS, 5), range(USERS)))
-    state, _ = PROTOCOL.teach(state, np.random.default_rng(0))
+WIDE = {
+    "model": CNNConfig(width=4, channels=(4, 4)),
+    "wide": True,
+    "distillation": ServerDistillation(samples=30, steps=5, batch_size=8),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, WIDE])
+def test_the_deployed_student_scores_like_the_server_s_own(settings):
+    protocol = PROTOCOL.model_copy(update=settings)
+    state, _ = contribute(protocol.begin(setup(walks)), cohort(walks(USERS, 5), range(USERS)))
+    state, _ = protocol.teach(state, np.random.default_rng(0))
     group = cohort(walks(5, 6), range(5))
-    scores = PROTOCOL.predict(group, PROTOCOL.deploy(state, group.clients, 1))
-    student = PROTOCOL.student(state)
+    scores = protocol.predict(group, protocol.deploy(state, group.clients, 1))
+    student = protocol.student(state)
     assert student is not None
     np.testing.assert_allclose(scores, score(student, group.data.history.histories), rtol=2e-2, atol=1e-3)
 
