@@ -1,10 +1,10 @@
 """Short measurements on this machine, from which the cost of a run's stages is predicted."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -18,17 +18,22 @@ from fedkd.models.base import Recommender
 from fedkd.models.ease import BYTES_PER_PAIR, ease_weights
 from fedkd.models.item_knn import fit_item_knn
 from fedkd.models.popularity import fit_popularity
+from fedkd.models.watching import shown_by
 from fedkd.protocols.base import Setup
 from fedkd.protocols.low_rank import has_closed_form
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import resident_memory
+from fedkd.training.central import PHASES
 from simulations.baselines import federated_baseline, fits, students_memory, unmade
 from simulations.folder_size import FolderSize
 from simulations.student_tuning import number
 
 T = TypeVar("T")
+
+ENOUGH = 3.0
+"""Seconds of a training by steps from which its whole length is predicted."""
 
 SAMPLE = 512
 """Users or items on which something is measured whose cost grows with their number."""
@@ -43,6 +48,36 @@ class Stopwatch:
     def seconds(self) -> float:
         """Return the seconds so far."""
         return time.monotonic() - self._begun
+
+
+@dataclass
+class Beginning:
+    """A way to look at long loops that ends trainings after their first steps.
+
+    Attributes
+    ----------
+    spared : float
+        The seconds that their other steps would have taken.
+    """
+
+    spared: float = 0.0
+
+    def __call__(self, work: Iterable[Any], total: int, name: str) -> Iterator[Any]:
+        """Yield the steps of a training until there are enough, and all pieces of any other work."""
+        watch = Stopwatch()
+        for done, piece in enumerate(work, start=1):
+            yield piece
+            if name in PHASES and (passed := watch.seconds()) > ENOUGH:
+                self.spared += passed / done * (total - done)
+                return
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Return the seconds that some work takes, and its result, in which trainings by steps have only begun."""
+    watch, beginning = Stopwatch(), Beginning()
+    with shown_by(beginning):
+        found = work()
+    return watch.seconds() + beginning.spared, found
 
 
 @dataclass(frozen=True)
@@ -161,14 +196,13 @@ def _by_gradient(
     """Return the seconds in which a model learns from everyone's data by steps, of which some users are tried."""
     train = together.fold.train
     users = np.arange(min(SAMPLE, train.num_users))
-    watch = Stopwatch()
-    trained(train.take(users), together.setup(config))
-    return watch.seconds() * train.num_users / len(users)
+    seconds, _ = timed(lambda: trained(train.take(users), together.setup(config)))
+    return seconds * train.num_users / len(users)
 
 
 def _alone(config: Config, together: Federation) -> float:
     """Return the seconds in which public users alone teach the student."""
-    return _timed(lambda: config.algorithm.undistilled(together.setup(config)))[0]
+    return timed(lambda: config.algorithm.undistilled(together.setup(config)))[0]
 
 
 def _federated(name: str, config: Config, together: Federation) -> Fit:
@@ -177,10 +211,10 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     few = np.arange(min(32, config.runtime.cohort_size, together.partition.num_clients))
     next(DrySimulation(other, together, few[:2]).play())  # the first time is slower than all others
     simulation = DrySimulation(other, together, few)
-    learning, played = _timed(lambda: next(simulation.play()))
+    learning, played = timed(lambda: next(simulation.play()))
     learning -= played.teaching_seconds
     asks = other.algorithm.deploy(played.state, few, 1)
-    measuring = _timed(lambda: simulation.measured(asks))[0]
+    measuring = timed(lambda: simulation.measured(asks))[0]
     share = together.partition.num_clients / len(few)
     seconds = other.num_server_rounds * (learning * share + played.teaching_seconds) + measuring * share
     student = other.algorithm.student(played.state)
@@ -188,9 +222,3 @@ def _federated(name: str, config: Config, together: Federation) -> Fit:
     most = size.written(other.num_server_rounds)
     memory = resident_memory() + students_memory(other, together)
     return Fit(seconds, memory, most if config.evaluation.keep_baselines else size.texts(), most)
-
-
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
-    watch = Stopwatch()
-    found = work()
-    return watch.seconds(), found

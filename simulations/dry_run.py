@@ -11,13 +11,14 @@ from fedkd.messages.flower import answer_bytes, ask_bytes
 from fedkd.messages.types import Asks, Estimates
 from fedkd.models.base import Recommender
 from fedkd.models.threads import limited_threads
+from fedkd.models.watching import shown_by
 from fedkd.protocols.base import State
 from fedkd.protocols.rounds import play_round
 from fedkd.runs.config import Config
 from fedkd.runs.dry_simulation import DrySimulation
 from fedkd.runs.federation import Federation
 from fedkd.runs.machine import peak_memory
-from simulations.calibration import Stopwatch, fitting, rating, resampling
+from simulations.calibration import Beginning, Stopwatch, fitting, rating, resampling
 from simulations.folder_size import FolderSize, report_bytes
 
 STARTING = 1.0
@@ -165,12 +166,14 @@ class Rehearsal:
 
     @classmethod
     def of(cls, config: Config, together: Federation) -> "Rehearsal":
-        """Play the round with the first clients, as many as are computed together."""
+        """Play the round with the first clients, as many as are computed together; long trainings only begin."""
         sample = np.arange(min(config.runtime.cohort_size, together.partition.num_clients))
         simulation = DrySimulation(config, together, sample)
         found = cls(simulation, simulation.begin())
-        played = play_round(config.algorithm, found.state, 1, sample, len(sample), found._collect)
-        found.state, found.teaching = played.state, played.teaching_seconds
+        beginning = Beginning()
+        with shown_by(beginning):
+            played = play_round(config.algorithm, found.state, 1, sample, len(sample), found._collect)
+        found.state, found.teaching = played.state, played.teaching_seconds + beginning.spared
         found._evaluate()
         return found
 

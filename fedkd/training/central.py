@@ -17,6 +17,9 @@ from fedkd.training.options import AdamTraining
 
 Rows = NDArray[np.int64]
 
+PHASES = ("training", "pretrain", "distil", "optimise")
+"""Names by which this loop is watched. Whoever wants no result may stop looking at its steps: they end there."""
+
 
 class Best(NamedTuple):
     """The best quality so far, and the step and the state that had it."""
@@ -120,7 +123,7 @@ def train(
         adam = Adam(parameters, training.learning_rate, training.weight_decay)
         torch.manual_seed(int(rng.integers(2**62)))
         batches = _batches(num_rows, steps, training.batch_size, rng)
-        for step, rows in enumerate(watched(batches, steps, phase or "training"), start=1):
+        for step, rows in enumerate(watched(batches, steps, phase or PHASES[0]), start=1):
             adam.learning_rate = training.rate(step, steps)
             model.train()
             loss = adam.step(loss_of(rows))

@@ -45,6 +45,21 @@ def test_every_stage_and_every_baseline_has_its_seconds() -> None:
     assert all(word in said for word in ("GB at most", "MB in the end", "centralised", "an evaluation"))
 
 
+def test_a_long_training_is_foretold_from_its_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "ENOUGH", 0.05)
+    steps = 10_000_000
+    _, found = planned(
+        *SMALL,
+        "algorithm.model.family=linear",
+        f"algorithm.distillation.steps={steps}",
+        "algorithm.distillation.samples=10",
+        f"algorithm.central.epochs={steps}",
+        'evaluation.baselines=["centralised"]',
+    )
+    assert found.seconds["teaching"] > steps / 1e5
+    assert found.seconds["centralised"] > steps / 1e5
+
+
 def test_a_baseline_that_is_left_out_costs_nothing() -> None:
     _, found = planned(*SMALL, "algorithm.rank=8", 'evaluation.baselines=["fedavg"]', "evaluation.baseline-updates=10")
     assert found.seconds["fedavg"] == 0
