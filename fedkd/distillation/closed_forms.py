@@ -22,6 +22,7 @@ from fedkd.models.woodbury import WoodburyEASE
 
 Floats = NDArray[np.floating]
 Product = Callable[[NDArray[Any]], NDArray[Any]]
+LinearTeacher = EASE | WoodburyEASE
 
 DENSE_BYTES = 2**29
 """Items x items arrays of doubles up to this size are made for a teacher; beyond it comes the factored form."""
@@ -97,7 +98,7 @@ class Gram:
         return _operator(self.num_items, product, product)
 
 
-def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | WoodburyEASE:
+def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> LinearTeacher:
     """Return EASE for a Gram matrix: items x items where the catalogue is small, in factors where it is not.
 
     Parameters
@@ -111,12 +112,10 @@ def ease_teacher(gram: Gram, ridge: float, dense: bool | None = None) -> EASE | 
     """
     if is_dense(gram.num_items) if dense is None else dense:
         return EASE(ease_weights(np.asarray(gram.dense(), np.float64), ridge))
-    scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
-    scale **= -0.5
-    return WoodburyEASE(_root(gram.factor, scale), scale)
+    return _factored(gram, ridge)
 
 
-def denoising_teacher(gram: Gram, ridge: float, dropout: float, dense: bool | None = None) -> EASE | WoodburyEASE:
+def denoising_teacher(gram: Gram, ridge: float, dropout: float, dense: bool | None = None) -> LinearTeacher:
     """Return the linear autoencoder of histories from which items were dropped, the diagonal of its weights 0.
 
     What an item says of others is trusted the less the more often it is there, over what EASE's ridge does: noise on
@@ -136,8 +135,14 @@ def denoising_teacher(gram: Gram, ridge: float, dropout: float, dense: bool | No
     ridges = np.asarray(ridge + dropout / (1 - dropout) * gram.diagonal(), np.float64)
     if is_dense(gram.num_items) if dense is None else dense:
         return EASE(denoising_weights(np.asarray(gram.dense(), np.float64), ridges))
-    scale = ((0.0 if gram.rest is None else gram.rest) + ridges) ** -0.5
-    return WoodburyEASE(_root(gram.factor, scale), scale, ridges)
+    return _factored(gram, ridges, ridges)
+
+
+def _factored(gram: Gram, ridge: float | Floats, stiffness: Floats | None = None) -> WoodburyEASE:
+    """Return the teacher in factors; a ridge for every item, or one for all."""
+    scale = (np.zeros(gram.num_items) if gram.rest is None else gram.rest) + ridge
+    scale **= -0.5
+    return WoodburyEASE(_root(gram.factor, scale), scale, stiffness)
 
 
 def is_compressed(users: int, items: int, rank: int = RANK) -> bool:
@@ -155,7 +160,7 @@ def is_dense(items: int) -> bool:
     return 8 * items**2 <= DENSE_BYTES
 
 
-def low_rank_student(teacher: EASE | WoodburyEASE, gram: Gram, rank: int) -> LowRank:
+def low_rank_student(teacher: LinearTeacher, gram: Gram, rank: int) -> LowRank:
     """Return the best student ``x A C^T`` of a rank: it minimises the teacher's error summed over the Gram matrix.
 
     Among all matrices of that rank, ``B V V^T`` with the first eigenvectors ``V`` of ``B^T H B`` is nearest to the
@@ -218,7 +223,7 @@ def _leading(rows: sparse.csr_array, rank: int) -> NDArray[np.float32]:
     return np.asarray((vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))).T @ basis.T)
 
 
-def teacher_operator(teacher: EASE | WoodburyEASE) -> LinearOperator:
+def teacher_operator(teacher: LinearTeacher) -> LinearOperator:
     """Return the teacher's matrix ``B`` as something to multiply vectors with, from either side."""
     if isinstance(teacher, EASE):
         weights = teacher.weights.numpy()

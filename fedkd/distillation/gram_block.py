@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram
+from fedkd.distillation.closed_forms import Gram, LinearTeacher, denoising_teacher
 from fedkd.distillation.content_prior import content_rows
 from fedkd.messages.types import Kind, LowRankUpdate, Spec
 from fedkd.ragged import Ragged
@@ -107,6 +107,11 @@ def protected_gram(
     gain = scale * posterior(pooled, units, ratio, noise) - ratio * known
     content = content_rows(public, CONTENT * (num_users + public.num_users))
     return _joined(np.vstack([np.sqrt(1 + ratio) * rows, content]), panel, gain)
+
+
+def protected_teacher(gram: Gram, ridge: float) -> LinearTeacher:
+    """Return the teacher of an estimate, which learns to do without some items; the ridge is in its units."""
+    return denoising_teacher(gram, ridge, DROPOUT)
 
 
 def _matched(directions: Floats, popularity: Floats, ratio: float) -> Floats:

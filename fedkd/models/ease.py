@@ -74,7 +74,6 @@ def ease_weights(gram_matrix: Floats, l2: float) -> Floats:
     ndarray of float64, shape [items, items]
         ``B``, its diagonal exactly 0.
     """
-    _check_ridge(l2)
     inverse = _inverse(gram_matrix, l2)
     return _off_diagonal(inverse, 1 / np.diag(inverse))
 
@@ -113,6 +112,7 @@ def fit_ease(interactions: Interactions, l2: float, user_weights: NDArray[np.flo
 
 def _inverse(gram_matrix: Floats, ridge: float | Floats) -> Floats:
     """Return the inverse of a Gram matrix with a ridge, in its place where it is in C order."""
+    _check_ridge(np.min(ridge))
     matrix = np.require(gram_matrix, np.float64, ["C", "W"])
     np.einsum("ii->i", matrix)[:] += ridge
     _invert(matrix)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from fedkd.errors import UserError
 from fedkd.models.base import Recommender, parts_of
-from fedkd.models.item_table import item_tables
 from fedkd.models.standardised import Standardised
 
 
@@ -21,7 +20,7 @@ class WideDeep(Recommender):
     wide : Recommender
         The linear model, which training leaves as it is.
     deep : Recommender
-        The model that learns; features and layers are its own.
+        The model that learns.
     gain : float
         The gain at the beginning: what makes the standardised scores of the wide part logits.
 
@@ -39,19 +38,10 @@ class WideDeep(Recommender):
         super().__init__(deep.num_items)
         self.wide, self.deep = Standardised(wide.requires_grad_(False)), deep
         self.gain = nn.Parameter(torch.tensor(float(gain)))
-        vars(self)["item_tables"] = item_tables(self)
 
     def hidden(self, history: Tensor) -> Tensor:
         """Return the features of the deep part."""
         return self.deep.hidden(history)
-
-    def features(self, history: Tensor, layer: int | None = None) -> Tensor:
-        """Return the features of a layer of the deep part."""
-        return self.deep.features(history, layer)
-
-    def positions(self, history: Tensor, layer: int | None = None) -> Tensor:
-        """Return a layer of the deep part."""
-        return self.deep.positions(history, layer)
 
     @property
     def reach(self) -> int | None:

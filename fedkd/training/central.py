@@ -18,7 +18,7 @@ from fedkd.training.options import AdamTraining
 Rows = NDArray[np.int64]
 
 PHASES = ("training", "pretrain", "distil", "optimise")
-"""Names by which this loop is watched. Whoever wants no result may stop looking at its steps: they end there."""
+"""Names under which this loop is watched; a watcher that yields fewer steps ends it there."""
 
 
 class Best(NamedTuple):

@@ -59,8 +59,7 @@ def test_training_moves_the_deep_part_and_the_gain_alone(linear):
 
 def test_features_are_those_of_the_deep_part_and_sizes_add_up():
     model = both()
-    for layer in (None, 2):
-        torch.testing.assert_close(model.features(HISTORIES, layer), model.deep.features(HISTORIES, layer))
+    torch.testing.assert_close(model.features(HISTORIES), model.deep.features(HISTORIES))
     sizes = [model.wide.model.size(), model.deep.size(), (1, 4)]
     assert model.size() == tuple(map(sum, zip(*sizes, strict=True)))
     assert flops(model, HISTORIES) == flops(model.wide.model, HISTORIES) + flops(model.deep, HISTORIES)

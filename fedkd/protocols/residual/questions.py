@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
-from fedkd.distillation.closed_forms import Gram, denoising_teacher, ease_teacher, low_rank_student, weighted_gram
-from fedkd.distillation.gram_block import DROPOUT, RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram
+from fedkd.distillation.closed_forms import Gram, LinearTeacher, ease_teacher, low_rank_student, weighted_gram
+from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram, protected_teacher
 from fedkd.distillation.residual import (
     UserWeights,
     answer,
@@ -29,8 +29,6 @@ from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
 from fedkd.models.base import Recommender
-from fedkd.models.ease import EASE
-from fedkd.models.woodbury import WoodburyEASE
 from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual.contributions import Update, counted, joined, minus, remembered, remembers
 from fedkd.protocols.residual.parameters import ResidualParameters
@@ -39,7 +37,6 @@ from fedkd.training.cohort import Cohort
 
 EXACT = 1000
 """Levels of a weight that need not be rounded to few bits."""
-
 
 FADING = 0.5
 """Weight of a noised answer over that of the next one of the same client; chosen on worlds of the feedback
@@ -173,7 +170,7 @@ class GramQuestion(Question):
         teacher = self.teacher(gram, strength)
         return teacher, low_rank_student(teacher, gram, rank)
 
-    def teacher(self, gram: Gram, strength: float) -> EASE | WoodburyEASE:
+    def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
         """Return the teacher of a Gram matrix: EASE."""
         return ease_teacher(gram, strength)
 
@@ -258,9 +255,9 @@ class BlockQuestion(GramQuestion):
         known = (setup.public, setup.num_private_users, std, setup.popularity)
         return protected_gram(mean, state.arrays["reference.panel"], *known), float(strength)
 
-    def teacher(self, gram: Gram, strength: float) -> EASE | WoodburyEASE:
+    def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
         """Return a denoising teacher."""
-        return denoising_teacher(gram, strength, DROPOUT)
+        return protected_teacher(gram, strength)
 
     @property
     def permanent(self) -> str | None:
