@@ -26,7 +26,8 @@ class FeedbackLog:
 
     def append(self, line: dict[str, Any]) -> None:
         """Add a line with the time; an ``OSError`` where the disk refuses."""
-        content = json.dumps({"time": round(time.time(), 3), **line}).encode() + b"\n"
+        # Two people may say the same at once, and equal lines count once: to the millisecond they were equal too often.
+        content = json.dumps({"time": round(time.time(), 6), **line}).encode() + b"\n"
         with self._locked():
             if self._size() + len(content) > self.most_bytes // 2 and self.path.exists():
                 os.replace(self.path, self._older)
