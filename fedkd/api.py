@@ -85,7 +85,7 @@ def split(loaded: Loaded | Interactions, kind: str = "ratio", seed: int = 0, **o
     loaded : Loaded or Interactions
         What to divide.
     kind : str
-        ``ratio``, ``leave-last-out``, ``temporal``, ``user-disjoint`` or ``official``.
+        ``ratio``, ``leave-last-out``, ``temporal``, ``user-disjoint``, ``cold-items`` or ``official``.
     seed : int
         The split's chance.
     **options

@@ -72,13 +72,13 @@ def typical_history(together: Federation) -> Ragged:
 
 
 def compared(lists: Mapping[str, Lists], config: Config, together: Federation) -> dict[str, Any]:
-    """Return metrics by slices of users and items, and ratios to EASE."""
+    """Return metrics by slices of users and items, and ratios to EASE, unless that finds nothing."""
     per_user = {name: measure_lists(found, together.fold.target) for name, found in lists.items()}
     measured = [row for row in IN_REPORT if row.name in lists]
     ratios = {
         f"{row.name}/{EASE}": {RATIO_METRIC: ratio(per_user[row.name], per_user[EASE], RATIO_METRIC, config.seed)}
         for row in measured
-        if row.of_ease and EASE in lists
+        if row.of_ease and EASE in lists and per_user[EASE].column(RATIO_METRIC).any()
     }
     parts = {row.name: slices(lists[row.name], together.fold, config.seed) for row in measured if row.sliced}
     return {"ratios": ratios, "slices": parts}

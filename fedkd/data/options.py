@@ -14,16 +14,17 @@ class SplitOptions(Options):
     ----------
     kind : str
         ``ratio`` (random per user), ``leave-last-out``, ``temporal`` (one point in time, later users folded in),
-        ``user-disjoint`` (some users only tested, folded in with part of their history), or ``official`` (the source's
-        own test part: ``ua.test`` of MovieLens-100K, in other sources the files named test).
+        ``user-disjoint`` (some users only tested, folded in with part of their history), ``cold-items`` (some items
+        only tested: nobody has had them yet), or ``official`` (the source's own test part: ``ua.test`` of
+        MovieLens-100K, in other sources the files named test).
     test_fraction, validation_fraction : float
-        Share of each user's interactions (ratio), of all interactions (temporal) or of users (user-disjoint) in the
-        test part, and of the remaining ones in the validation part.
+        Share of each user's interactions (ratio), of all interactions (temporal), of users (user-disjoint) or of items
+        (cold-items) in the test part, and of the remaining ones in the validation part.
     fold_in_fraction : float
         Share of a folded-in user's interactions that becomes their input.
     """
 
-    kind: Literal["ratio", "leave-last-out", "temporal", "user-disjoint", "official"] = "ratio"
+    kind: Literal["ratio", "leave-last-out", "temporal", "user-disjoint", "cold-items", "official"] = "ratio"
     test_fraction: float = Field(0.2, gt=0, lt=1)
     validation_fraction: float = Field(0.15, gt=0, lt=1)
     fold_in_fraction: float = Field(0.8, gt=0, lt=1)

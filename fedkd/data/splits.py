@@ -92,6 +92,8 @@ def _divide(
         target = _last_share(interactions, available, np.arange(len(interactions), dtype=np.float64), 0.0)
     elif kind == "temporal":
         return _temporal(interactions, available, options, fraction)
+    elif kind == "cold-items":
+        target = _of_some_items(interactions, available, fraction, rng)
     else:
         return _disjoint(interactions, available, options, fraction, rng)
     return Parts(available & ~target, available & ~target, target)
@@ -134,6 +136,14 @@ def _disjoint(
     late = _last_share(interactions, theirs, np.arange(len(theirs), dtype=np.float64), 1 - options.fold_in_fraction)
     train = available & ~theirs
     return Parts(train, train | (theirs & ~late), late)
+
+
+def _of_some_items(interactions: Interactions, available: Mask, fraction: float, rng: np.random.Generator) -> Mask:
+    """Return all interactions with a share of the items, at least one; models learn nothing of these items."""
+    items = interactions.histories.values
+    there = np.unique(items[available])
+    cold = rng.choice(there, max(1, round(fraction * len(there))), replace=False)
+    return np.asarray(available & np.isin(items, cold))
 
 
 def _official(loaded: Loaded | Interactions) -> Parts:

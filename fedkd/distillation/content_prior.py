@@ -8,6 +8,7 @@ for collaborative filtering with side-information, RecSys 2020, CEASE).
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 
 Floats = NDArray[np.float64]
@@ -35,12 +36,20 @@ def content_rows(public: Interactions, weight: float) -> Floats:
     ndarray, shape [categories + eras + both, items]
         Of the third kind those rows that are not empty; no rows of a kind that the catalogue lacks.
     """
-    catalogue = public.catalogue
-    categories: Floats = catalogue.membership.T.astype(np.float64).reshape(-1, public.num_items)
-    eras = era_rows(np.zeros(public.num_items, np.int64) if catalogue.years is None else catalogue.years)
-    both = (categories[:, None] * eras).reshape(-1, public.num_items)
-    kinds = (categories, eras, both[both.any(axis=1)])
-    return np.vstack([_weighted(kind, public.popularity(), weight) for kind in kinds])
+    popularity = public.popularity()
+    return np.vstack([_weighted(kind, popularity, weight) for kind in kinds_of_items(public.catalogue)])
+
+
+def kinds_of_items(catalogue: Catalogue) -> tuple[Floats, Floats, Floats]:
+    """Return the membership of items in categories, in eras, and in both at once, each of shape [rows, items].
+
+    Of the third kind only rows that are not empty; no rows of a kind that the catalogue lacks.
+    """
+    items = len(catalogue)
+    categories: Floats = catalogue.membership.T.astype(np.float64).reshape(-1, items)
+    eras = era_rows(np.zeros(items, np.int64) if catalogue.years is None else catalogue.years)
+    both = (categories[:, None] * eras).reshape(-1, items)
+    return categories, eras, both[both.any(axis=1)]
 
 
 def era_rows(years: NDArray[np.int64]) -> Floats:

@@ -1,7 +1,7 @@
 """The content of a catalogue's items, as numbers: categories, the words of titles, and vectors of any modality."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,16 +33,22 @@ def content_features(catalogue: Catalogue, words: int) -> Tensor:
     UserError
         The catalogue tells nothing but ids.
     """
-    parts = [unit(part) for part in _parts(catalogue, words)]
+    parts = list(content_kinds(catalogue, words))
     if not parts:
         raise UserError(
             "this model looks at the items' content, and the catalogue has neither categories nor titles nor vectors; "
             "set content = false in its item tables, or give the data an item file"
         )
-    return torch.from_numpy(np.concatenate(parts, axis=1) * np.float32(len(parts) ** -0.5))
+    return torch.from_numpy(side_by_side(parts))
 
 
-def _parts(catalogue: Catalogue, words: int) -> Iterator[NDArray[np.float32]]:
+def side_by_side(kinds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return kinds of content, at least one, as one array in which each weighs alike; see ``content_features``."""
+    return np.concatenate([unit(kind) for kind in kinds], axis=1) * np.float32(len(kinds) ** -0.5)
+
+
+def content_kinds(catalogue: Catalogue, words: int) -> Iterator[NDArray[np.float32]]:
+    """Yield every kind of content that a catalogue has, each of shape [items, numbers]; 0 words leave titles out."""
     if catalogue.categories:
         yield catalogue.membership.astype(np.float32)
     if catalogue.titles is not None and words > 0:

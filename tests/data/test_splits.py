@@ -17,7 +17,7 @@ from fedkd.data.splits import split
 from fedkd.errors import UserError
 from fedkd.ragged import Ragged
 
-KINDS = ("ratio", "leave-last-out", "temporal", "user-disjoint")
+KINDS = ("ratio", "leave-last-out", "temporal", "user-disjoint", "cold-items")
 ITEMS = 30
 
 
@@ -77,7 +77,7 @@ def test_nobody_loses_his_last_training_item(kind: str, seed: int, share: float)
     assert done.test.target.histories.lengths.min() >= 1
 
 
-@pytest.mark.parametrize("kind", ["ratio", "user-disjoint"])
+@pytest.mark.parametrize("kind", ["ratio", "user-disjoint", "cold-items"])
 def test_equal_seeds_give_equal_splits_and_others_other(kind: str) -> None:
     loaded = made_up(1)
     first, again, other = (split(loaded, options(kind), seed).fingerprint for seed in (5, 5, 6))
@@ -158,6 +158,16 @@ def test_users_of_a_disjoint_split_are_trained_on_or_tested() -> None:
     assert not (validated & tested).any()
     assert not (validated & (done.validation.train.histories.lengths > 0)).any()
     assert done.validation.history.take(np.flatnonzero(tested)).histories.lengths.sum() == 0
+
+
+def test_cold_items_are_in_one_part_alone() -> None:
+    done = split(made_up(6), options("cold-items", test_fraction=0.2, validation_fraction=0.25), 0)
+    tested, validated = (set(fold.target.histories.values.tolist()) for fold in (done.test, done.validation))
+    known = set(done.validation.train.histories.values.tolist())
+    assert (len(tested), len(validated), len(known)) == (6, 6, 18)
+    assert not tested & validated
+    assert not known & (tested | validated)
+    assert set(done.test.train.histories.values.tolist()) == known | validated
 
 
 def test_the_official_part_is_kept_as_it_is() -> None:

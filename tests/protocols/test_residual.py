@@ -216,3 +216,21 @@ def test_without_private_answers_the_centralised_student_of_another_family_learn
     assert "regularisation" in PROTOCOL.tunable
     found = neural.centralised(PRIVATE, setup)
     assert torch.equal(found.encoder.weight, expected.encoder.weight)  # type: ignore[arg-type, union-attr]
+
+
+@pytest.mark.parametrize("contributing", [0, USERS])
+def test_an_item_of_which_nothing_was_learnt_is_scored_for_its_content(contributing: int) -> None:
+    state = begin()
+    setup = state.setup
+    few = np.setdiff1d(np.flatnonzero(setup.public.popularity() == 0), state.arrays["reference.panel"])
+    flags = np.arange(ITEMS)[:, None] % 2 == np.arange(2)
+    told = replace(setup.public.catalogue, categories=("even", "odd"), membership=flags)
+    for catalogue, scored in ((setup.public.catalogue, False), (told, True)):
+        public = replace(setup.public, catalogue=catalogue)
+        state = PROTOCOL.begin(replace(setup, public=public))
+        if contributing:
+            state, _ = contribute(state, cohort(np.arange(contributing)))
+        state, _ = PROTOCOL.teach(state, stream(0, "teach"))
+        for model in (PROTOCOL.teacher(state), PROTOCOL.student(state)):
+            assert model is not None
+            assert bool(np.abs(score(model, PRIVATE.histories)[:, few]).max() > 1e-3) is scored

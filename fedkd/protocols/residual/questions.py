@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, LinearTeacher, ease_teacher, low_rank_student, weighted_gram
+from fedkd.distillation.cold_items import with_cold_items
 from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram, protected_teacher
 from fedkd.distillation.residual import (
     UserWeights,
@@ -165,10 +166,12 @@ class GramQuestion(Question):
         """Server: return the estimate of everyone's Gram matrix, and the ridge that suits it."""
 
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
-        """Return the teacher of the pooled Gram matrix, and its distillate of low rank."""
+        """Return the teacher of the pooled Gram matrix, and its distillate of low rank, with cold items in both."""
         gram, strength = self.gram(state, users)
         teacher = self.teacher(gram, strength)
-        return teacher, low_rank_student(teacher, gram, rank)
+        student = low_rank_student(teacher, gram, rank)
+        known = (gram.diagonal() > 0, state.setup.public.catalogue)
+        return with_cold_items(teacher, *known), with_cold_items(student, *known)
 
     def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
         """Return the teacher of a Gram matrix: EASE."""
@@ -178,7 +181,8 @@ class GramQuestion(Question):
         """Return the distillate of EASE of everyone's histories."""
         weights = UserWeights(EXACT, self.parameters.damping)
         gram = weighted_gram(train, weights.of(train.histories.lengths))
-        return low_rank_student(ease_teacher(gram, ridge(self.parameters.regularisation, train, weights)), gram, rank)
+        teacher = ease_teacher(gram, ridge(self.parameters.regularisation, train, weights))
+        return with_cold_items(low_rank_student(teacher, gram, rank), gram.diagonal() > 0, train.catalogue)
 
 
 class ScoresQuestion(RememberedQuestion, GramQuestion):
