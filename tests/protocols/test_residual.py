@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from fedkd.data.catalogue import Catalogue
 from fedkd.data.fold import Fold
 from fedkd.data.interactions import Interactions
+from fedkd.distillation.cold_items import with_cold_items
 from fedkd.distillation.server_student import ServerDistillation
 from fedkd.errors import UserError
 from fedkd.messages.types import Answers, Asks
 from fedkd.models.base import score
 from fedkd.models.cnn import CNNConfig
+from fedkd.models.ease import EASE
 from fedkd.models.linear import LinearConfig
 from fedkd.models.standardised import Standardised
 from fedkd.protocols.base import Setup, State
@@ -218,19 +220,25 @@ def test_without_private_answers_the_centralised_student_of_another_family_learn
     assert torch.equal(found.encoder.weight, expected.encoder.weight)  # type: ignore[arg-type, union-attr]
 
 
-@pytest.mark.parametrize("contributing", [0, USERS])
-def test_an_item_of_which_nothing_was_learnt_is_scored_for_its_content(contributing: int) -> None:
-    state = begin()
-    setup = state.setup
-    few = np.setdiff1d(np.flatnonzero(setup.public.popularity() == 0), state.arrays["reference.panel"])
+@pytest.mark.parametrize(("answer_budget", "contributing"), [(None, 0), (None, USERS), (100, 0)])
+def test_an_item_of_which_nothing_was_learnt_is_scored_for_its_content(
+    answer_budget: int | None, contributing: int
+) -> None:
+    setup = replace(begin().setup, answer_budget=answer_budget)
+    protocol = PROTOCOL if answer_budget is None else Residual(rank=5, block=10)
     flags = np.arange(ITEMS)[:, None] % 2 == np.arange(2)
     told = replace(setup.public.catalogue, categories=("even", "odd"), membership=flags)
     for catalogue, scored in ((setup.public.catalogue, False), (told, True)):
-        public = replace(setup.public, catalogue=catalogue)
-        state = PROTOCOL.begin(replace(setup, public=public))
+        state = protocol.begin(replace(setup, public=replace(setup.public, catalogue=catalogue)))
+        few = np.setdiff1d(np.flatnonzero(setup.public.popularity() == 0), state.arrays["reference.panel"])
         if contributing:
             state, _ = contribute(state, cohort(np.arange(contributing)))
-        state, _ = PROTOCOL.teach(state, stream(0, "teach"))
-        for model in (PROTOCOL.teacher(state), PROTOCOL.student(state)):
+        state, _ = protocol.teach(state, stream(0, "teach"))
+        for model in (protocol.teacher(state), protocol.student(state)):
             assert model is not None
             assert bool(np.abs(score(model, PRIVATE.histories)[:, few]).max() > 1e-3) is scored
+        had = ~np.isin(np.arange(ITEMS), few)
+        teacher = protocol.teacher(state)
+        assert isinstance(teacher, EASE)
+        again = with_cold_items(EASE(teacher.weights.numpy()), had, catalogue)
+        np.testing.assert_allclose(again.weights.numpy(), teacher.weights.numpy(), atol=1e-6)

@@ -234,3 +234,8 @@ def test_wide_tables_show_that_they_scroll(make_run: MakeRun) -> None:
     html = render(make_run()).read_text(encoding="utf-8")
     for words in (".panel.scroll::before", "slide sideways", ".scroll::-webkit-scrollbar", "var(--shade)"):
         assert words in html
+
+
+def test_a_run_whose_models_find_nothing_has_a_report(make_run: MakeRun) -> None:
+    nothing = {"ndcg@20": {"mean": 0.0, "low": 0.0, "high": 0.0}, "parameters": 32_000, "bytes": 64_000}
+    assert "0.000" in page(make_run(models={"student": nothing, "teacher": nothing}, ratios={})).text

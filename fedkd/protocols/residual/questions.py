@@ -170,8 +170,13 @@ class GramQuestion(Question):
         gram, strength = self.gram(state, users)
         teacher = self.teacher(gram, strength)
         student = low_rank_student(teacher, gram, rank)
-        known = (gram.diagonal() > 0, state.setup.public.catalogue)
+        known = (self.had(state, gram), state.setup.public.catalogue)
         return with_cold_items(teacher, *known), with_cold_items(student, *known)
+
+    def had(self, state: State, gram: Gram) -> NDArray[np.bool_]:
+        """Return of which items anything was learnt, shape [items]; content speaks for the others."""
+        del state
+        return np.asarray(gram.diagonal() > 0)
 
     def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
         """Return the teacher of a Gram matrix: EASE."""
@@ -258,6 +263,13 @@ class BlockQuestion(GramQuestion):
         strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
         known = (setup.public, setup.num_private_users, std, setup.popularity)
         return protected_gram(mean, state.arrays["reference.panel"], *known), float(strength)
+
+    def had(self, state: State, gram: Gram) -> NDArray[np.bool_]:
+        """Return the items of public users and of the panel; what noise and content say of others is left out."""
+        del gram
+        had = state.setup.public.popularity() > 0
+        had[state.arrays["reference.panel"]] = True
+        return np.asarray(had)
 
     def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
         """Return a denoising teacher."""
