@@ -38,8 +38,8 @@ Recalls = dict[str, float]
 
 
 @dataclass(frozen=True)
-class ColdItems:
-    """The cold items of a run.
+class ColdRanking:
+    """The ranking of a run's cold items among themselves.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ def of_run(path: Path, depth: int) -> Recalls:
     if not folder.finished:
         raise UserError(f"{path} has not finished; continue it with --resume {path}")
     together = federation(config)
-    found = ColdItems(together, depth)
+    found = ColdRanking(together, depth)
     if len(found.cold) <= depth:
         raise UserError(f"{path} has {len(found.cold)} cold items, so a list of {depth} holds all; lower --depth")
     if not item_content(together.fold.train.catalogue).shape[1]:

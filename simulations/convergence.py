@@ -91,7 +91,7 @@ def course(config: Config, folder: RunFolder) -> list[Point]:
         )
     together = federation(config)
     state = RunWriter(folder, config).progress(together.setup(config)).state
-    teacher, linear = algorithm.teacher(state), algorithm.closed_forms(state)[1]
+    teacher, linear = algorithm.teacher(state), algorithm.closed_forms(state)[1] if algorithm.wide else None
     assert teacher is not None
     how = algorithm.distillation.model_copy(update={"patience": algorithm.distillation.steps})  # looks, and never stops
     looks = Looks(together, how.steps)

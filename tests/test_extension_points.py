@@ -58,6 +58,7 @@ FORECAST, MEASURED = "simulations/benchmark/forecast.py", "a run whose cost is f
 EQUATION = "the paper's own equation has this loss"
 SCENES, DOMAINS = "simulations/scenes.py", "simulations/domains.py"
 GATE, TRIED = "fedkd/gate/options.py", "what a gate tries on a student where nobody says otherwise"
+SPLIT = "a kind of split has this name, too"
 BASELINE = "a row of the results table, chosen by the table of rows"
 ALLOWED: dict[str, dict[str, str]] = {
     "Residual": {
@@ -68,6 +69,11 @@ ALLOWED: dict[str, dict[str, str]] = {
         "simulations/benchmark/pauses.py": "whose statistics are compared",
         "simulations/convergence.py": "it alone distils a student from the teacher of a finished round, step by step",
         "simulations/feedback_policies.py": HINT,
+    },
+    "ColdItems": {
+        "fedkd/data/options.py": SPLIT,
+        "fedkd/data/splits.py": SPLIT,
+        "simulations/cold_items.py": SPLIT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},

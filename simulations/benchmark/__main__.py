@@ -2,6 +2,7 @@
 
 from fedkd.cli.terminal import application, start
 from simulations.benchmark import (
+    devices,
     engines,
     forecast,
     gate,
@@ -17,6 +18,7 @@ from simulations.benchmark import (
 
 app = application(help="Measure speed; every comparison is made in one run.", no_args_is_help=True)
 app.command("local-training")(local_training.main)
+app.command("devices")(devices.main)
 app.command("engines")(engines.main)
 app.command("scaling")(scaling.main)
 app.command("secure-sums")(secure_sums.main)

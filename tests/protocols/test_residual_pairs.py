@@ -26,8 +26,8 @@ from fedkd.protocols.base import Setup, State
 from fedkd.protocols.residual import Residual
 from fedkd.protocols.residual.choice import chosen_question
 from fedkd.protocols.residual.pair_questions import CoOccurrenceQuestion, NextItemQuestion, SessionQuestion
-from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
-from fedkd.protocols.residual.questions import BlockQuestion, ScoresQuestion
+from fedkd.protocols.residual.protected_questions import BlockQuestion, ProtectedNextItemQuestion
+from fedkd.protocols.residual.questions import ScoresQuestion
 from fedkd.ragged import Ragged
 from fedkd.random_streams import stream
 from fedkd.testing.protocols import pooled

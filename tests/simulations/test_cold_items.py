@@ -12,7 +12,7 @@ from fedkd.models.popularity import Popularity
 from fedkd.runs.config import load
 from fedkd.runs.federation import federation
 from fedkd.runs.folder import RunFolder
-from simulations.cold_items import CATEGORIES, RANDOM, ColdItems, by_category, main, of_run
+from simulations.cold_items import CATEGORIES, RANDOM, ColdRanking, by_category, main, of_run
 from simulations.sweep import finished
 from tests.deployment.runs import finished_run
 
@@ -51,7 +51,7 @@ def test_a_run_whose_items_nobody_has_had_has_no_share_of_ease(runs: list[Path])
 def test_content_of_cold_items_beats_random_order(runs: list[Path]) -> None:
     for path in runs:
         found = of_run(path, 3)
-        cold = ColdItems(federation(RunFolder(path).config()), 3)
+        cold = ColdRanking(federation(RunFolder(path).config()), 3)
         assert found[RANDOM] == 3 / len(cold.cold)
         assert found["student"] > 1.2 * found[RANDOM]
         assert found["teacher"] > 1.2 * found[RANDOM]
@@ -59,7 +59,7 @@ def test_content_of_cold_items_beats_random_order(runs: list[Path]) -> None:
 
 def test_recall_is_the_share_of_each_users_own_cold_items(runs: list[Path]) -> None:
     together = federation(RunFolder(runs[0]).config())
-    cold = ColdItems(together, 4)
+    cold = ColdRanking(together, 4)
     scores = np.random.default_rng(0).random(200).astype(np.float32)
     best = set(cold.cold[np.argsort(-scores[cold.cold])][:4].tolist())
     shares = [

@@ -20,7 +20,7 @@ from fedkd.feedback.world import World
 from fedkd.messages.types import LowRankUpdate
 from fedkd.privacy.ledger import Ledger
 from fedkd.privacy.mechanisms import central
-from fedkd.protocols.residual import questions
+from fedkd.protocols.residual import protected_questions as questions
 from fedkd.report.feedback import write_feedback
 from fedkd.runs.config import Config, load
 from simulations.feedback import OWN, POLICIES, main, play, releases_table

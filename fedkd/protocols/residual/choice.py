@@ -29,8 +29,8 @@ from fedkd.models.base import Recommender, score
 from fedkd.protocols.base import Setup
 from fedkd.protocols.residual.pair_questions import EVERYTHING, CoOccurrenceQuestion, NextItemQuestion, SessionQuestion
 from fedkd.protocols.residual.parameters import ResidualParameters
-from fedkd.protocols.residual.protected_questions import ProtectedNextItemQuestion
-from fedkd.protocols.residual.questions import BlockQuestion, Question, ScoresQuestion
+from fedkd.protocols.residual.protected_questions import BlockQuestion, ProtectedNextItemQuestion
+from fedkd.protocols.residual.questions import Question, ScoresQuestion
 
 Positions = NDArray[np.int64]
 Learner = Callable[[Interactions, ResidualParameters], Recommender]

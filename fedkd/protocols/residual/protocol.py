@@ -189,12 +189,16 @@ class Residual(ResidualParameters, LowRankStudent):
         """Return a neural teacher trained on everyone's hard labels in one place."""
         return self._pretrained(train, setup) if self.neural_teacher else None
 
-    def distilled(self, state: State, teacher: Recommender, linear: Recommender) -> Recommender:
-        """Return a new student of the teacher, beside the linear one where it is wide; an observer may look at it."""
+    def distilled(self, state: State, teacher: Recommender, linear: Recommender | None) -> Recommender:
+        """Return a new student of the teacher; an observer may look at it.
+
+        Where it is wide it stands beside the linear one, which nothing else needs.
+        """
         assert self.model is not None
         setup = state.setup
         blank = self.model.build(setup.public.catalogue, setup.seed)
         if self.wide:
+            assert linear is not None
             ordered, rng = self.question(state).ordered, stream(setup.seed, "wide")
             blank = beside_linear(linear, blank, setup.public.histories, ordered, rng)
         return self._learner(state, blank, teacher, self.distillation, "distil", observer())

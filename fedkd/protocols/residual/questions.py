@@ -1,8 +1,7 @@
-"""The questions about a Gram matrix in residual distillation: exact scores on references, or a small bounded block.
+"""The questions of residual distillation, and the default one: exact scores on references.
 
-Without a budget of numbers, clients answer with whole numbers that sum exactly and can be taken back. With one, an
-answer must have a norm of 1 at most and few numbers, so a block of the Gram matrix is asked for
-(`fedkd.distillation.gram_block`).
+Clients answer with whole numbers that sum exactly and can be taken back. Under noise there are other questions
+(`fedkd.protocols.residual.protected_questions`).
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, LinearTeacher, ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.cold_items import with_cold_items
-from fedkd.distillation.gram_block import RIDGE_MULTIPLIER, block_answer, block_spec, protected_gram, protected_teacher
 from fedkd.distillation.residual import (
     UserWeights,
     answer,
@@ -26,7 +24,6 @@ from fedkd.distillation.residual import (
     ridge,
     sizes_for_budget,
 )
-from fedkd.errors import UserError
 from fedkd.messages.missing import Missing
 from fedkd.messages.types import Answers, Asks, Estimate, LowRankUpdate, Reference, Spec
 from fedkd.models.base import Recommender
@@ -38,10 +35,6 @@ from fedkd.training.cohort import Cohort
 
 EXACT = 1000
 """Levels of a weight that need not be rounded to few bits."""
-
-FADING = 0.5
-"""Weight of a noised answer over that of the next one of the same client; chosen on worlds of the feedback
-loop that its figures do not use (seeds 100 and 101, epsilon 8 and 1), among 1, 0.8 and 0.5."""
 
 
 @dataclass(frozen=True)
@@ -221,86 +214,6 @@ class ScoresQuestion(RememberedQuestion, GramQuestion):
         """Return the outer products of some histories."""
         assert asks.reference is not None
         return answer(histories, owner, asks.reference, self.parameters.weights, int(asks.shared["sizes"][0]))
-
-
-class BlockQuestion(GramQuestion):
-    """One small symmetric block of the Gram matrix, of norm 1 at most."""
-
-    code: ClassVar[int] = 1
-    name: ClassVar[str] = "block"
-    fading: ClassVar[float] = FADING
-
-    def reference(self, setup: Setup) -> Reference:
-        """Return the most popular items, about 15 times the root of the number of clients."""
-        items = setup.public.num_items
-        if not setup.public.num_users:
-            raise no_public_users()
-        size = min(self.parameters.block or round(15 * setup.num_clients**0.5), items, 4096)
-        return item_reference(setup.popular, size, size)
-
-    def spec(self, reference: Reference, num_users: int) -> Spec:
-        """Return the square of the panel's items."""
-        del num_users
-        return block_spec(reference.panel)
-
-    def learn(self, cohort: Cohort, asks: Asks) -> tuple[Cohort, Answers]:
-        """Answer with ``x^T x / |x|^2`` on the panel."""
-        assert asks.reference is not None
-        train, panel = cohort.data.train, asks.reference.panel
-        values = {self.name: block_answer(train.histories, cohort.owner, panel, train.num_items)}
-        return cohort, Answers(asks.round, cohort.clients, values, asks.reference.fingerprint)
-
-    def added(self, total: NDArray[Any], estimate: Estimate, spec: Spec) -> NDArray[Any]:
-        """Add the two sums."""
-        del spec
-        return np.asarray(total + estimate.value)
-
-    def gram(self, state: State, users: int) -> tuple[Gram, float]:
-        """Shift the public users' estimate towards the sum, the further the smaller its standard deviation."""
-        del users
-        setup, (mean, std) = state.setup, mean_answer(state)
-        lengths = setup.public.histories.lengths
-        strength = RIDGE_MULTIPLIER * self.parameters.regularisation * (lengths > 0).sum() / max(1, lengths.sum())
-        known = (setup.public, setup.num_private_users, std, setup.popularity)
-        return protected_gram(mean, state.arrays["reference.panel"], *known), float(strength)
-
-    def had(self, state: State, gram: Gram) -> NDArray[np.bool_]:
-        """Return the items of public users and of the panel; what noise and content say of others is left out."""
-        del gram
-        had = state.setup.public.popularity() > 0
-        had[state.arrays["reference.panel"]] = True
-        return np.asarray(had)
-
-    def teacher(self, gram: Gram, strength: float) -> LinearTeacher:
-        """Return a denoising teacher."""
-        return protected_teacher(gram, strength)
-
-    @property
-    def permanent(self) -> str | None:
-        """Reason: taking something back would be one more release about the clients that leave."""
-        return PERMANENT
-
-
-PERMANENT = "a protected sum keeps every contribution it has; to remove one, run again without the client"
-
-
-def mean_answer(state: State) -> tuple[NDArray[np.float64], float]:
-    """Return the sum of clients' protected answers and the standard deviation of its noise, infinite before any answer.
-
-    Where clients answered several times, it is the sum of the means of these answers, in which older ones fade: a sum
-    of differences would carry the noise of all of them, and the latest answer alone that of one out of many.
-    """
-    times = float(state.arrays["times"])
-    std = float(state.arrays["std"]) / times if state.arrays["accepted"].any() else np.inf
-    return state.arrays["sum"] / times, std
-
-
-def no_public_users() -> UserError:
-    """Return the error of a protected question without public users."""
-    return UserError(
-        "under protection, algorithm residual needs public users, whose histories predict the sum; set "
-        "partition.public-fraction above 0, for example 0.1"
-    )
 
 
 def state_reference(state: State) -> Reference:
