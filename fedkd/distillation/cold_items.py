@@ -60,7 +60,7 @@ class ContentMap:
         return np.asarray(columns @ self.known @ self.mapped)
 
 
-def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue) -> Model:
+def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue, weight: float) -> Model:
     """Return a model in which cold items have the numbers that their content suggests; it is changed in place.
 
     Parameters
@@ -71,6 +71,8 @@ def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue) 
         The items that somebody has had; with all or none of them nothing changes.
     catalogue : Catalogue
         The items. Cold ones of which it tells nothing have no numbers.
+    weight : float
+        What the numbers of cold items are multiplied with.
     """
     if isinstance(model, EASE):
         columns = model.weights.numpy()
@@ -79,7 +81,7 @@ def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue) 
     else:
         return model
     if had.any() and not had.all():
-        columns[:, ~had] = ContentMap.of(had, catalogue).predicted(columns)
+        columns[:, ~had] = weight * ContentMap.of(had, catalogue).predicted(columns)
     return model
 
 

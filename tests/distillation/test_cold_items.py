@@ -62,15 +62,15 @@ def test_content_is_every_kind_side_by_side() -> None:
 
 
 def test_a_teacher_gets_columns_by_regression_on_content() -> None:
-    teacher = with_cold_items(EASE(WEIGHTS), HAD, CATALOGUE)
-    assert_allclose(teacher.weights.numpy(), expected(WEIGHTS), atol=1e-5)
+    teacher = with_cold_items(EASE(WEIGHTS), HAD, CATALOGUE, 0.5)
+    assert_allclose(teacher.weights.numpy(), np.where(HAD, 1.0, 0.5) * expected(WEIGHTS), atol=1e-5)
     assert np.abs(teacher.weights.numpy()[:, ~HAD]).max() > 0.01
     assert_array_equal(teacher.weights.numpy()[:, HAD], WEIGHTS[:, HAD].astype(np.float32))
 
 
 def test_a_student_gets_rows_of_its_decoder_and_needs_no_content() -> None:
     encoder, decoder = RNG.normal(size=(2, ITEMS, RANK))
-    student = with_cold_items(LowRank.from_factors(encoder, decoder), HAD, CATALOGUE)
+    student = with_cold_items(LowRank.from_factors(encoder, decoder), HAD, CATALOGUE, 1.0)
     assert_allclose(student.decoder.weight.detach().numpy(), expected(decoder.T).T, atol=1e-5)
     assert_array_equal(student.encoder.weight.detach().numpy(), encoder.astype(np.float32))
     assert list(student.state_dict()) == ["encoder.weight", "decoder.weight"]
@@ -78,19 +78,21 @@ def test_a_student_gets_rows_of_its_decoder_and_needs_no_content() -> None:
 
 @pytest.mark.parametrize("had", [np.ones(ITEMS, bool), np.zeros(ITEMS, bool)])
 def test_without_cold_items_or_any_others_nothing_changes(had: NDArray[np.bool_]) -> None:
-    assert_array_equal(with_cold_items(EASE(WEIGHTS), had, CATALOGUE).weights.numpy(), WEIGHTS.astype(np.float32))
+    assert_array_equal(with_cold_items(EASE(WEIGHTS), had, CATALOGUE, 1.0).weights.numpy(), WEIGHTS.astype(np.float32))
 
 
 def test_items_without_content_stay_without_numbers() -> None:
     silent = replace(CATALOGUE, titles=None, vectors={}, years=None, membership=FLAGS * HAD[:, None])
     for catalogue in (silent, Catalogue.numbered(ITEMS)):
-        assert_array_equal(with_cold_items(EASE(WEIGHTS), HAD, catalogue).weights.numpy(), WEIGHTS.astype(np.float32))
+        assert_array_equal(
+            with_cold_items(EASE(WEIGHTS), HAD, catalogue, 1.0).weights.numpy(), WEIGHTS.astype(np.float32)
+        )
 
 
 def test_another_model_stays_as_it_is() -> None:
     model = Popularity(np.arange(ITEMS, dtype=np.float32))
     before = score(model, Ragged.from_rows([[0]], np.int32))
-    assert with_cold_items(model, HAD, CATALOGUE) is model
+    assert with_cold_items(model, HAD, CATALOGUE, 1.0) is model
     assert_array_equal(score(model, Ragged.from_rows([[0]], np.int32)), before)
 
 
@@ -99,7 +101,7 @@ def test_who_likes_a_category_is_shown_what_is_new_in_it() -> None:
     catalogue = Catalogue(np.arange(40).astype(str), None, ("even", "odd"), kinds[:, None] == np.arange(2))
     had = np.arange(40) < 34
     alike = (kinds[:, None] == kinds) * had
-    shown = score(with_cold_items(EASE(alike), had, catalogue), Ragged.from_rows([[0, 2], [1, 3]], np.int32))
+    shown = score(with_cold_items(EASE(alike), had, catalogue, 1.0), Ragged.from_rows([[0, 2], [1, 3]], np.int32))
     assert (shown[0, 34::2] > 0.5).all()
     assert (shown[1, 35::2] > 0.5).all()
     assert (shown[0, 35::2] < 0.01).all()

@@ -240,5 +240,5 @@ def test_an_item_of_which_nothing_was_learnt_is_scored_for_its_content(
         had = ~np.isin(np.arange(ITEMS), few)
         teacher = protocol.teacher(state)
         assert isinstance(teacher, EASE)
-        again = with_cold_items(EASE(teacher.weights.numpy()), had, catalogue)
+        again = with_cold_items(EASE(teacher.weights.numpy()), had, catalogue, protocol.cold_weight)
         np.testing.assert_allclose(again.weights.numpy(), teacher.weights.numpy(), atol=1e-6)

@@ -22,6 +22,7 @@ SMALL = (
     "data.synthetic.items=200",
     "data.synthetic.mean-history=20",
     "algorithm.rank=8",
+    "algorithm.cold-weight=2",
     'evaluation.baselines=["ease"]',
 )
 

@@ -60,6 +60,10 @@ class ResidualParameters(Options):
         What the scores of its model are divided by.
     density : int
         Weights that a sparse student keeps of every row of its matrix, on average.
+    cold_weight : float
+        Weight of what content suggests for items that nobody has had: 1 where they are as popular as items like them,
+        less where they are unpopular rather than new, and 0 where content is not asked. Their order among themselves
+        is the same; lists of the whole catalogue hold hardly any at the default, and many at 2.
     block : int
         Under protection: number of popular items whose Gram matrix is asked for; 0 means 15 sqrt(clients).
     model : ModelConfig, optional
@@ -94,6 +98,7 @@ class ResidualParameters(Options):
     prior_weight: Annotated[float, Searched(needs="prior_model")] = Field(default=1.0, gt=0)
     prior_temperature: Annotated[float, Searched(needs="prior_model")] = Field(default=2.0, gt=0)
     density: int = Field(default=32, ge=1)
+    cold_weight: Annotated[float, Searched(())] = Field(default=0.5, ge=0, le=100)
     block: int = Field(default=0, ge=0, le=4096)
     model: MaybeModel = None
     wide: Annotated[bool, Searched(())] = False

@@ -163,7 +163,7 @@ class GramQuestion(Question):
         gram, strength = self.gram(state, users)
         teacher = self.teacher(gram, strength)
         student = low_rank_student(teacher, gram, rank)
-        known = (self.had(state, gram), state.setup.public.catalogue)
+        known = (self.had(state, gram), state.setup.public.catalogue, self.parameters.cold_weight)
         return with_cold_items(teacher, *known), with_cold_items(student, *known)
 
     def had(self, state: State, gram: Gram) -> NDArray[np.bool_]:
@@ -180,7 +180,8 @@ class GramQuestion(Question):
         weights = UserWeights(EXACT, self.parameters.damping)
         gram = weighted_gram(train, weights.of(train.histories.lengths))
         teacher = ease_teacher(gram, ridge(self.parameters.regularisation, train, weights))
-        return with_cold_items(low_rank_student(teacher, gram, rank), gram.diagonal() > 0, train.catalogue)
+        known = (gram.diagonal() > 0, train.catalogue, self.parameters.cold_weight)
+        return with_cold_items(low_rank_student(teacher, gram, rank), *known)
 
 
 class ScoresQuestion(RememberedQuestion, GramQuestion):
