@@ -49,10 +49,11 @@ class ContentMap:
     @classmethod
     def of(cls, had: NDArray[np.bool_], catalogue: Catalogue) -> Self:
         """Return the map for a catalogue, some of whose items somebody has had, shape [items]."""
-        content = item_content(catalogue)
-        known = content * had[:, None]
-        inner = known.T @ known + RIDGE * np.eye(content.shape[1], dtype=np.float32)
-        mapped = linalg.solve(inner, content[~had].T, assume_a="pos", overwrite_a=True)
+        known = item_content(catalogue)
+        cold = known[~had]
+        known[~had] = 0.0
+        inner = known.T @ known + RIDGE * np.eye(known.shape[1], dtype=np.float32)
+        mapped = linalg.solve(inner, cold.T, assume_a="pos", overwrite_a=True)
         return cls(known, mapped.astype(np.float32, copy=False))
 
     def predicted(self, columns: Floats) -> Floats:
