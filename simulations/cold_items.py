@@ -5,6 +5,7 @@ has had some of them. Several runs of one configuration, each with a seed of its
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +30,9 @@ from fedkd.report.run import Interval
 from fedkd.runs.federation import Federation, federation
 from fedkd.runs.folder import RunFolder
 from simulations.analysis import federated_models
+from simulations.baselines import UnmadeError, central_model
 
-RANDOM, CATEGORIES = "random order", "popular categories"
+RANDOM, CATEGORIES, UNDISTILLED = "random order", "popular categories", "undistilled"
 BATCH = 512
 
 Recalls = dict[str, float]
@@ -138,16 +140,17 @@ def of_run(path: Path, depth: int) -> Recalls:
         raise UserError(f"{path} has {len(found.cold)} cold items, so a list of {depth} holds all; lower --depth")
     if not item_content(together.fold.train.catalogue).shape[1]:
         raise UserError(f"{path} has a catalogue without titles, categories, years or vectors; give the data some")
-    models = {"undistilled": config.algorithm.undistilled(together.setup(config))}
-    models |= federated_models(config, together, folder)
-    return found.recalls({name: model for name, model in models.items() if model is not None})
+    models = federated_models(config, together, folder)
+    with suppress(UnmadeError):
+        models = {UNDISTILLED: central_model(UNDISTILLED, config, together)} | models
+    return found.recalls(models)
 
 
 def table(runs: Sequence[Recalls], depth: int) -> Table:
     """Return the recalls over runs, and how many times those of random order and of the best category reading."""
     shown = plain_table("ranked by", numbers=(f"recall@{depth}", "of random", "of categories"))
     categories = [max((run[name] for name in run if name.startswith(CATEGORIES)), default=np.nan) for run in runs]
-    for name in runs[0]:
+    for name in [name for name in runs[0] if all(name in run for run in runs)]:
         own = np.array([run[name] for run in runs])
         beside = [[run[RANDOM] for run in runs], categories]
         times = [_text(own / np.array(other), 2) for other in beside if np.isfinite(other).all()]

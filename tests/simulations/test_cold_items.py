@@ -93,6 +93,12 @@ def test_every_way_has_a_row_with_intervals_over_runs(runs: list[Path]) -> None:
     assert rows[RANDOM].split()[-1]
 
 
+def test_without_public_users_there_is_no_undistilled_student(tmp_path: Path) -> None:
+    finished(load(None, [*SMALL, "partition.public-fraction=0", "evaluation.baselines=[]"]), tmp_path / "run", 0)
+    assert of_run(tmp_path / "run", 3).keys() >= {RANDOM, "teacher", "student"}
+    assert "undistilled" not in of_run(tmp_path / "run", 3)
+
+
 def test_what_cannot_be_ranked_is_refused(runs: list[Path], tmp_path: Path) -> None:
     code, text = invoke(runs[0], "--depth", 50)
     assert code == 2
