@@ -9,21 +9,16 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.table import Table
 
-from fedkd.cli.comparison import print_distillation
-from fedkd.cli.terminal import AGAIN, going_on, guarded, plain_table, say, show, start
+from fedkd.cli.terminal import AGAIN, going_on, guarded, say, start
 from fedkd.errors import UserError
 from fedkd.evaluation.beyond import beyond_accuracy
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.evaluation.metrics import METRICS
-from fedkd.evaluation.rows import AT_TERMINAL, OURS
 from fedkd.gate.requirements import STUDENT
-from fedkd.lists.changes import change_text, changes
+from fedkd.lists.changes import changes
 from fedkd.models.device import use_device
-from fedkd.report import distillation_table, render
-from fedkd.report.formatting import interval_text
-from fedkd.report.run import Interval, Run
+from fedkd.report import render
 from fedkd.runs.config import Config, load
 from fedkd.runs.failures import mending_divergence
 from fedkd.runs.federation import Federation, federation
@@ -38,9 +33,7 @@ from simulations.forecast import forecast
 from simulations.gate import LISTED, VALIDATION, Measured, judged, needs_own_run, validation_run
 from simulations.room import check_room
 from simulations.simulate import simulate
-
-SHOWN = ("ndcg@20", "recall@20", "hr@10")
-"""The metrics of the table at the terminal."""
+from simulations.terminal_summary import print_reasons, print_summary
 
 
 def run(config: Config, folder: RunFolder, watch: Watch | None = None) -> dict[str, Any]:
@@ -179,18 +172,6 @@ def describe_data(together: Federation) -> dict[str, Any]:
     }
 
 
-def table(summary: dict[str, Any]) -> Table:
-    """Return the results as a table for the terminal."""
-    shown = plain_table("model", numbers=(*SHOWN, "parameters"))
-    measured = [(row.name, summary["models"].get(row.name, {})) for row in AT_TERMINAL]
-    for name, row in measured:
-        if METRICS[0] in row:
-            size = f"{row['parameters']:,}" if "parameters" in row else ""
-            cells = [interval_text(Interval(**row[metric])) for metric in SHOWN]
-            shown.add_row(name, *cells, size, style="bold" if name in OURS else "")
-    return shown
-
-
 @guarded
 def main(
     conf: Annotated[Path | None, typer.Argument(help="The configuration (TOML).")] = None,
@@ -215,29 +196,10 @@ def main(
     config, folder = _open(conf, overrides or [], out, resume)
     with going_on(lambda: resuming(folder)):
         summary = run(config, folder)
-    say(f"{summary['name']}: private users, {summary['split']['target']} part")
-    show(table(summary))
     report = render(folder.path)
-    if (served := distillation_table([Run.read(folder.path)])) is not None:
-        say("\nteacher, student, and the same student without a teacher:")
-        print_distillation(served)
-        say()
-    spent = summary["traffic"]
-    say(
-        f"bytes per client over the whole run: {spent['total-up-bytes-per-client']:,.0f} up, "
-        f"{spent['total-down-bytes-per-client']:,.0f} down"
-    )
-    for line in remarks(summary["privacy"]):
-        say(line, style="yellow")
-    for line in (*list_lines(summary, config), *gate_lines(summary)):
-        say(line)
+    print_summary(summary, config, folder.path)
     say(f"report: {report}", whole=True)
-    for name, note in summary["notes"].items():
-        say(f"{name} {note}", style="yellow")
-    for name, reason in summary["left-out"].items():
-        say(f"{name} is left out: {reason}", style="yellow")
-    for name, reason in summary["failed"].items():
-        say(f"{name} has no number: {reason}", style="bold red")
+    print_reasons(summary)
     if summary["failed"]:
         raise typer.Exit(1)
 
@@ -255,34 +217,6 @@ def resuming(folder: RunFolder) -> str:
     """Return how to go on with a simulation that is stopped."""
     begun = (folder.path / "config.toml").exists()
     return f"go on with python -m simulations.run --resume {folder.path}" if begun else AGAIN
-
-
-def list_lines(summary: dict[str, Any], config: Config) -> list[str]:
-    """Return what the steps of ``lists.steps`` change in the student's lists."""
-    rows = summary.get("lists", {})
-    head = [f"the student's lists after {', '.join(config.lists.steps)}, paired over users:"] if rows else []
-    told = (f"  {name} {row['before']:.4f} -> {row['after']:.4f}, {change_text(row)}" for name, row in rows.items())
-    return [*head, *told]
-
-
-def gate_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the gate's decision and that on every requirement."""
-    gate = summary.get("gate")
-    if gate is None:
-        return []
-    smaller = f", made smaller by {gate['compression']}" if gate.get("compression") else ""
-    head = f"gate: {gate['decision']} (validation part, confidence {gate['confidence']:g}{smaller})"
-    return [head, *(f"  {check['sentence']}" for check in gate["checks"])]
-
-
-def remarks(privacy: dict[str, Any]) -> list[str]:
-    """Return the warnings that belong to a protected run's table."""
-    if privacy["epsilon"] is None:
-        return []
-    out = ["The table is what the simulation measures on private users: outside epsilon, as no real server could."]
-    if not privacy["epsilon"]:
-        out.append("Nothing was released: the budget was spent before, and the models are those of public users alone.")
-    return out
 
 
 def _open(conf: Path | None, overrides: list[str], out: Path | None, resume: Path | None) -> tuple[Config, RunFolder]:

@@ -74,6 +74,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "fedkd/data/options.py": SPLIT,
         "fedkd/data/splits.py": SPLIT,
         "simulations/cold_items.py": SPLIT,
+        "simulations/terminal_summary.py": SPLIT,
+        "fedkd/report/templates/report.html.j2": SPLIT,
     },
     "Iterated": {CONFIG: HINT},
     "GNMax": {CONFIG: HINT},

@@ -239,3 +239,9 @@ def test_wide_tables_show_that_they_scroll(make_run: MakeRun) -> None:
 def test_a_run_whose_models_find_nothing_has_a_report(make_run: MakeRun) -> None:
     nothing = {"ndcg@20": {"mean": 0.0, "low": 0.0, "high": 0.0}, "parameters": 32_000, "bytes": 64_000}
     assert "0.000" in page(make_run(models={"student": nothing, "teacher": nothing}, ratios={})).text
+
+
+def test_a_split_of_cold_items_says_how_to_rank_them_among_themselves(make_run: MakeRun) -> None:
+    words = "python -m simulations.cold_items"
+    assert words in page(make_run("cold", split={"kind": "cold-items"})).text
+    assert words not in page(make_run("plain")).text

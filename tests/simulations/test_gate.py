@@ -12,7 +12,8 @@ from fedkd.errors import UserError
 from fedkd.evaluation.evaluator import PerUser
 from fedkd.report import render
 from fedkd.runs.folder import RunFolder
-from simulations.run import gate_lines, run
+from simulations.run import run
+from simulations.terminal_summary import gate_lines
 from tests.simulations.test_run import config
 
 REQUIREMENTS = (

@@ -26,7 +26,8 @@ from simulations import run as runner
 from simulations.baselines import unmade
 from simulations.dry_run import forecast_cost
 from simulations.grid import FIRST_NODE, InProcessGrid
-from simulations.run import list_lines, remarks, run, simulate
+from simulations.run import run, simulate
+from simulations.terminal_summary import list_lines, remarks, split_remarks
 
 SMALL = [
     "data.synthetic.users=60",
@@ -386,3 +387,9 @@ def test_the_summary_counts_the_memory_of_the_baselines_too(tmp_path: Path, monk
     monkeypatch.setattr("simulations.run.peak_memory", lambda: 123)
     settings = config(tmp_path / "run", 'evaluation.baselines=["popularity"]')
     assert run(settings, RunFolder(tmp_path / "run"))["speed"]["peak-memory-bytes"] == 123
+
+
+def test_a_run_on_cold_items_names_the_command_that_ranks_them(tmp_path: Path) -> None:
+    (told,) = split_remarks(load(None, ["split.kind=cold-items"]), tmp_path)
+    assert told.endswith(f"python -m simulations.cold_items {tmp_path}")
+    assert not split_remarks(load(None), tmp_path)
