@@ -8,16 +8,17 @@ privacy budget.
 """
 
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, sparse
 
 from fedkd.data.catalogue import Catalogue
 from fedkd.distillation.content_prior import kinds_of_items
 from fedkd.models.base import Recommender
 from fedkd.models.content import content_kinds, side_by_side
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
 from fedkd.models.linear import LowRank
 
@@ -29,6 +30,15 @@ RIDGE = 4.0
 
 WORDS = 512
 """Dimensions of the hashed words of titles; chosen on validation."""
+
+KINDS = (EASE, DecayedLinear, LowRank, SparseDecayed)
+"""The linear models that have numbers for every item."""
+
+GROWTH = 0.25
+"""Most weights of cold items over those of the others, in a sparse model, which is to stay small."""
+
+_ITEMS = 256
+"""Cold items of a sparse model that are worked on at a time."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,13 @@ class ContentMap:
 
 
 def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue, weight: float) -> Model:
-    """Return a model in which cold items have the numbers that their content suggests; it is changed in place.
+    """Return a model in which cold items have the numbers that their content suggests.
 
     Parameters
     ----------
-    model : EASE, LowRank or another
-        Another one stays as it is.
+    model : EASE, DecayedLinear, LowRank, SparseDecayed or another
+        A sparse one gets as many of the largest weights for a cold item as others have on average, and no more than a
+        quarter of all of theirs; it is a new model, and the others are changed in place. Another one stays as it is.
     had : ndarray of bool, shape [items]
         The items that somebody has had; with all or none of them nothing changes.
     catalogue : Catalogue
@@ -75,15 +86,41 @@ def with_cold_items(model: Model, had: NDArray[np.bool_], catalogue: Catalogue, 
     weight : float
         What the numbers of cold items are multiplied with.
     """
-    if isinstance(model, EASE):
-        columns = model.weights.numpy()
-    elif isinstance(model, LowRank):
-        columns = model.get_parameter("decoder.weight").detach().numpy().T
-    else:
+    if not isinstance(model, KINDS) or had.all() or not had.any():
         return model
-    if had.any() and not had.all():
-        columns[:, ~had] = weight * ContentMap.of(had, catalogue).predicted(columns)
+    content = ContentMap.of(had, catalogue)
+    if not content.known.any():
+        return model
+    if isinstance(model, SparseDecayed):
+        return type(model)(_with_sparse_columns(model.matrix(), had, content, weight), model.rates.numpy())
+    decoder = model.get_parameter("decoder.weight").detach().T if isinstance(model, LowRank) else model.weights
+    columns = decoder.numpy()
+    columns[:, ~had] = weight * content.predicted(columns)
     return model
+
+
+def _with_sparse_columns(
+    matrix: sparse.csr_array, had: NDArray[np.bool_], content: ContentMap, weight: float
+) -> sparse.csr_array:
+    """Return the matrix with the largest weights of cold items, some items at a time."""
+    most = int(min(matrix.nnz / had.sum(), GROWTH * matrix.nnz / (~had).sum(), matrix.shape[0]))
+    if not most:
+        return matrix
+    told, cold, others = np.asarray(matrix @ content.known), np.flatnonzero(~had), sparse.coo_array(matrix)
+    kept = had[others.col]
+    rows: list[NDArray[Any]] = [others.row[kept]]
+    places, values = [others.col[kept]], [others.data[kept]]
+    for start in range(0, len(cold), _ITEMS):
+        items = cold[start : start + _ITEMS]
+        columns = weight * told @ content.mapped[:, start : start + _ITEMS]
+        largest = np.argpartition(-np.abs(columns), most - 1, axis=0)[:most]
+        rows.append(largest.ravel())
+        places.append(np.tile(items, most))
+        values.append(np.take_along_axis(columns, largest, axis=0).ravel())
+    whole = (np.concatenate(values), (np.concatenate(rows), np.concatenate(places)))
+    out: sparse.csr_array = sparse.csr_array(whole, shape=matrix.shape)
+    out.eliminate_zeros()
+    return out
 
 
 def item_content(catalogue: Catalogue) -> Floats:

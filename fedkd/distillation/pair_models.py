@@ -73,6 +73,11 @@ class PairSums:
         """Return how often every input is there, shape [inputs]."""
         return np.asarray(self.matrix.diagonal(), np.float64)[: self.layout.inputs]
 
+    def had(self) -> NDArray[np.bool_]:
+        """Return the items of which there are any numbers, shape [items]."""
+        there = np.asarray(self.matrix.sum(axis=0) > 0).reshape(-1, self.layout.num_items)
+        return np.asarray(there.any(axis=0))
+
     def dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the matrices of the inputs and of the targets as arrays."""
         inputs, targets = self.inputs, self.matrix[:, self.layout.inputs :]

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from scipy import sparse
 
 from fedkd.data.catalogue import Catalogue
+from fedkd.distillation import cold_items
 from fedkd.distillation.cold_items import RIDGE, WORDS, item_content, with_cold_items
 from fedkd.distillation.content_prior import era_rows
 from fedkd.models.base import score
+from fedkd.models.decayed_linear import DecayedLinear, SparseDecayed
 from fedkd.models.ease import EASE
 from fedkd.models.hashing import hashed
 from fedkd.models.linear import LowRank
@@ -74,6 +77,29 @@ def test_a_student_gets_rows_of_its_decoder_and_needs_no_content() -> None:
     assert_allclose(student.decoder.weight.detach().numpy(), expected(decoder.T).T, atol=1e-5)
     assert_array_equal(student.encoder.weight.detach().numpy(), encoder.astype(np.float32))
     assert list(student.state_dict()) == ["encoder.weight", "decoder.weight"]
+
+
+def test_a_model_of_what_comes_next_gets_columns_for_every_decay() -> None:
+    weights = np.vstack([WEIGHTS, 2 * WEIGHTS])
+    teacher = with_cold_items(DecayedLinear(weights, np.array([1.0, 0.1])), HAD, CATALOGUE, 1.0)
+    assert_allclose(teacher.weights.numpy(), expected(weights), atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 256])
+def test_a_sparse_model_gets_the_largest_weights_and_grows_by_a_quarter(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_items, "_ITEMS", block)
+    kept = WEIGHTS * (np.abs(WEIGHTS) > 0.5)
+    model = SparseDecayed(sparse.csr_array(kept), np.zeros(1))
+    found = with_cold_items(model, HAD, CATALOGUE, 0.5).matrix().toarray()
+    assert_array_equal(found[:, HAD], kept[:, HAD].astype(np.float32))
+    most = int(0.25 * (kept != 0).sum() / (~HAD).sum())
+    assert 1 < most < (kept != 0).sum() / HAD.sum()
+    for column, whole in zip(found[:, ~HAD].T, 0.5 * expected(kept)[:, ~HAD].T, strict=True):
+        largest = np.argsort(-np.abs(whole))[:most]
+        assert_array_equal(np.flatnonzero(column), np.sort(largest))
+        assert_allclose(column[largest], whole[largest], atol=1e-6)
 
 
 @pytest.mark.parametrize("had", [np.ones(ITEMS, bool), np.zeros(ITEMS, bool)])

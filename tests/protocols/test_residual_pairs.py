@@ -278,3 +278,25 @@ def test_a_neural_model_of_public_users_informs_the_teacher(budget):
     np.testing.assert_allclose((told.targets - sums.targets).toarray(), np.tile(expected, (2, 1)), rtol=1e-4, atol=1e-4)
     plain, prior = (protocol.teach(state, np.random.default_rng(0))[0] for protocol in (PROTOCOL, informed))
     assert (informed.teacher(prior).weights - PROTOCOL.teacher(plain).weights).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", [walks, niches])
+def test_what_nobody_has_had_is_scored_for_its_content_by_teacher_and_student(kind):
+    items = 60 if kind is walks else 600
+    kinds = np.arange(items) // 12
+    flags = kinds[:, None] == np.arange(items // 12)
+    told = replace(Catalogue.numbered(items), categories=tuple(map(str, range(items // 12))), membership=flags)
+    users = kind(400, seed=5)
+    new = np.arange(11, items, 12)
+    users = users.where(~np.isin(users.histories.values, new))
+    setup = Setup(users, USERS, USERS, 1, 0, ordered=kind is walks)
+    for catalogue, scored in ((users.catalogue, False), (told, True)):
+        state = PROTOCOL.begin(replace(setup, public=replace(users, catalogue=catalogue)))
+        state, _ = PROTOCOL.teach(state, stream(0, "teach"))
+        for model in (PROTOCOL.teacher(state), PROTOCOL.student(state)):
+            assert isinstance(model, DecayedLinear | SparseDecayed)
+            scores = score(model, users.histories)[:, new]
+            assert bool(scores.any()) is scored
+            if scored and kind is niches:  # who goes round the catalogue likes no category
+                liked = np.array([np.bincount(kinds[row], minlength=len(new)).argmax() for row in users.histories])
+                assert (scores.argmax(axis=1) == liked).mean() > 0.5

@@ -100,7 +100,7 @@ def test_without_protection_one_answer_is_the_history_and_nothing_is_claimed(tmp
     config = load(None, [*SMALL, "algorithm.references=40", "algorithm.panel=80", "privacy.sums=clear"])
     lines = named(examine(config, 100, 2))
     assert lines["F1 of histories read from one answer"].value == 1.0
-    assert lines["AUROC of membership by shadows"].measured > 0.8
+    assert lines["AUROC of membership by shadows"].measured > 0.75
     assert all(line.claimed is None for line in lines.values())
     result = invoke(*conf(tmp_path, "privacy.sums=clear"), "--shadows", "0")
     assert result.exit_code == 0

@@ -100,9 +100,10 @@ class PairQuestion(RememberedQuestion):
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
-        listed = not len(state.arrays["reference.panel"])
-        ridge = self.ridge(state.setup.public, listed)
-        return self._teacher_and_student(self.informed(self._sums(state, users), ridge, state.setup), ridge)
+        public, sums = state.setup.public, self._sums(state, users)
+        ridge = self.ridge(public, listed=not len(state.arrays["reference.panel"]))
+        pair = self._teacher_and_student(self.informed(sums, ridge, state.setup), ridge)
+        return self.with_cold_items(pair, sums.had(), public.catalogue)
 
     def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
         """Return the sums with what is believed of them beforehand; nothing here."""
@@ -113,7 +114,8 @@ class PairQuestion(RememberedQuestion):
         """Return the sparse student of everyone's histories."""
         del rank
         sums = PairSums(self.statistic.layout(train.num_items), self.known(train))
-        return self._teacher_and_student(sums, self.ridge(train, listed=False))[1]
+        pair = self._teacher_and_student(sums, self.ridge(train, listed=False))
+        return self.with_cold_items(pair, sums.had(), train.catalogue)[1]
 
     def optimum_bytes(self, train: Interactions) -> int:
         """Return about the memory of a large catalogue's statistic, with no pair of items in two histories."""

@@ -59,7 +59,8 @@ class ResidualParameters(Options):
     prior_temperature : float
         What the scores of its model are divided by.
     density : int
-        Weights that a sparse student keeps of every row of its matrix, on average.
+        Weights that a sparse student keeps of every row of its matrix, on average; those of cold items come on top, a
+        quarter of them at most.
     cold_weight : float
         Weight of what content suggests for items that nobody has had: 1 where they are as popular as items like them,
         less where they are unpopular rather than new, and 0 where content is not asked. Their order among themselves

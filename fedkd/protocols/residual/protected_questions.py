@@ -148,7 +148,8 @@ class ProtectedNextItemQuestion(Question):
         known = (setup.public.histories, statistic, asked, ratio, std * each)
         ridge = RIDGE * self.parameters.regularisation
         sums = self.exact.informed(protected_sums(mean * each, *known), ridge, setup)
-        return teacher_and_student(sums, ridge, self.exact.rates, self.parameters.density * sums.layout.inputs)
+        pair = teacher_and_student(sums, ridge, self.exact.rates, self.parameters.density * sums.layout.inputs)
+        return self.with_cold_items(pair, setup.public.popularity() > 0, setup.public.catalogue)
 
     def optimum(self, train: Interactions, rank: int) -> Recommender:
         """Return the sparse student of everyone's histories, without noise."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fedkd.data.catalogue import Catalogue
 from fedkd.data.interactions import Interactions
 from fedkd.distillation.closed_forms import Gram, LinearTeacher, ease_teacher, low_rank_student, weighted_gram
 from fedkd.distillation.cold_items import with_cold_items
@@ -100,6 +101,13 @@ class Question(ABC):
         del train
         return 0
 
+    def with_cold_items(
+        self, pair: tuple[Recommender, Recommender], had: NDArray[np.bool_], catalogue: Catalogue
+    ) -> tuple[Recommender, Recommender]:
+        """Return teacher and student in which content speaks for the items of which nothing was learnt."""
+        known = (had, catalogue, self.parameters.cold_weight)
+        return with_cold_items(pair[0], *known), with_cold_items(pair[1], *known)
+
     @property
     def permanent(self) -> str | None:
         """Reason why contributions cannot be taken back; None where they can."""
@@ -162,9 +170,8 @@ class GramQuestion(Question):
         """Return the teacher of the pooled Gram matrix, and its distillate of low rank, with cold items in both."""
         gram, strength = self.gram(state, users)
         teacher = self.teacher(gram, strength)
-        student = low_rank_student(teacher, gram, rank)
-        known = (self.had(state, gram), state.setup.public.catalogue, self.parameters.cold_weight)
-        return with_cold_items(teacher, *known), with_cold_items(student, *known)
+        pair = (teacher, low_rank_student(teacher, gram, rank))
+        return self.with_cold_items(pair, self.had(state, gram), state.setup.public.catalogue)
 
     def had(self, state: State, gram: Gram) -> NDArray[np.bool_]:
         """Return of which items anything was learnt, shape [items]; content speaks for the others."""
@@ -180,8 +187,8 @@ class GramQuestion(Question):
         weights = UserWeights(EXACT, self.parameters.damping)
         gram = weighted_gram(train, weights.of(train.histories.lengths))
         teacher = ease_teacher(gram, ridge(self.parameters.regularisation, train, weights))
-        known = (gram.diagonal() > 0, train.catalogue, self.parameters.cold_weight)
-        return with_cold_items(low_rank_student(teacher, gram, rank), *known)
+        pair = (teacher, low_rank_student(teacher, gram, rank))
+        return self.with_cold_items(pair, gram.diagonal() > 0, train.catalogue)[1]
 
 
 class ScoresQuestion(RememberedQuestion, GramQuestion):
