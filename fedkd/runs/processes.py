@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def tie(*arguments: str) -> None:
     def _watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
-        end_all(psutil.Process().children(recursive=True))
+        end_family(psutil.Process().children(recursive=True))
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -94,12 +94,29 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Stop a program and all that it started: by a signal, and after ``GRACE`` seconds by force."""
     with suppress(psutil.NoSuchProcess):
         started = psutil.Process(process.pid).children(recursive=True)
+        sessions = _sessions([process.pid, *(one.pid for one in started)])
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        end_all(started)
+        end_family(started, sessions)
     process.kill()
     process.wait()
+
+
+def end_family(processes: Sequence[psutil.Process], sessions: Set[int] = frozenset()) -> None:
+    """Stop processes, and then what they or others started in these sessions or theirs until they ended."""
+    sessions = sessions | _sessions([one.pid for one in processes])
+    end_all(processes)
+    end_all([one for one in psutil.process_iter() if _sessions([one.pid]) & sessions])
+
+
+def _sessions(ids: Sequence[int]) -> Set[int]:
+    """Return the sessions of processes that live, but this process's own."""
+    found = set()
+    for number in ids:
+        with suppress(ProcessLookupError, PermissionError):
+            found.add(os.getsid(number))
+    return found - {os.getsid(0)}
 
 
 def end_all(processes: Sequence[psutil.Process], patience: float = 3.0) -> None:

@@ -51,6 +51,20 @@ def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
     assert all(map(gone, family))
 
 
+def test_what_a_program_starts_while_it_is_ended_ends_too(tmp_path: Path) -> None:
+    late = "import signal, subprocess, sys, time\n"
+    late += "def on(*_):\n    print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n    sys.exit(0)\n"
+    late += "signal.signal(15, on)\nprint('ready', flush=True)\ntime.sleep(600)"
+    inner = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {late!r}], start_new_session=True)"
+    for number, code in enumerate((late, inner)):
+        log = tmp_path / f"log-{number}"
+        with running([sys.executable, "-c", code], environment(tmp_path), log) as process:
+            assert until(lambda log=log: "ready" in log.read_text())
+            assert not psutil.Process(process.pid).children() or code is inner
+        started = int(log.read_text().splitlines()[-1])
+        assert until(lambda started=started: not psutil.pid_exists(started) or gone(psutil.Process(started)))
+
+
 def test_a_program_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedkd.runs.processes.GRACE", 0.2)
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
