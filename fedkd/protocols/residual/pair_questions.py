@@ -100,10 +100,10 @@ class PairQuestion(RememberedQuestion):
     def models(self, state: State, users: int, rank: int) -> tuple[Recommender, Recommender]:
         """Return the teacher of the sums, and the sparse student of its largest weights."""
         del rank
-        public, sums = state.setup.public, self._sums(state, users)
+        public = state.setup.public
         ridge = self.ridge(public, listed=not len(state.arrays["reference.panel"]))
-        pair = self._teacher_and_student(self.informed(sums, ridge, state.setup), ridge)
-        return self.with_cold_items(pair, sums.had(), public.catalogue)
+        sums = self.informed(self._sums(state, users), ridge, state.setup)
+        return self.with_cold_items(self._teacher_and_student(sums, ridge), sums.had(), public.catalogue)
 
     def informed(self, sums: PairSums, ridge: float, setup: Setup) -> PairSums:
         """Return the sums with what is believed of them beforehand; nothing here."""
